@@ -1,0 +1,104 @@
+// Blocks of typed columns. A column's buffers are kept in the layout of ClickHouse's Native format, so that sending
+// a batch is a walk over the buffers of its chunks and not a second conversion.
+// Source of the layout: ClickHouse's documentation of the Native format and bytes written by the engine itself.
+#pragma once
+
+#include "core/types.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace chute {
+
+// A growing byte buffer that does not zero what it is about to overwrite.
+class bytes {
+public:
+  const char* data() const { return data_.get(); }
+  char* data() { return data_.get(); }
+  std::size_t size() const { return size_; }
+  std::size_t capacity() const { return capacity_; }
+  bool empty() const { return size_ == 0; }
+  // Room for n more bytes at the end, uninitialised; the caller fills all of it.
+  char* extend(std::size_t n) {
+    if (size_ + n > capacity_) grow(size_ + n);
+    char* at = data_.get() + size_;
+    size_ += n;
+    return at;
+  }
+  void append(const void* from, std::size_t n) {
+    if (n) std::memcpy(extend(n), from, n);
+  }
+  template <class T> void push(T v) { std::memcpy(extend(sizeof(T)), &v, sizeof(T)); }
+  void truncate(std::size_t n) { size_ = n; } // n <= size()
+  void reserve(std::size_t n) {
+    if (n > capacity_) grow(n);
+  }
+  void clear() { size_ = 0; }
+
+private:
+  void grow(std::size_t at_least) {
+    std::size_t n = capacity_ ? capacity_ * 2 : 256;
+    while (n < at_least) n *= 2;
+    std::unique_ptr<char[]> next(new char[n]);
+    if (size_) std::memcpy(next.get(), data_.get(), size_);
+    data_ = std::move(next);
+    capacity_ = n;
+  }
+  std::unique_ptr<char[]> data_;
+  std::size_t size_ = 0, capacity_ = 0;
+};
+
+// Unsigned LEB128, as ClickHouse writes lengths. At most 10 bytes.
+inline void append_varint(bytes& out, std::uint64_t v) {
+  char buf[10];
+  int n = 0;
+  while (v >= 0x80) {
+    buf[n++] = static_cast<char>(v | 0x80);
+    v >>= 7;
+  }
+  buf[n++] = static_cast<char>(v);
+  out.append(buf, static_cast<std::size_t>(n));
+}
+
+// How the values of a type are laid out.
+enum class layout : std::uint8_t {
+  fixed,    // data: width bytes a row, little endian (UUID as two UInt64, IPv6 as 16 bytes, as Native has them)
+  text,     // data: varint length + bytes a row
+  array,    // data: UInt64 a row, the running count of elements *in this column* (rebased when chunks are joined);
+            // children[0]: the elements. Map: children[0] is a tuple (key, value)
+  tuple,    // children, one a field
+  nullable, // data: one byte a row, 1 = null; children[0]: the values, a default in the null rows
+  variant,  // data: one byte a row, the discriminator (255 = null); children: the values of each, in Native's order
+};
+
+struct column {
+  layout form = layout::fixed;
+  type_ptr type;                // what the buffers mean (storage_type of the table's column, or Nullable of it)
+  std::uint32_t width = 0;      // fixed
+  std::size_t rows = 0;
+  bytes data;
+  std::vector<column> children;
+
+  // State at the begin of the current row: a record that turns out bad halfway is taken back with rollback().
+  std::size_t mark_rows = 0, mark_data = 0;
+  void mark();     // recursively
+  void rollback(); // recursively, to the last mark
+  std::size_t byte_size() const; // of all buffers, recursively
+};
+
+// A column of storage type `t`, empty.
+column make_column(const type_ptr& t);
+// Appends one default value (0, "", [], null for Nullable).
+void append_default(column& c);
+
+struct block {
+  std::vector<std::string> names; // as in the table
+  std::vector<column> columns;    // one a name
+  std::size_t rows = 0;
+  std::size_t byte_size() const;
+};
+
+} // namespace chute

@@ -1,0 +1,76 @@
+// Records on their way: as Kafka hands them over, and as a chunk of columns.
+#pragma once
+
+#include "core/block.hpp"
+#include "core/ids.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace chute {
+
+struct header_view {
+  std::string_view name;
+  std::optional<std::string_view> value; // absent: a null header
+};
+
+// One record, pointing into memory that somebody else owns for the time of the call.
+struct record_view {
+  offset_t offset;
+  std::int64_t timestamp_ms = -1; // Unix; -1: none
+  std::optional<std::string_view> key, value; // absent: null (a null value is a tombstone)
+  const void* handle = nullptr;   // for header_source
+};
+
+// Headers are looked up only when somebody needs them.
+class header_source {
+public:
+  virtual ~header_source() = default;
+  virtual void headers(const record_view& r, std::vector<header_view>& out) const = 0;
+};
+
+// What became of a record.
+enum class outcome : std::uint8_t {
+  row,         // one row
+  dead_letter, // cannot become a row
+  dropped,     // by the topology's will: on_bad_record skip, a delete that is not wanted, where
+  stop,        // cannot become a row, and the topology says on_bad_record: stop
+};
+
+struct dead_letter {
+  partition_id partition;
+  offset_t offset;
+  std::int64_t timestamp_ms = -1;
+  std::optional<std::string> key, value;                                   // byte for byte
+  std::vector<std::pair<std::string, std::optional<std::string>>> headers; // byte for byte
+  std::string error; // names the field, the column and its type, never the value
+};
+
+// Some consecutive records of one partition, converted. Immutable once it has been handed on.
+struct chunk {
+  std::string topic;
+  partition_id partition;
+  offset_t first, last; // inclusive; all offsets in between are accounted for, gaps too; last = first-1: nothing passed
+  // One entry a record, in order of the offsets:
+  std::vector<std::int64_t> offsets;
+  std::vector<outcome> outcomes;
+  std::vector<std::uint64_t> hashes; // record_hash() of timestamp, key and value
+  std::vector<std::uint32_t> sizes;  // bytes of key and value
+  block rows;                        // as many as there are outcomes `row`, in order
+  std::vector<dead_letter> dead;     // as many as there are outcomes `dead_letter` or `stop`, in order
+  std::uint64_t fields_ignored = 0;  // fields without a column
+  bool reached_end = false;          // the partition's end was seen after `last`
+  std::size_t byte_size() const;     // memory held, for the budget
+};
+using chunk_ptr = std::shared_ptr<const chunk>;
+
+// Hash of a record's content (XXH3). Equal records at other offsets hash alike.
+std::uint64_t record_hash(std::int64_t timestamp_ms, const std::optional<std::string_view>& key,
+                          const std::optional<std::string_view>& value);
+
+} // namespace chute

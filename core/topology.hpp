@@ -1,0 +1,105 @@
+// The topology file: what a user writes, checked and with every default filled in.
+#pragma once
+
+#include "core/error.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace chute {
+
+enum class delivery_mode : std::uint8_t { exactly_once, at_least_once };
+enum class provenance_mode : std::uint8_t { required, off };
+enum class bad_record_policy : std::uint8_t { dead_letter, skip, stop };
+enum class data_loss_policy : std::uint8_t { stop, resume }; // file: stop | continue
+enum class delete_policy : std::uint8_t { reject, replacing, collapsing };
+enum class start_policy : std::uint8_t { earliest, latest, timestamp };
+enum class store_kind : std::uint8_t { kafka, keeper_map, redis, file, memory };
+enum class compression_kind : std::uint8_t { none, lz4, zstd, gzip };
+
+// Where a column's value comes from when it does not map by name.
+struct column_source {
+  enum class from : std::uint8_t { field, header, value, meta } kind = from::field;
+  std::string text; // field: a dotted path; header: its name; value: the constant; meta: topic partition offset …
+};
+
+struct kafka_config {
+  std::string brokers;
+  std::map<std::string, std::string> properties; // none of those that the engine owns
+};
+
+struct clickhouse_config {
+  std::vector<std::string> urls;
+  std::string database = "default", user = "default", password;
+  std::map<std::string, std::string> settings; // added to every insert; none of the pinned ones
+  compression_kind compression = compression_kind::lz4;
+  // Times in ms, settable under clickhouse.limits
+  std::int64_t insert_limit_ms = 120'000, question_limit_ms = 10'000, confirm_limit_ms = 60'000, lease_ms = 60'000;
+};
+
+struct state_config {
+  store_kind store = store_kind::kafka;
+  std::string table;                // keeper_map
+  std::string url;                  // redis
+  std::string path;                 // file: directory
+};
+
+struct admin_config {
+  bool enabled = false;
+  std::string host = "127.0.0.1";
+  int port = 0; // 0: any free one, logged
+  std::string token;
+};
+
+struct batch_config {
+  std::uint64_t rows = 500'000;
+  std::uint64_t bytes = 64ull << 20;
+  std::int64_t wait_ms = 1'000;
+};
+
+struct pipeline_config {
+  std::string name;
+  std::vector<std::string> topics; // names, or one pattern that begins with ^
+  std::string group;               // default chute-<pipeline>
+  start_policy start = start_policy::earliest;
+  std::int64_t start_timestamp_ms = 0;
+  std::string format = "json";
+  std::string table; // may name {topic}
+  std::string database;
+  int lanes = 32;
+  std::string encoding = "native";
+  batch_config batch;
+  delivery_mode delivery = delivery_mode::exactly_once;
+  provenance_mode provenance = provenance_mode::required;
+  bad_record_policy on_bad_record = bad_record_policy::dead_letter;
+  data_loss_policy on_data_loss = data_loss_policy::stop;
+  delete_policy deletes = delete_policy::reject;
+  std::string dead_letter_table = "chute_dead_letters";
+  std::map<std::string, column_source> columns; // by column name
+  int line = 0;                                 // in the file, for messages
+};
+
+struct topology {
+  kafka_config kafka;
+  clickhouse_config clickhouse;
+  state_config state;
+  std::uint64_t memory_bytes = 512ull << 20;
+  std::optional<admin_config> admin;
+  std::vector<pipeline_config> pipelines; // in the file's order
+};
+
+// Looks up an environment variable; nothing if it is not set.
+using environment = std::function<std::optional<std::string>(const std::string&)>;
+// Reads a (password) file whole.
+using file_reader = std::function<result<std::string>(const std::string&)>;
+
+// Parses and checks a topology. `name` is used in messages: "name:line: …". All errors are found at once: one line each
+// in the error's cause.
+result<topology> parse_topology(const std::string& yaml, const std::string& name, const environment& env,
+                                const file_reader& read);
+
+} // namespace chute

@@ -1,0 +1,57 @@
+// Bytes → columns. A decoder is made once a pipeline and table; each converter has one of its own, so it may keep
+// scratch buffers.
+#pragma once
+
+#include "core/chunk.hpp"
+#include "core/error.hpp"
+#include "core/topology.hpp"
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace chute {
+
+// A column of the destination table, as DESCRIBE TABLE tells it.
+struct table_column {
+  std::string name;
+  type_ptr type;
+  std::string default_kind;       // "", DEFAULT, MATERIALIZED, ALIAS, EPHEMERAL
+  std::string default_expression;
+};
+
+// A column that records fill, and from where.
+struct target_column {
+  table_column column;
+  column_source source; // field: the path in the record (the column's own name if it maps by name)
+};
+
+struct decoder_options {
+  std::string pipeline, topic;
+  bad_record_policy on_bad_record = bad_record_policy::dead_letter;
+  delete_policy deletes = delete_policy::reject;
+  std::size_t record_bytes_max = 64u << 20;
+};
+
+class decoder {
+public:
+  virtual ~decoder() = default;
+  // Converts records of one partition, in order, into `out`, whose partition, first and last the caller has set;
+  // appends to offsets, outcomes, hashes, sizes, rows and dead. Never throws for what a record holds.
+  virtual void decode(std::span<const record_view> records, const header_source& headers, chunk& out) = 0;
+};
+
+// Which columns records fill: `columns:` of the topology, the provenance columns _topic, _partition, _offset,
+// _timestamp, _key, _headers by name, and all others by the name of a field. MATERIALIZED and ALIAS are left out.
+result<std::vector<target_column>> map_columns(const std::vector<table_column>& table, const pipeline_config& pipeline);
+
+result<std::unique_ptr<decoder>> make_decoder(const std::string& format, std::vector<target_column> targets,
+                                              decoder_options options);
+
+// Hash of all that decides between row and dead letter and what a row looks like: the mapping, columns, types and
+// defaults, and the decoder's version.
+std::uint64_t decoder_fingerprint(const std::string& format, const std::vector<target_column>& targets,
+                                  const decoder_options& options);
+
+} // namespace chute

@@ -1,0 +1,36 @@
+// Columns → the body of an insert. One batch is exactly one block (ClickHouse deduplicates per block).
+#pragma once
+
+#include "core/chunk.hpp"
+#include "core/error.hpp"
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace chute {
+
+// Rows [first_row, first_row + rows) of a chunk's block. All chunks of a batch have the same columns in the same order.
+struct chunk_rows {
+  chunk_ptr from;
+  std::size_t first_row = 0, rows = 0;
+};
+
+// The body of an insert: pieces in order. They point into the chunks that `keep` holds, or into `own`; nothing is copied
+// that need not be. Can be sent any number of times.
+struct body {
+  std::vector<std::string_view> pieces;
+  std::vector<chunk_ptr> keep;
+  std::vector<std::unique_ptr<bytes>> own;
+  std::vector<std::string> columns; // for INSERT INTO t (columns)
+  std::string format;               // Native, RowBinary, …
+  std::size_t rows = 0;
+  std::size_t byte_size() const;
+};
+
+// The content depends only on the records, not on how they were grouped in chunks.
+result<body> encode_native(std::span<const chunk_rows> batch);
+
+} // namespace chute
