@@ -1,0 +1,49 @@
+// What ClickHouse answered, as the lane needs to know it. clickhouse/ makes these from replies; core/ decides on them.
+#pragma once
+
+#include "core/ids.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace chute {
+
+// The answer to one attempt to insert.
+struct insert_answer {
+  enum class verdict : std::uint8_t {
+    acknowledged,
+    rejected_data,   // the rows are to blame (6, 27, 38, 41, 69, 70, 72, 117, 131 after a refresh, 349, 469)
+    too_big,         // 159, 241, 307, 396: fine once or twice, a smaller batch if again and again
+    columns_changed, // 16, 33, 47, 131: the table is not the one that was described
+    wait_person,     // answered, nothing written, a person must mend it: 60, 81, 497, 516, 164, …
+    retry,           // anything else worth a retry, answered or not
+  };
+  verdict what = verdict::retry;
+  bool answered = false;     // the server said definitely that this attempt is over. False: it may still be running
+  bool never_sent = false;   // not a byte of the request left this process (connect refused, lease check said no)
+  bool before_write = false; // the code is one raised before anything is written (parsing, conversion, CHECK 469)
+  int attempts = 1;          // requests that left: libcurl may repeat a POST by itself
+  int code = 0;              // ClickHouse's, 0: none
+  std::string message;       // for people: the code, its name and the server's text, cut to 500 characters
+};
+
+// Which offsets are there? One range a partition.
+struct offset_range {
+  partition_id partition;
+  offset_t first, last; // inclusive
+};
+
+struct range_count {
+  std::uint64_t rows = 0, distinct = 0; // in the table
+  std::uint64_t dead = 0, dead_distinct = 0; // in the dead-letter table
+  std::uint64_t either = 0;             // distinct offsets over both
+};
+
+struct table_answer {
+  bool answered = false;           // false: no answer, ask again
+  std::string why;                 // if not answered
+  std::vector<range_count> counts; // one a range asked for, in order
+};
+
+} // namespace chute
