@@ -1,0 +1,84 @@
+// Records gathered for a lane, and the batches cut from them. Only bounds are kept here; the columns stay in the chunks.
+#pragma once
+
+#include "core/chunk.hpp"
+#include "core/record.hpp"
+
+#include <deque>
+#include <vector>
+
+namespace chute {
+
+// Records [first, first + count) of a chunk.
+struct record_range {
+  chunk_ptr from;
+  std::size_t first = 0, count = 0;
+};
+
+// What is inserted as one: records by partition, then offset, however they came grouped.
+struct batch {
+  token_t token;
+  plan_as as = plan_as::rows;
+  wall_ms since = 0;                // of its plan: the dead letters' failed_at
+  std::string reason;               // as dead_letter: why
+  std::vector<record_range> ranges; // none is empty
+  std::uint64_t records = 0, rows = 0, dead = 0, dropped = 0, bytes = 0;
+};
+
+// Mixed into a plan's sum, once a record: order does not matter, so neither does grouping.
+std::uint64_t record_sum(std::uint64_t hash, std::int64_t offset);
+
+// A run of records of one partition that is not yet in a batch.
+struct piece {
+  chunk_ptr from;
+  std::size_t first = 0, count = 0; // records; may be none: only a gap was passed
+  offset_t begin, last;             // offsets passed, inclusive
+  mono_ms arrived = 0;
+  std::uint64_t order = 0;          // of arrival over all partitions
+  std::uint64_t bytes() const;
+};
+
+// Everything cut for one plan, one slice a partition.
+struct cut {
+  std::vector<offset_t> last;                      // one a partition; next - 1: nothing
+  std::vector<std::optional<known_record>> known;  // one a partition: its last record, relative to last + 1
+  std::vector<std::vector<piece>> pieces;          // one a partition, to be given back if the plan is made anew
+  std::uint64_t records = 0, rows = 0, dead = 0, dropped = 0, bytes = 0, sum = 0;
+};
+
+// The gathered pieces of one lane.
+class gathered {
+public:
+  // `positions`: where each partition's reading begins. Forgets all.
+  void restart(const std::vector<offset_t>& positions);
+  offset_t position(std::size_t i) const { return parts_[i].position; } // the next offset to come
+  // Appends a chunk that begins at position(i); offsets beyond `until` (exclusive) are left out. Returns false, and
+  // changes nothing, if the chunk does not begin there.
+  bool add(std::size_t i, const chunk_ptr& c, mono_ms now, offset_t until);
+  void give_back(cut c);
+
+  // Cuts up to so many records and bytes (at least one record), oldest pieces first.
+  cut take(std::uint64_t records_max, std::uint64_t bytes_max);
+  // Cuts exactly up to `last` of each partition; only when covers(last).
+  cut take_to(const std::vector<offset_t>& last);
+  bool covers(const std::vector<offset_t>& last) const;
+
+  std::uint64_t records() const { return records_; }
+  std::uint64_t bytes() const { return bytes_; }
+  bool anything() const { return pieces_ > 0; }
+  mono_ms oldest() const; // arrival of the oldest piece with a record; INT64_MAX: none
+  mono_ms oldest_any() const;
+
+private:
+  struct part {
+    offset_t position, begin; // begin: of what is gathered
+    std::deque<piece> pieces;
+  };
+  void move(part& p, std::size_t i, std::size_t count, offset_t last, cut& out);
+  std::vector<part> parts_;
+  std::uint64_t records_ = 0, bytes_ = 0, pieces_ = 0, order_ = 0;
+};
+
+batch make_batch(const plan& p, const cut& c, std::string reason);
+
+} // namespace chute
