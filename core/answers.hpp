@@ -35,15 +35,16 @@ struct offset_range {
 };
 
 struct range_count {
-  std::uint64_t rows = 0, distinct = 0; // in the table
+  std::uint64_t rows = 0, distinct = 0;      // in the table
   std::uint64_t dead = 0, dead_distinct = 0; // in the dead-letter table
-  std::uint64_t either = 0;             // distinct offsets over both
+  std::uint64_t either = 0;                  // distinct offsets over both
 };
 
 struct table_answer {
-  bool answered = false;           // false: no answer, ask again
-  std::string why;                 // if not answered
-  std::vector<range_count> counts; // one a range asked for, in order
+  bool answered = false;              // false: no answer, ask again
+  std::string why;                    // if not answered
+  std::vector<range_count> counts;    // one a range asked for, in order
+  std::int64_t server_started_ms = 0; // on the server's clock, Unix ms; 0: not known
 };
 
 } // namespace chute

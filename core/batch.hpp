@@ -1,4 +1,5 @@
-// Records gathered for a lane, and the batches cut from them. Only bounds are kept here; the columns stay in the chunks.
+// Records gathered for a lane, and the batches cut from them. Only bounds are kept here; the columns stay in the
+// chunks.
 #pragma once
 
 #include "core/chunk.hpp"
@@ -34,15 +35,15 @@ struct piece {
   std::size_t first = 0, count = 0; // records; may be none: only a gap was passed
   offset_t begin, last;             // offsets passed, inclusive
   mono_ms arrived = 0;
-  std::uint64_t order = 0;          // of arrival over all partitions
+  std::uint64_t order = 0; // of arrival over all partitions
   std::uint64_t bytes() const;
 };
 
 // Everything cut for one plan, one slice a partition.
 struct cut {
-  std::vector<offset_t> last;                      // one a partition; next - 1: nothing
-  std::vector<std::optional<known_record>> known;  // one a partition: its last record, relative to last + 1
-  std::vector<std::vector<piece>> pieces;          // one a partition, to be given back if the plan is made anew
+  std::vector<offset_t> last;                     // one a partition; next - 1: nothing
+  std::vector<std::optional<known_record>> known; // one a partition: its last record, relative to last + 1
+  std::vector<std::vector<piece>> pieces;         // one a partition, to be given back if the plan is made anew
   std::uint64_t records = 0, rows = 0, dead = 0, dropped = 0, bytes = 0, sum = 0;
 };
 

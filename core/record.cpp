@@ -94,7 +94,8 @@ std::string encode_with(const lane_record& r, std::int64_t known_up_to) {
   if (r.open) {
     out.push(r.open->token.high);
     out.push(r.open->token.low);
-    out.push<std::uint8_t>(static_cast<std::uint8_t>(static_cast<int>(r.open->kind) | static_cast<int>(r.open->as) << 4));
+    out.push<std::uint8_t>(
+        static_cast<std::uint8_t>(static_cast<int>(r.open->kind) | static_cast<int>(r.open->as) << 4));
     append_varint(out, static_cast<std::uint64_t>(r.open->since));
     append_varint(out, static_cast<std::uint64_t>(r.open->good_until));
     out.push(r.open->fingerprint);
@@ -184,7 +185,8 @@ error unreadable(const char* what) {
 
 std::string encode_record(const lane_record& r) {
   auto text = encode_with(r, known_distance_max);
-  for (std::int64_t d = known_distance_max / 2; text.size() > record_text_max && d > 0; d /= 8) text = encode_with(r, d);
+  for (std::int64_t d = known_distance_max / 2; text.size() > record_text_max && d > 0; d /= 8)
+    text = encode_with(r, d);
   return text.size() > record_text_max ? encode_with(r, 0) : text;
 }
 
@@ -195,7 +197,8 @@ result<lane_record> decode_record(std::string_view text) {
   std::uint32_t sum;
   std::memcpy(&sum, raw.data() + raw.size() - 4, 4);
   raw.resize(raw.size() - 4);
-  if (sum != static_cast<std::uint32_t>(XXH3_64bits(raw.data(), raw.size()))) return unreadable("its check sum differs");
+  if (sum != static_cast<std::uint32_t>(XXH3_64bits(raw.data(), raw.size())))
+    return unreadable("its check sum differs");
   reader in{raw};
   lane_record r;
   r.version = in.varint();

@@ -29,10 +29,10 @@ struct known_record {
 };
 
 struct lane_partition {
-  offset_t next;                    // all offsets below are done
+  offset_t next; // all offsets below are done
   std::optional<known_record> known;
-  std::optional<offset_t> blind;    // up to here the table is not asked (after a move by the operator)
-  std::optional<offset_t> fill_to;  // a plan that begins at or below it is a fill
+  std::optional<offset_t> blind;   // up to here the table is not asked (after a move by the operator)
+  std::optional<offset_t> fill_to; // a plan that begins at or below it is a fill
   bool operator==(const lane_partition&) const = default;
 };
 
@@ -43,8 +43,8 @@ struct plan {
   token_t token;
   plan_kind kind = plan_kind::batch;
   plan_as as = plan_as::rows;
-  wall_ms since = 0;       // when it was made, ClickHouse's time
-  wall_ms good_until = 0;  // until then deduplication surely knows the token
+  wall_ms since = 0;             // when it was made, ClickHouse's time
+  wall_ms good_until = 0;        // until then deduplication surely knows the token
   std::uint64_t fingerprint = 0; // of all that decides what a row looks like
   std::uint64_t sum = 0;         // of its records: offset, timestamp, key, value
   std::vector<offset_t> last;    // of each slice, one a partition of the lane; next - 1: an empty slice
@@ -52,13 +52,13 @@ struct plan {
 };
 
 struct lane_record {
-  std::uint64_t version = 0;     // counts saves
-  std::uint64_t mark = 0;        // random, of this save
-  std::uint64_t lineage = 0;     // random, new whenever the record begins anew
-  std::int32_t lanes = 0;        // L
-  std::uint64_t cluster = 0;     // hash of Kafka's cluster id
-  std::uint64_t destination = 0; // hash of the table's UUID or replicated path
-  bool ever = false;             // any row or dead letter was ever done
+  std::uint64_t version = 0;              // counts saves
+  std::uint64_t mark = 0;                 // random, of this save
+  std::uint64_t lineage = 0;              // random, new whenever the record begins anew
+  std::int32_t lanes = 0;                 // L
+  std::uint64_t cluster = 0;              // hash of Kafka's cluster id
+  std::uint64_t destination = 0;          // hash of the table's UUID or replicated path
+  bool ever = false;                      // any row or dead letter was ever done
   std::vector<lane_partition> partitions; // partition i is lane + i·L
   std::optional<plan> open;
   bool operator==(const lane_record&) const = default;

@@ -1,0 +1,226 @@
+// The lane's life: assigned, forgotten, revoked, drained, stopped. See lane_recovery.cpp, lane_stream.cpp,
+// lane_plan.cpp.
+#include "core/lane.hpp"
+
+namespace chute {
+
+lane::lane(lane_config config, random_source& random) : config_(std::move(config)), random_(random) {
+  auto n = lane_partition_count(config_.lane, config_.lanes, config_.topic_partitions);
+  expect(n >= 1 && n <= lane_partitions_max, "a lane has 1 to 100 partitions");
+  expect(config_.until.empty() || config_.until.size() == n, "`until` names every partition of the lane");
+  ends_.assign(n, -1);
+  rows_cap_ = config_.batch.rows;
+}
+
+void lane::expect(bool holds, const char* what) const {
+  if (!holds)
+    throw invariant_violation("lane " + config_.pipeline + "/" + config_.topic + "/" +
+                              std::to_string(config_.lane.value) + ": invariant broken: " + what);
+}
+
+std::optional<std::size_t> lane::index_of(partition_id p) const {
+  auto d = p.value - config_.lane.value;
+  if (d < 0 || d % config_.lanes != 0) return {};
+  auto i = static_cast<std::size_t>(d / config_.lanes);
+  return i < ends_.size() ? std::optional(i) : std::nullopt;
+}
+
+offset_t lane::until(std::size_t i) const { return {config_.until.empty() ? INT64_MAX : config_.until[i]}; }
+
+// Doubles from retry_first to retry_max, less up to a quarter.
+mono_ms lane::backoff(int tries) {
+  auto ms = config_.retry_first_ms;
+  for (int i = 0; i < tries && ms < config_.retry_max_ms; ++i) ms *= 2;
+  ms = std::min(ms, config_.retry_max_ms);
+  return ms - static_cast<mono_ms>(random_.next() % static_cast<std::uint64_t>(ms / 4 + 1));
+}
+
+// A gap of more than half the session time-out between two events: this process slept, and may have lost the lane.
+void lane::seen(instant now) {
+  bool slept = last_seen_ != 0 && now.mono - last_seen_ > config_.session_timeout_ms / 2;
+  last_seen_ = now.mono;
+  now_ = now;
+  if (!slept) return;
+  switch (phase_) {
+  case lane_phase::unassigned:
+  case lane_phase::released:
+  case lane_phase::stopped: return;
+  default: break;
+  }
+  if (revoking_) return lose(now);
+  forget(now, true);
+}
+
+void lane::assign(instant now) {
+  seen(now);
+  revoking_ = false;
+  stopped_.clear();
+  if (phase_ != lane_phase::unassigned && phase_ != lane_phase::released && phase_ != lane_phase::stopped)
+    forget(now, false);
+  begin_loading(now);
+}
+
+void lane::forget(instant now, bool reload) {
+  bool outstanding = saving_ && (saving_->ticket != 0 || saving_->unanswered);
+  work_.reset();
+  saving_.reset();
+  advance_.reset();
+  wanted_ticket_ = 0;
+  retry_at_ = 0;
+  claimed_ = differed_ = absent_once_ = false;
+  split_to_.clear();
+  rows_cap_ = config_.batch.rows;
+  ++epoch_;
+  gathered_.restart({});
+  takes_.clear();
+  effects_.push_back(fx_stop_reading{});
+  effects_.push_back(fx_forgotten{outstanding});
+  if (reload) begin_loading(now);
+}
+
+void lane::begin_loading(instant) {
+  phase_ = lane_phase::loading;
+  waiting_ = "its state";
+  retry_at_ = 0;
+  wanted_ticket_ = new_ticket();
+  effects_.push_back(fx_load{wanted_ticket_});
+}
+
+void lane::stop(const std::string& reason) {
+  auto now = now_;
+  forget(now, false);
+  phase_ = lane_phase::stopped;
+  stopped_ = reason;
+  waiting_.clear();
+  effects_.push_back(fx_stopped{reason});
+  if (revoking_) release(false);
+}
+
+void lane::release(bool drained) {
+  ++epoch_;
+  gathered_.restart({});
+  takes_.clear();
+  effects_.push_back(fx_stop_reading{});
+  if (phase_ != lane_phase::stopped) phase_ = lane_phase::released;
+  waiting_.clear();
+  effects_.push_back(fx_released{drained});
+}
+
+void lane::lose(instant now) {
+  last_seen_ = now.mono;
+  now_ = now;
+  if (phase_ == lane_phase::released || phase_ == lane_phase::unassigned) return;
+  forget(now, false);
+  phase_ = lane_phase::released;
+  effects_.push_back(fx_released{false});
+}
+
+// Nothing new is begun; what is under way is given the time that the shell allows (then it calls lose).
+void lane::revoke(instant now) {
+  seen(now);
+  if (phase_ == lane_phase::released || phase_ == lane_phase::unassigned) return;
+  revoking_ = true;
+  if (phase_ == lane_phase::stopped) return release(false);
+  check_released(now);
+}
+
+void lane::drain(instant now) {
+  seen(now);
+  draining_ = true;
+  if (phase_ == lane_phase::streaming) {
+    phase_ = lane_phase::draining;
+    // What is on its way from the readers is left out: it was never planned.
+    ++epoch_;
+    takes_.assign(takes_.size(), 0);
+    take_bytes_.assign(take_bytes_.size(), 0);
+    effects_.push_back(fx_stop_reading{});
+    maybe_plan(now);
+  }
+  check_released(now);
+}
+
+// While being revoked or drained: is there anything left to wait for?
+void lane::check_released(instant now) {
+  if (!revoking_ && !draining_) return;
+  if (phase_ == lane_phase::released || phase_ == lane_phase::unassigned || phase_ == lane_phase::stopped) return;
+  if (insert_under_way()) return;
+  if (saving_ && saving_->ticket != 0) return;
+  if (phase_ == lane_phase::draining && !revoking_) {
+    if (work_ || saving_ || advance_ || gathered_.anything()) return;
+    return release(true);
+  }
+  if (revoking_ && saving_ && saving_->why == purpose::done) return; // repeated until it has a definite answer
+  if (revoking_ && !work_ && !saving_ && advance_) {
+    auto next = *advance_;
+    return save(now, std::move(next), purpose::done);
+  }
+  // An open plan is left to the next owner.
+  bool outstanding = saving_ && saving_->unanswered;
+  work_.reset();
+  saving_.reset();
+  effects_.push_back(fx_forgotten{outstanding});
+  release(false);
+}
+
+void lane::tick(instant now) {
+  seen(now);
+  if (saving_ && saving_->ticket == 0 && now.mono >= saving_->retry_at) send_save(now);
+  if (retry_at_ && now.mono >= retry_at_) {
+    retry_at_ = 0;
+    if (phase_ == lane_phase::loading) begin_loading(now);
+    else if (phase_ == lane_phase::comparing) inspect(now);
+    else if (phase_ == lane_phase::claiming) claimed(now);
+  }
+  if (work_) {
+    auto& w = *work_;
+    if (w.at == step::resting && now.mono >= w.rest_until) next_send(now);
+    else if (w.at == step::confirming && w.ask_ticket == 0 && now.mono >= w.rest_until) confirm(now);
+    else if (w.at == step::waiting_quiet && w.ask_ticket == 0 && now.mono >= w.rest_until) wait_quiet(now);
+    else if (w.at == step::asking && w.ask_ticket == 0 && now.mono >= w.rest_until) ask(now);
+    else if (w.at == step::looking && w.ask_ticket == 0 && now.mono >= w.rest_until) look(now);
+  }
+  maybe_plan(now);
+  check_released(now);
+}
+
+mono_ms lane::next_wake() const {
+  mono_ms at = INT64_MAX;
+  auto earliest = [&](mono_ms t) {
+    if (t > 0) at = std::min(at, t);
+  };
+  if (saving_ && saving_->ticket == 0) earliest(saving_->retry_at);
+  earliest(retry_at_);
+  if (work_ && work_->ask_ticket == 0) {
+    switch (work_->at) {
+    case step::resting:
+    case step::confirming:
+    case step::waiting_quiet:
+    case step::asking:
+    case step::looking: earliest(work_->rest_until); break;
+    default: break;
+    }
+  }
+  if ((phase_ == lane_phase::streaming || phase_ == lane_phase::draining) && !work_ && !saving_ && !paused_) {
+    auto oldest = gathered_.oldest_any();
+    if (oldest != INT64_MAX) earliest(oldest + config_.batch.wait_ms);
+  }
+  return at;
+}
+
+lane_status lane::status() const {
+  lane_status s;
+  s.topic = config_.topic;
+  s.lane = config_.lane;
+  s.phase = phase_;
+  s.waiting_for = waiting_;
+  s.stopped_for = stopped_;
+  s.version = record_.version;
+  if (work_) s.open_token = work_->p.token.hex();
+  s.buffered_bytes = gathered_.bytes() + (work_ ? work_->content.bytes : 0);
+  const auto& r = advance_ ? *advance_ : record_;
+  for (std::size_t i = 0; i < r.partitions.size() && i < ends_.size(); ++i)
+    s.partitions.push_back({partition_at(i), r.partitions[i].next, ends_[i]});
+  return s;
+}
+
+} // namespace chute

@@ -1,0 +1,355 @@
+// The lane: one owner, one record, one live plan. A pure state machine: events go in with an instant, effects come out.
+// It holds no clock, no thread, no I/O, and no randomness but what it is handed. The engine, the unit tests and the
+// simulator run this same object. The rules are those of docs/guarantees.md.
+//
+//   loading → comparing → claiming → settling → streaming → (draining) → released, or stopped(reason)
+//
+// Every request that goes out carries a ticket; an answer with another ticket than the one expected is from before the
+// lane forgot, and is ignored.
+#pragma once
+
+#include "core/answers.hpp"
+#include "core/batch.hpp"
+#include "core/decide.hpp"
+#include "core/record.hpp"
+#include "core/status.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace chute {
+
+// The time of an event on three clocks, in ms.
+struct instant {
+  mono_ms mono = 0;   // counts suspended time, never jumps
+  wall_ms wall = 0;   // the host's
+  wall_ms server = 0; // ClickHouse's, carried on by `mono`
+};
+
+class random_source {
+public:
+  virtual ~random_source() = default;
+  virtual std::uint64_t next() = 0; // 64 random bits; the engine's come from the system's secure source
+};
+
+// An invariant of the lane did not hold. It stops the lane before anything is sent; no input can cause it.
+class invariant_violation : public std::logic_error {
+public:
+  using std::logic_error::logic_error;
+};
+
+struct lane_config {
+  std::string pipeline, topic;
+  lane_id lane;
+  std::int32_t lanes = 32;
+  std::int32_t topic_partitions = 1; // partitions that the topic has now
+  std::uint64_t cluster = 0, destination = 0, fingerprint = 0;
+  delivery_mode delivery = delivery_mode::exactly_once;
+  bad_record_policy on_bad_record = bad_record_policy::dead_letter;
+  data_loss_policy on_data_loss = data_loss_policy::stop;
+  batch_config batch;
+  std::uint64_t gather_bytes_max = 64ull << 20; // of columns, gathered while the batch before is on its way
+  table_trust trust;                            // what the destination's engine and columns let us believe
+  // The smallest deduplication window among the table, its views' targets and the dead-letter table:
+  std::int64_t window_ms = 3'600'000;
+  std::uint64_t window_ids = 10'000;
+  double ids_per_second = 1; // the larger of the rate seen and the rate that this pipeline can reach
+  std::int64_t lease_ms = 60'000, insert_limit_ms = 120'000, question_limit_ms = 10'000, confirm_limit_ms = 60'000;
+  std::int64_t session_timeout_ms = 45'000;
+  std::int64_t retry_first_ms = 100, retry_max_ms = 30'000;
+  int again_and_again = 3;
+  std::vector<std::int64_t> until; // one a partition of the lane: stop there (exclusive); empty: stream for ever
+};
+
+// What the shell found at the load: the record, and what chute_starts says.
+struct lane_loaded {
+  enum class state : std::uint8_t { found, absent, foreign, failed } what = state::failed;
+  std::string text;            // found: the record
+  std::string why;             // foreign, failed
+  bool marked = false;         // chute_starts has a row of this lane
+  std::vector<offset_t> start; // one a partition: where a first start begins
+};
+
+// What the shell found in the log, one a partition of the lane.
+struct log_facts {
+  struct part {
+    offset_t low, end; // of the log: the first offset held, and the one after the last
+    enum class recognised : std::uint8_t { not_asked, same, differs, gone } known = recognised::not_asked;
+  };
+  bool answered = false;
+  std::string why; // if not
+  std::vector<part> parts;
+};
+
+// --- effects --------------------------------------------------------------------------------------------------------
+
+using ticket_t = std::uint64_t;
+
+struct fx_load {
+  ticket_t ticket;
+};
+struct fx_inspect { // look at the log: bounds, and the record at `known` (its hash cut to 32 bits)
+  struct probe {
+    partition_id partition;
+    std::optional<offset_t> at;
+    std::uint32_t hash = 0;
+  };
+  ticket_t ticket;
+  std::vector<probe> probes;
+};
+struct fx_ask { // count what landed
+  ticket_t ticket;
+  std::vector<offset_range> ranges;
+  std::optional<token_t> running; // also: is a query with this token running anywhere?
+  bool settled = false;           // sync replicas first: the answer must be final
+};
+struct fx_save {
+  ticket_t ticket;
+  std::uint64_t expected;
+  std::uint64_t version;
+  std::string text;
+  std::vector<std::pair<partition_id, offset_t>> offsets;
+};
+struct fx_mark_started {
+  ticket_t ticket;
+};               // write the lane's row into chute_starts
+struct fx_read { // read a partition from an offset; chunks of older epochs are ignored
+  std::uint64_t epoch;
+  partition_id partition;
+  offset_t from;
+};
+struct fx_take {
+  std::uint64_t epoch;
+  partition_id partition;
+  std::uint64_t bytes;
+}; // one chunk, please
+struct fx_stop_reading {};
+struct fx_insert { // send it once. `lease_mono`, `lease_wall`: send only before these, on both clocks
+  ticket_t ticket;
+  std::shared_ptr<const batch> what;
+  // The dead letters of the batch, else its rows. With `as` dead_letter every record of the batch becomes one; its
+  // bytes are read from the log again.
+  bool dead_letters = false;
+  mono_ms lease_mono = 0;
+  wall_ms lease_wall = 0;
+};
+struct fx_refresh {
+  ticket_t ticket;
+}; // describe the table again
+struct fx_forgotten {
+  bool save_outstanding = false;
+}; // a commit without an answer may still lie in a queue
+struct fx_released {
+  bool drained = false;
+};
+struct fx_stopped {
+  std::string reason;
+};
+
+using effect = std::variant<fx_load, fx_inspect, fx_ask, fx_save, fx_mark_started, fx_read, fx_take, fx_stop_reading,
+                            fx_insert, fx_refresh, fx_forgotten, fx_released, fx_stopped>;
+
+enum class read_error : std::uint8_t { out_of_range, unknown_topic, other };
+
+struct lane_counters {
+  std::uint64_t records = 0, rows = 0, dead_letters = 0, dropped = 0, bytes = 0;
+  std::uint64_t inserts = 0, insert_retries = 0, saves = 0, save_refusals = 0, gaps_lost = 0;
+};
+
+class lane {
+public:
+  lane(lane_config config, random_source& random);
+
+  // --- events -------------------------------------------------------------------------------------------------------
+  void assign(instant now);
+  void loaded(instant now, ticket_t ticket, const lane_loaded& what);
+  void inspected(instant now, ticket_t ticket, const log_facts& facts);
+  void saved(instant now, ticket_t ticket, enum save_outcome outcome, const std::string& why);
+  void marked_started(instant now, ticket_t ticket, bool ok, const std::string& why);
+  void chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c);
+  void read_failed(instant now, std::uint64_t epoch, partition_id p, read_error what, const std::string& why);
+  void inserted(instant now, ticket_t ticket, const insert_answer& answer);
+  void answered(instant now, ticket_t ticket, const table_answer& answer, bool token_running);
+  void refreshed(instant now, ticket_t ticket, bool same, const std::string& why);
+  void columns_changed(instant now, std::uint64_t fingerprint);
+  void tick(instant now);
+  void revoke(instant now); // finish what is under way, then released
+  void lose(instant now);   // forget at once
+  void drain(instant now);
+  void pause(bool on) { paused_ = on; }
+  void set_gather_limit(std::uint64_t bytes) { config_.gather_bytes_max = bytes; }
+  void set_server_started(wall_ms at) { server_started_ = std::max(server_started_, at); }
+  void set_ids_per_second(double rate) { config_.ids_per_second = rate; }
+
+  // --- what comes out -----------------------------------------------------------------------------------------------
+  std::vector<effect> take_effects() { return std::exchange(effects_, {}); }
+  mono_ms next_wake() const; // when tick() is wanted at the latest; INT64_MAX: not by time
+  lane_phase phase() const { return phase_; }
+  lane_status status() const;
+  const lane_counters& counters() const { return counters_; }
+  const lane_record& record() const { return record_; }
+  const lane_config& config() const { return config_; }
+  bool insert_under_way() const { return work_ && work_->insert_ticket != 0; }
+
+private:
+  enum class purpose : std::uint8_t { claim, plan, done, renew };
+  struct saving {
+    lane_record next;
+    std::string text;
+    purpose why;
+    ticket_t ticket = 0; // 0: waits for retry_at
+    mono_ms sent_mono = 0;
+    wall_ms sent_wall = 0;
+    mono_ms retry_at = 0;
+    int tries = 0;
+    bool unanswered = false; // some attempt got no definite answer
+  };
+  // The open plan and how far it is.
+  enum class step : std::uint8_t {
+    saving,
+    building,
+    looking,
+    sending,
+    confirming,
+    waiting_quiet,
+    asking,
+    resting,
+    refreshing
+  };
+  struct work {
+    plan p;
+    bool durable = false;
+    bool loaded = false; // came from the store: it has at least one unanswered attempt
+    step at = step::saving;
+    step after_rest = step::sending;
+    cut content;
+    std::uint64_t content_fingerprint = 0; // of the decoder that made the content
+    std::shared_ptr<const batch> what;
+    std::string reason;         // as dead_letter: why
+    bool rows_done = false;     // acknowledged or settled
+    attempt_history rows, dead; // of the attempts to insert
+    ticket_t insert_ticket = 0, ask_ticket = 0, refresh_ticket = 0;
+    mono_ms rest_until = 0, confirm_until = 0, quiet_since = 0, asked_at = 0;
+    wall_ms last_attempt = 0; // server's time
+    int tries = 0;
+    std::string doubt; // why it is in doubt
+    bool halve_if_none = false;
+    bool final_ask = false; // no attempt can still be running
+    attempt_history& history() { return rows_done ? dead : rows; }
+  };
+
+  // lane.cpp: life
+  void seen(instant now);
+  void forget(instant now, bool reload);
+  void begin_loading(instant now);
+  void stop(const std::string& reason);
+  void release(bool drained);
+  void check_released(instant now);
+  ticket_t new_ticket() { return ++tickets_; }
+  mono_ms backoff(int tries);
+  // lane_recovery.cpp: load, compare, claim
+  void first_start(instant now, const lane_loaded& what);
+  void inspect(instant now);
+  void compare(instant now, const log_facts& facts);
+  std::string difference(const log_facts& facts);
+  void lost_records(std::size_t i, const log_facts& facts);
+  void ask_beyond(instant now);
+  void beyond_answered(instant now, const table_answer& answer);
+  void claim(instant now);
+  void claimed(instant now);
+  void settle(instant now);
+  void stream(instant now);
+  void retry_recovery(instant now, const std::string& why);
+  // lane_stream.cpp: gathering, planning, saving
+  void restart_reading(instant now, const std::vector<offset_t>& from);
+  void grant(instant now);
+  bool should_close(instant now) const;
+  void maybe_plan(instant now);
+  void make_plan(instant now, plan_as as, std::uint64_t records_max, const std::string& reason);
+  wall_ms good_until(instant now) const;
+  lane_record advanced(const cut& c, bool any) const;
+  void save(instant now, lane_record next, purpose why);
+  void send_save(instant now);
+  void save_accepted(instant now);
+  bool at_end() const;
+  // lane_plan.cpp: what may become of a plan
+  void start_work(instant now);
+  void check_built(instant now);
+  void next_send(instant now);
+  void send(instant now);
+  void look(instant now);
+  void looked(instant now, const table_answer& answer);
+  void confirm(instant now);
+  void rest(instant now, step then);
+  void doubt(instant now, const std::string& why);
+  void wait_quiet(instant now);
+  void quiet_answered(instant now, const table_answer& answer, bool token_running);
+  void ask(instant now);
+  void asked(instant now, const table_answer& answer);
+  void part_done(instant now);
+  void complete(instant now);
+  void halve(instant now, const std::string& reason);
+  void plan_anew(instant now, std::uint64_t records_max);
+  bool quiet(instant now) const;
+  bool lease_short(instant now) const;
+  std::string rejection(const insert_answer& answer) const;
+  std::vector<offset_range> slices() const;
+  std::vector<offset_range> controls() const;
+  std::string describe_plan() const;
+  // invariants
+  void expect(bool holds, const char* what) const;
+  void check_send() const;
+
+  partition_id partition_at(std::size_t i) const { return lane_partition_id(config_.lane, config_.lanes, i); }
+  std::optional<std::size_t> index_of(partition_id p) const;
+  offset_t until(std::size_t i) const;
+
+  lane_config config_;
+  random_source& random_;
+  lane_phase phase_ = lane_phase::unassigned;
+  std::vector<effect> effects_;
+  ticket_t tickets_ = 0;
+  std::uint64_t epoch_ = 0;
+  mono_ms last_seen_ = 0;
+  instant now_{};
+
+  lane_record record_;              // as last loaded or accepted
+  std::uint64_t saved_version_ = 0; // by this object; the record is still ours if it is loaded with this version
+  bool have_record_ = false;
+  std::optional<lane_record> advance_; // acknowledged, not yet saved
+  std::optional<saving> saving_;
+  std::optional<work> work_;
+  mono_ms save_sent_mono_ = 0; // of the last accepted save
+  wall_ms save_sent_wall_ = 0;
+
+  // recovery
+  ticket_t wanted_ticket_ = 0; // of the one question that recovery waits for
+  mono_ms retry_at_ = 0;
+  int recovery_tries_ = 0;
+  std::vector<offset_t> loaded_start_;
+  bool marked_ = false, claimed_ = false, is_new_ = false;
+  std::vector<mono_ms> short_since_; // the log was seen to end before `next`
+
+  // streaming
+  gathered gathered_;
+  std::vector<int> takes_; // outstanding, one a partition
+  std::vector<std::uint64_t> take_bytes_;
+  std::vector<std::int64_t> ends_;   // the log's end as last seen; -1: not known
+  std::vector<std::string> blocked_; // on_bad_record: stop met a bad record there
+  std::uint64_t rows_cap_ = 0;       // records a plan, smaller after a rejection
+  std::vector<offset_t> split_to_;   // until there plans are closed at once, in halves
+  wall_ms server_started_ = 0;
+  bool absent_once_ = false, differed_ = false;
+  bool paused_ = false, revoking_ = false, draining_ = false, closing_all_ = false;
+  std::string waiting_, stopped_;
+  lane_counters counters_;
+};
+
+} // namespace chute

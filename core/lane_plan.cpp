@@ -1,0 +1,443 @@
+// What may become of a plan: rows first, dead letters after the rows were acknowledged, then the lane moves on.
+#include "core/lane.hpp"
+
+namespace chute {
+
+namespace {
+constexpr mono_ms confirm_every_ms = 500;
+constexpr mono_ms quiet_ask_every_ms = 5'000;
+} // namespace
+
+std::string lane::describe_plan() const {
+  const auto& p = work_ ? work_->p : *record_.open;
+  std::string out = "plan " + p.token.hex() + " of " + config_.topic;
+  int named = 0;
+  for (std::size_t i = 0; i < p.last.size(); ++i) {
+    if (p.last[i] < record_.partitions[i].next) continue;
+    if (++named > 4) return out + ", …";
+    out += ", partition " + std::to_string(partition_at(i).value) + " offsets " +
+           std::to_string(record_.partitions[i].next.value) + " to " + std::to_string(p.last[i].value);
+  }
+  return out;
+}
+
+std::vector<offset_range> lane::slices() const {
+  std::vector<offset_range> out;
+  for (std::size_t i = 0; i < work_->p.last.size(); ++i)
+    if (work_->p.last[i] >= record_.partitions[i].next)
+      out.push_back({partition_at(i), record_.partitions[i].next, work_->p.last[i]});
+  return out;
+}
+
+void lane::start_work(instant now) {
+  auto& w = *work_;
+  if (w.what->rows == 0) w.rows_done = true;
+  if (w.rows_done && w.what->dead == 0) return complete(now);
+  next_send(now);
+}
+
+// A plan that was loaded: its records are read again, exactly to the end of each slice.
+void lane::check_built(instant now) {
+  auto& w = *work_;
+  if (!gathered_.covers(w.p.last)) {
+    for (auto& b : blocked_)
+      if (!b.empty()) return stop(b + ", within an open " + describe_plan());
+    return grant(now);
+  }
+  w.content = gathered_.take_to(w.p.last);
+  if (w.content.sum != w.p.sum)
+    return stop("the records of " + describe_plan() +
+                " are not those that were planned: the topic was truncated or made "
+                "anew (docs/operations.md, \"Contradictions\")");
+  w.content_fingerprint = config_.fingerprint;
+  w.what = std::make_shared<batch>(make_batch(w.p, w.content, w.reason));
+  waiting_ = "its open plan to be settled";
+  if (w.content.records == 0) return complete(now);
+  start_work(now);
+}
+
+// --- sending ---------------------------------------------------------------------------------------------------------
+
+bool lane::lease_short(instant now) const {
+  if (config_.delivery == delivery_mode::at_least_once) return false;
+  auto half = config_.lease_ms / 2;
+  return now.mono - save_sent_mono_ > half || now.wall - save_sent_wall_ > half || now.wall < save_sent_wall_ - half;
+}
+
+// Sends the part that is next, if the token still settles it; looks first where something may have landed.
+void lane::next_send(instant now) {
+  auto& w = *work_;
+  auto& h = w.history();
+  if (revoking_) return check_released(now);
+  if (!may_repeat(h, now.server<w.p.good_until, w.content_fingerprint == w.p.fingerprint, server_started_> w.p.since,
+                  config_.trust) &&
+      config_.delivery == delivery_mode::exactly_once)
+    return doubt(now, now.server >= w.p.good_until               ? "its deduplication token may be forgotten by now"
+                      : w.content_fingerprint != w.p.fingerprint ? "the table or the mapping changed since it was made"
+                                                                 : "the server was restarted since it was made");
+  if ((h.landed_maybe > 0 || h.loaded) && config_.trust.there && config_.delivery == delivery_mode::exactly_once)
+    return look(now);
+  send(now);
+}
+
+void lane::check_send() const {
+  const auto& w = *work_;
+  expect(w.durable, "1: no insert before its plan is durable");
+  expect(!revoking_, "1: no insert is begun once the lane is being revoked");
+  expect(w.content.sum == w.p.sum && w.what->token == w.p.token, "2: a token stands for the same records");
+  expect(w.content.bytes == 0 || !w.what->ranges.empty(), "2: a token stands for the same records");
+  expect(w.insert_ticket == 0, "7: one attempt is under way");
+  if (config_.delivery == delivery_mode::at_least_once) return;
+  expect(record_.open && *record_.open == w.p, "1: no insert before its plan is durable");
+  for (std::size_t i = 0; i < w.p.last.size(); ++i)
+    expect(w.content.last[i] == w.p.last[i] || w.p.last[i] < record_.partitions[i].next,
+           "2: a token stands for the same slices");
+}
+
+void lane::send(instant now) {
+  auto& w = *work_;
+  if (lease_short(now)) {
+    if (saving_) return;
+    w.at = step::saving;
+    return save(now, record_, purpose::renew);
+  }
+  check_send();
+  w.at = step::sending;
+  w.insert_ticket = new_ticket();
+  w.last_attempt = now.server;
+  ++counters_.inserts;
+  if (w.tries++ > 0) ++counters_.insert_retries;
+  bool dead = w.rows_done;
+  bool leased = config_.delivery == delivery_mode::exactly_once;
+  effects_.push_back(fx_insert{w.insert_ticket, w.what, dead, leased ? save_sent_mono_ + config_.lease_ms : INT64_MAX,
+                               leased ? save_sent_wall_ + config_.lease_ms : INT64_MAX});
+}
+
+std::string lane::rejection(const insert_answer& a) const {
+  return "rejected by ClickHouse with code " + std::to_string(a.code); // its text may hold values
+}
+
+void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
+  seen(now);
+  if (!work_ || work_->insert_ticket != ticket) return;
+  auto& w = *work_;
+  w.insert_ticket = 0;
+  w.last_attempt = now.server;
+  auto& h = w.history();
+  add_answer(h, a);
+  auto next = after_answer(a, h, config_.trust, w.p.kind == plan_kind::fill, config_.again_and_again);
+  if (config_.delivery == delivery_mode::at_least_once && next != next_step::halve)
+    next = a.what == insert_answer::verdict::acknowledged ? next_step::done
+           : next == next_step::refresh                   ? next_step::refresh
+                                                          : next_step::send_again;
+  if (revoking_) { // only a clean first attempt counts now
+    if (next == next_step::done && (w.rows_done || w.what->dead == 0)) return complete(now);
+    return check_released(now);
+  }
+  if (next != next_step::done && next != next_step::confirm) waiting_ = "ClickHouse: " + a.message;
+  switch (next) {
+  case next_step::done: return part_done(now);
+  case next_step::confirm:
+    w.at = step::confirming;
+    w.confirm_until = now.mono + config_.confirm_limit_ms;
+    return confirm(now);
+  case next_step::send_again: return rest(now, step::sending);
+  case next_step::halve: return halve(now, rejection(a));
+  case next_step::refresh:
+    w.at = step::refreshing;
+    w.refresh_ticket = new_ticket();
+    effects_.push_back(fx_refresh{w.refresh_ticket});
+    return;
+  case next_step::doubt: return doubt(now, rejection(a) + ", and something may have landed before");
+  case next_step::doubt_too_big:
+    w.halve_if_none = true;
+    return doubt(now, "too big for the server again and again (code " + std::to_string(a.code) + ")");
+  }
+}
+
+void lane::rest(instant now, step then) {
+  auto& w = *work_;
+  w.at = step::resting;
+  w.after_rest = then;
+  w.rest_until = now.mono + backoff(std::max(0, w.tries - 1));
+}
+
+// --- the table's word ------------------------------------------------------------------------------------------------
+
+void lane::look(instant) {
+  auto& w = *work_;
+  w.at = step::looking;
+  w.ask_ticket = new_ticket();
+  effects_.push_back(fx_ask{w.ask_ticket, slices(), {}, false});
+}
+
+namespace {
+
+struct totals {
+  std::uint64_t rows = 0, distinct = 0, dead = 0, dead_distinct = 0, either = 0;
+};
+
+totals add_up(const table_answer& a, std::size_t from, std::size_t to) {
+  totals t;
+  for (std::size_t i = from; i < to && i < a.counts.size(); ++i) {
+    t.rows += a.counts[i].rows;
+    t.distinct += a.counts[i].distinct;
+    t.dead += a.counts[i].dead;
+    t.dead_distinct += a.counts[i].dead_distinct;
+    t.either += a.counts[i].either;
+  }
+  return t;
+}
+
+} // namespace
+
+void lane::looked(instant now, const table_answer& answer) {
+  auto& w = *work_;
+  if (!answer.answered) {
+    waiting_ = "the table's answer: " + answer.why;
+    w.rest_until = now.mono + backoff(w.tries++);
+    return;
+  }
+  auto t = add_up(answer, 0, answer.counts.size());
+  auto found = w.rows_done ? judge(w.what->dead, t.dead, t.dead_distinct) : judge(w.what->rows, t.rows, t.distinct);
+  if (found == landed::more)
+    return stop("the table holds more of " + describe_plan() + " than its records: " + std::to_string(t.rows) +
+                " rows for " + std::to_string(w.what->rows) + " (docs/operations.md, \"Contradictions\")");
+  bool repeat_anyway = config_.trust.dependent_views || config_.trust.quorum;
+  if (found == landed::all && !repeat_anyway) return part_done(now);
+  // The answer may have told that the server was restarted meanwhile.
+  if (!may_repeat(w.history(),
+                  now.server<w.p.good_until, w.content_fingerprint == w.p.fingerprint, server_started_> w.p.since,
+                  config_.trust))
+    return doubt(now, "the server was restarted since it was made");
+  send(now);
+}
+
+void lane::confirm(instant) {
+  auto& w = *work_;
+  w.ask_ticket = new_ticket();
+  effects_.push_back(fx_ask{w.ask_ticket, slices(), {}, false});
+}
+
+void lane::answered(instant now, ticket_t ticket, const table_answer& answer, bool token_running) {
+  seen(now);
+  if (answer.answered && answer.server_started_ms) set_server_started(answer.server_started_ms);
+  if (phase_ == lane_phase::comparing && ticket == wanted_ticket_) {
+    wanted_ticket_ = 0;
+    return beyond_answered(now, answer);
+  }
+  if (!work_ || work_->ask_ticket != ticket) return;
+  auto& w = *work_;
+  w.ask_ticket = 0;
+  if (revoking_) return check_released(now);
+  switch (w.at) {
+  case step::looking: return looked(now, answer);
+  case step::waiting_quiet: return quiet_answered(now, answer, token_running);
+  case step::asking: return asked(now, answer);
+  case step::confirming: break;
+  default: return;
+  }
+  if (answer.answered) {
+    auto t = add_up(answer, 0, answer.counts.size());
+    auto found = w.rows_done ? judge(w.what->dead, t.dead, t.dead_distinct) : judge(w.what->rows, t.rows, t.distinct);
+    if (found == landed::all) return part_done(now);
+    if (found == landed::more)
+      return stop("the table holds more of " + describe_plan() +
+                  " than its records (docs/operations.md, \"Contradictions\")");
+  }
+  if (now.mono >= w.confirm_until)
+    return doubt(now, "a repeated insert was acknowledged, but the table does not confirm it");
+  waiting_ = "the table to confirm a repeated insert";
+  w.rest_until = now.mono + confirm_every_ms;
+}
+
+// --- doubt -----------------------------------------------------------------------------------------------------------
+
+void lane::doubt(instant now, const std::string& why) {
+  auto& w = *work_;
+  w.doubt = why;
+  if (!config_.trust.there)
+    return stop(describe_plan() + " is in doubt: " + why +
+                ", and the table cannot be asked (no provenance columns, or an engine that drops or merges rows); see "
+                "docs/operations.md, \"A doubted plan\"");
+  w.quiet_since = save_sent_mono_;
+  w.final_ask = quiet(now);
+  ask(now); // all there settles it at once; "none" is only believed when no attempt can still be running
+}
+
+// Whether no attempt can still be running.
+bool lane::quiet(instant) const {
+  const auto& w = *work_;
+  if (w.rows.loaded) return false;
+  auto unanswered = w.rows.unanswered + w.dead.unanswered;
+  return unanswered == 0 || server_started_ > w.last_attempt;
+}
+
+void lane::wait_quiet(instant now) {
+  auto& w = *work_;
+  w.at = step::waiting_quiet;
+  waiting_ = describe_plan() + " is in doubt (" + w.doubt + "): waiting until no attempt can still be running";
+  w.ask_ticket = new_ticket();
+  w.asked_at = now.mono;
+  effects_.push_back(fx_ask{w.ask_ticket, {}, w.p.token, false});
+}
+
+void lane::quiet_answered(instant now, const table_answer& answer, bool token_running) {
+  auto& w = *work_;
+  // The wait counts only while the server answers: a request can lie in a socket of one that hangs.
+  if (!answer.answered) w.quiet_since = now.mono;
+  bool over = quiet(now) || now.mono - w.quiet_since >= config_.lease_ms + config_.insert_limit_ms;
+  if (answer.answered && !token_running && over) {
+    w.final_ask = true;
+    return ask(now);
+  }
+  w.rest_until = now.mono + quiet_ask_every_ms;
+}
+
+void lane::ask(instant) {
+  auto& w = *work_;
+  w.at = step::asking;
+  auto ranges = slices();
+  auto control = controls();
+  ranges.insert(ranges.end(), control.begin(), control.end());
+  w.ask_ticket = new_ticket();
+  effects_.push_back(fx_ask{w.ask_ticket, std::move(ranges), w.p.token, true});
+}
+
+void lane::asked(instant now, const table_answer& answer) {
+  auto& w = *work_;
+  if (!answer.answered) {
+    waiting_ = describe_plan() + " is in doubt (" + w.doubt + "); the table's answer: " + answer.why;
+    w.rest_until = now.mono + backoff(w.tries++);
+    return;
+  }
+  auto plan_ranges = slices().size();
+  auto t = add_up(answer, 0, plan_ranges);
+  auto expected = w.what->rows + w.what->dead;
+  auto found = judge(expected, t.rows + t.dead, t.either);
+  auto control = add_up(answer, plan_ranges, answer.counts.size());
+  auto say = [&](const std::string& what) {
+    stop(describe_plan() + " is in doubt: " + w.doubt + "; " + what + " (docs/operations.md, \"A doubted plan\")");
+  };
+  switch (found) {
+  case landed::all:
+    if (config_.trust.dependent_views) return say("all its rows are there, but its dependent views cannot be asked");
+    return complete(now);
+  case landed::more:
+    return say("the table holds " + std::to_string(t.rows + t.dead) + " rows and dead letters for " +
+               std::to_string(expected) + " records");
+  case landed::some:
+    if (!w.final_ask) return wait_quiet(now);
+    return say(std::to_string(t.either) + " of " + std::to_string(expected) + " records are there");
+  case landed::none: break;
+  }
+  if (!w.final_ask) return wait_quiet(now);
+  if (!config_.trust.not_there) return say("nothing of it is there, but this table's engine may have dropped rows");
+  if (record_.ever && control.either == 0)
+    return say(
+        "nothing of it is there, and nothing that was done before either: a wrong server, or rows that this user "
+        "may not see");
+  if (w.halve_if_none) return halve(now, "too big for the server");
+  plan_anew(now, rows_cap_);
+}
+
+// --- the end of a plan -----------------------------------------------------------------------------------------------
+
+void lane::part_done(instant now) {
+  auto& w = *work_;
+  if (!w.rows_done) {
+    w.rows_done = true;
+    w.tries = 0;
+    if (w.what->dead > 0) {
+      if (revoking_) return check_released(now);
+      return next_send(now);
+    }
+  }
+  complete(now);
+}
+
+void lane::complete(instant now) {
+  auto& w = *work_;
+  counters_.records += w.content.records;
+  counters_.rows += w.what->rows;
+  counters_.dead_letters += w.what->dead;
+  counters_.dropped += w.what->dropped;
+  counters_.bytes += w.content.bytes;
+  advance_ = advanced(w.content, w.what->rows + w.what->dead > 0);
+  // After a rejection plans stay small until the rejected one is through, then they grow again.
+  if (!split_to_.empty()) {
+    bool through = true;
+    for (std::size_t i = 0; i < split_to_.size(); ++i) through &= advance_->partitions[i].next > split_to_[i];
+    if (through) split_to_.clear();
+  }
+  rows_cap_ = std::min(config_.batch.rows, rows_cap_ * 2);
+  work_.reset();
+  waiting_.clear();
+  if (revoking_) return check_released(now);
+  if (config_.delivery == delivery_mode::at_least_once) save(now, *advance_, purpose::done);
+  if (phase_ == lane_phase::settling) return stream(now);
+  grant(now);
+  maybe_plan(now);
+}
+
+// Nothing of the plan landed, nor can: its records are gathered again, under new tokens.
+void lane::plan_anew(instant now, std::uint64_t records_max) {
+  auto content = std::move(work_->content);
+  auto as = work_->p.as;
+  auto reason = work_->reason;
+  work_.reset();
+  split_to_ = content.last;
+  gathered_.give_back(std::move(content));
+  if (phase_ == lane_phase::settling) phase_ = lane_phase::streaming;
+  make_plan(now, as, as == plan_as::rows ? records_max : 1, reason);
+}
+
+void lane::halve(instant now, const std::string& reason) {
+  auto& w = *work_;
+  if (w.content.records > 1) {
+    rows_cap_ = std::max<std::uint64_t>(1, w.content.records / 2);
+    return plan_anew(now, rows_cap_);
+  }
+  auto where = record_.partitions.empty() ? std::string() : " (" + describe_plan() + ")";
+  if (config_.on_bad_record == bad_record_policy::stop) return stop(reason + where + " (on_bad_record: stop)");
+  w.p.as = config_.on_bad_record == bad_record_policy::skip ? plan_as::skip : plan_as::dead_letter;
+  w.reason = reason;
+  plan_anew(now, 1);
+}
+
+// --- the columns changed under us ------------------------------------------------------------------------------------
+
+void lane::refreshed(instant now, ticket_t ticket, bool same, const std::string& why) {
+  seen(now);
+  if (!work_ || work_->refresh_ticket != ticket) return;
+  auto& w = *work_;
+  w.refresh_ticket = 0;
+  if (revoking_) return check_released(now);
+  if (same) {
+    if (!why.empty()) waiting_ = why;
+    return rest(now, step::sending);
+  }
+  if (w.history().loaded || w.history().landed_maybe > 0 || w.rows_done)
+    return doubt(now, "the table's columns changed, and something may have landed before");
+  // Nothing was written: its records are read again with the new columns, and planned anew.
+  work_.reset();
+  std::vector<offset_t> from;
+  for (auto& p : record_.partitions) from.push_back(p.next);
+  restart_reading(now, from);
+  stream(now);
+}
+
+void lane::columns_changed(instant now, std::uint64_t fingerprint) {
+  seen(now);
+  config_.fingerprint = fingerprint;
+  if (takes_.empty()) return;
+  const auto& base = advance_ ? *advance_ : record_;
+  std::vector<offset_t> from;
+  for (std::size_t i = 0; i < base.partitions.size(); ++i)
+    from.push_back(work_ && work_->what ? std::max(base.partitions[i].next, work_->content.last[i] + 1)
+                                        : base.partitions[i].next);
+  restart_reading(now, from);
+  grant(now);
+}
+
+} // namespace chute

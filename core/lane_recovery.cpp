@@ -1,0 +1,295 @@
+// Recovery of a lane: load, compare, claim, settle. A contradiction between record, log and table stops the lane, but
+// only once the claim was accepted and the comparison was made again: reads may be stale, and the old owner may still
+// have been at work.
+#include "core/lane.hpp"
+
+namespace chute {
+
+namespace {
+// "The log ends before `next`" must be seen twice, this far apart: a new leader may lag for a moment.
+constexpr mono_ms short_log_recheck_ms = 10'000;
+// The positive control looks so far back from `next`.
+constexpr std::int64_t control_offsets = 1'000'000;
+} // namespace
+
+void lane::retry_recovery(instant now, const std::string& why) {
+  waiting_ = why;
+  wanted_ticket_ = 0;
+  retry_at_ = now.mono + backoff(recovery_tries_++);
+}
+
+void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
+  seen(now);
+  if (ticket != wanted_ticket_ || phase_ != lane_phase::loading) return;
+  wanted_ticket_ = 0;
+  using state = lane_loaded::state;
+  marked_ = what.marked;
+  loaded_start_ = what.start;
+  switch (what.what) {
+  case state::failed: return retry_recovery(now, what.why);
+  case state::foreign:
+    return stop("offsets were moved by another tool: " + what.why +
+                "; chute moves a lane only by its own state: put the committed offset and its metadata back, or give "
+                "the pipeline a new group (docs/operations.md, \"Moved offsets\")");
+  case state::absent:
+    if (marked_ && !absent_once_) { // read again: one empty answer may be stale
+      absent_once_ = true;
+      return begin_loading(now);
+    }
+    if (marked_)
+      return stop("its state is gone: chute_starts in ClickHouse says that this lane began, but the state store has no "
+                  "record of it (expired offsets, another store, a deleted group); bring the state back, or see "
+                  "docs/operations.md, \"Lost state\"");
+    return first_start(now, what);
+  case state::found: break;
+  }
+  auto r = decode_record(what.text);
+  if (!r) return stop(r.failure().cause + "; " + r.failure().way_out);
+  if (have_record_ && r->lineage == record_.lineage && r->version < saved_version_)
+    return retry_recovery(now, "the state store answers with version " + std::to_string(r->version) + ", but version " +
+                                   std::to_string(saved_version_) + " was saved before");
+  if (r->lanes != config_.lanes)
+    return stop("the record was made with lanes: " + std::to_string(r->lanes) + ", the pipeline began with " +
+                std::to_string(config_.lanes) + "; lanes are fixed at the first start");
+  if (r->cluster != config_.cluster)
+    return stop("the record belongs to another Kafka cluster; point kafka.brokers at the cluster it was made with, or "
+                "give the pipeline a new group and table");
+  if (r->destination != config_.destination)
+    return stop("the record belongs to another table (the destination was dropped and made anew, or renamed over); "
+                "restore the table, or give the pipeline a new group");
+  if (r->partitions.size() > ends_.size())
+    return stop("the record knows " + std::to_string(r->partitions.size()) +
+                " partitions of this lane, the topic has " + std::to_string(ends_.size()) +
+                ": the topic was made anew; give the pipeline a new group and table");
+  record_ = std::move(*r);
+  saved_version_ = record_.version;
+  have_record_ = true;
+  is_new_ = false;
+  // Partitions added since begin at their log's beginning.
+  while (record_.partitions.size() < ends_.size()) {
+    if (record_.open) record_.open->last.push_back({-1});
+    record_.partitions.push_back({});
+  }
+  inspect(now);
+}
+
+void lane::first_start(instant now, const lane_loaded& what) {
+  expect(what.start.size() == ends_.size(), "a first start knows where each partition begins");
+  record_ = {};
+  record_.lineage = random_.next();
+  record_.lanes = config_.lanes;
+  record_.cluster = config_.cluster;
+  record_.destination = config_.destination;
+  for (auto s : what.start) {
+    lane_partition p;
+    p.next = s;
+    record_.partitions.push_back(p);
+  }
+  have_record_ = false;
+  saved_version_ = 0;
+  is_new_ = true;
+  inspect(now);
+}
+
+void lane::inspect(instant) {
+  phase_ = lane_phase::comparing;
+  waiting_ = "the log's bounds";
+  wanted_ticket_ = new_ticket();
+  fx_inspect fx{wanted_ticket_, {}};
+  for (std::size_t i = 0; i < record_.partitions.size(); ++i) {
+    fx_inspect::probe probe{partition_at(i), {}, 0};
+    if (const auto& k = record_.partitions[i].known; k && config_.delivery == delivery_mode::exactly_once) {
+      probe.at = record_.partitions[i].next - k->distance;
+      probe.hash = k->hash;
+    }
+    fx.probes.push_back(probe);
+  }
+  effects_.push_back(std::move(fx));
+}
+
+void lane::inspected(instant now, ticket_t ticket, const log_facts& facts) {
+  seen(now);
+  if (ticket != wanted_ticket_ || phase_ != lane_phase::comparing) return;
+  wanted_ticket_ = 0;
+  if (!facts.answered) return retry_recovery(now, facts.why);
+  expect(facts.parts.size() == record_.partitions.size(), "the log's facts cover every partition");
+  for (std::size_t i = 0; i < facts.parts.size(); ++i) ends_[i] = facts.parts[i].end.value;
+  compare(now, facts);
+}
+
+// The first contradiction between record and log, or nothing.
+std::string lane::difference(const log_facts& facts) {
+  using seen_as = log_facts::part::recognised;
+  for (std::size_t i = 0; i < facts.parts.size(); ++i) {
+    const auto& f = facts.parts[i];
+    const auto& p = record_.partitions[i];
+    auto where = config_.topic + "/" + std::to_string(partition_at(i).value);
+    if (f.end < p.next)
+      return "the log of " + where + " ends at " + std::to_string(f.end.value) + ", but all offsets below " +
+             std::to_string(p.next.value) + " are done: the topic was truncated or made anew";
+    if (f.known == seen_as::differs)
+      return "the record of " + where + " at offset " + std::to_string((p.next - p.known->distance).value) +
+             " is not the one that was done: the topic was made anew";
+    if (f.low > p.next && config_.on_data_loss == data_loss_policy::stop)
+      return "the log of " + where + " begins at " + std::to_string(f.low.value) + ", but only offsets below " +
+             std::to_string(p.next.value) + " are done: " + std::to_string(f.low - p.next) +
+             " offsets were deleted before they were delivered; set on_data_loss: continue to go on without them";
+    if (record_.open && f.end <= record_.open->last[i])
+      return "the log of " + where + " ends at " + std::to_string(f.end.value) + ", within an open plan (to offset " +
+             std::to_string(record_.open->last[i].value) + ")";
+  }
+  return {};
+}
+
+void lane::compare(instant now, const log_facts& facts) {
+  bool exact = config_.delivery == delivery_mode::exactly_once;
+  if (exact) {
+    for (std::size_t i = 0; i < facts.parts.size(); ++i) {
+      short_since_.resize(facts.parts.size(), 0);
+      if (facts.parts[i].end >= record_.partitions[i].next) {
+        short_since_[i] = 0;
+        continue;
+      }
+      if (short_since_[i] == 0) short_since_[i] = now.mono;
+      if (now.mono - short_since_[i] < short_log_recheck_ms) {
+        waiting_ = "the log of " + config_.topic + "/" + std::to_string(partition_at(i).value) + ", which ends at " +
+                   std::to_string(facts.parts[i].end.value) + " before " +
+                   std::to_string(record_.partitions[i].next.value) + ", to be looked at again";
+        retry_at_ = short_since_[i] + short_log_recheck_ms;
+        return;
+      }
+    }
+    if (auto d = difference(facts); !d.empty()) {
+      if (claimed_) return stop(d + " (docs/operations.md, \"Contradictions\")");
+      differed_ = true;
+      return claim(now);
+    }
+  }
+  if (claimed_ || !exact)
+    for (std::size_t i = 0; i < facts.parts.size(); ++i) lost_records(i, facts);
+  if (phase_ == lane_phase::stopped) return;
+  if (exact && config_.trust.there) return ask_beyond(now);
+  if (claimed_) return settle(now);
+  claim(now);
+}
+
+// Records that the log lost before they were delivered, and the topology says continue.
+void lane::lost_records(std::size_t i, const log_facts& facts) {
+  if (phase_ == lane_phase::stopped) return;
+  auto& p = record_.partitions[i];
+  if (facts.parts[i].low <= p.next) return;
+  if (config_.on_data_loss == data_loss_policy::stop) // at_least_once: exactly_once was told apart before
+    return stop("offsets " + std::to_string(p.next.value) + " to " + std::to_string(facts.parts[i].low.value - 1) +
+                " of " + config_.topic + "/" + std::to_string(partition_at(i).value) +
+                " were deleted before they were delivered; set on_data_loss: continue to go on without them");
+  if (record_.open && record_.open->last[i] >= p.next)
+    return stop("records " + std::to_string(p.next.value) + " to " + std::to_string(record_.open->last[i].value) +
+                " of " + config_.topic + "/" + std::to_string(partition_at(i).value) +
+                " belong to an open plan and were deleted from the log: " + describe_plan() +
+                " (docs/operations.md, \"A doubted plan\")");
+  counters_.gaps_lost += static_cast<std::uint64_t>(facts.parts[i].low - p.next);
+  p.next = facts.parts[i].low;
+  p.known.reset();
+  if (record_.open) record_.open->last[i] = p.next - 1;
+}
+
+// One question: does the table hold offsets beyond what was ever sent?
+void lane::ask_beyond(instant) {
+  waiting_ = "the table's answer: does it hold offsets beyond the plan?";
+  wanted_ticket_ = new_ticket();
+  fx_ask fx{wanted_ticket_, {}, {}, false};
+  for (std::size_t i = 0; i < record_.partitions.size(); ++i) {
+    auto from = record_.open ? record_.open->last[i] + 1 : record_.partitions[i].next;
+    if (const auto& b = record_.partitions[i].blind; b && *b >= from) {
+      if (b->value == INT64_MAX) continue;
+      from = *b + 1;
+    }
+    fx.ranges.push_back({partition_at(i), from, {INT64_MAX}});
+  }
+  effects_.push_back(std::move(fx));
+}
+
+void lane::beyond_answered(instant now, const table_answer& answer) {
+  if (!answer.answered) return retry_recovery(now, "the table's answer: " + answer.why);
+  for (const auto& c : answer.counts) {
+    if (c.rows == 0 && c.dead == 0) continue;
+    if (claimed_)
+      return stop("the table holds " + std::to_string(c.rows) + " rows (and the dead letters " +
+                  std::to_string(c.dead) + ") of " + config_.topic +
+                  " beyond what this pipeline has sent: another pipeline writes there, the state went back in time, or "
+                  "the topic was made anew (docs/operations.md, \"Contradictions\")");
+    differed_ = true;
+  }
+  if (claimed_) return settle(now);
+  claim(now);
+}
+
+void lane::claim(instant now) {
+  phase_ = lane_phase::claiming;
+  waiting_ = "its claim to be saved";
+  save(now, record_, purpose::claim);
+}
+
+// From here on older saves are refused.
+void lane::claimed(instant now) {
+  claimed_ = true;
+  recovery_tries_ = 0;
+  if (!marked_) {
+    waiting_ = "its row in chute_starts";
+    wanted_ticket_ = new_ticket();
+    effects_.push_back(fx_mark_started{wanted_ticket_});
+    return;
+  }
+  if (differed_ || config_.on_data_loss == data_loss_policy::resume) return inspect(now);
+  settle(now);
+}
+
+void lane::marked_started(instant now, ticket_t ticket, bool ok, const std::string& why) {
+  seen(now);
+  if (ticket != wanted_ticket_ || phase_ != lane_phase::claiming) return;
+  wanted_ticket_ = 0;
+  if (!ok) return retry_recovery(now, "its row in chute_starts: " + why);
+  marked_ = true;
+  claimed(now);
+}
+
+void lane::settle(instant now) {
+  recovery_tries_ = 0;
+  if (config_.delivery == delivery_mode::at_least_once) record_.open.reset();
+  std::vector<offset_t> from;
+  for (auto& p : record_.partitions) from.push_back(p.next);
+  if (!record_.open) {
+    restart_reading(now, from);
+    return stream(now);
+  }
+  phase_ = lane_phase::settling;
+  waiting_ = "the records of its open plan to be read again";
+  work w;
+  w.p = *record_.open;
+  w.durable = w.loaded = true;
+  w.rows.loaded = w.dead.loaded = true;
+  if (w.p.as == plan_as::dead_letter) w.reason = "rejected by ClickHouse before a restart";
+  w.at = step::building;
+  work_ = std::move(w);
+  restart_reading(now, from);
+  check_built(now);
+}
+
+void lane::stream(instant now) {
+  phase_ = draining_ ? lane_phase::draining : lane_phase::streaming;
+  waiting_.clear();
+  grant(now);
+  maybe_plan(now);
+}
+
+std::vector<offset_range> lane::controls() const {
+  std::vector<offset_range> out;
+  for (std::size_t i = 0; i < record_.partitions.size(); ++i) {
+    auto next = record_.partitions[i].next;
+    if (next.value > 0)
+      out.push_back({partition_at(i), {std::max<std::int64_t>(0, next.value - control_offsets)}, next - 1});
+  }
+  return out;
+}
+
+} // namespace chute

@@ -1,0 +1,262 @@
+// Streaming: records gather while the batch before is on its way; its acknowledgement and the next plan are one save.
+#include "core/lane.hpp"
+
+namespace chute {
+
+namespace {
+constexpr int takes_max = 2;                       // chunks under way a partition
+constexpr std::uint64_t take_bytes_min = 16 << 10; // a chunk is worth a message
+constexpr std::uint64_t take_bytes_most = 1 << 20;
+} // namespace
+
+// --- reading ---------------------------------------------------------------------------------------------------------
+
+void lane::restart_reading(instant, const std::vector<offset_t>& from) {
+  ++epoch_;
+  gathered_.restart(from);
+  takes_.assign(from.size(), 0);
+  take_bytes_.assign(from.size(), 0);
+  blocked_.assign(from.size(), {});
+  for (std::size_t i = 0; i < from.size(); ++i)
+    if (from[i] < until(i)) effects_.push_back(fx_read{epoch_, partition_at(i), from[i]});
+}
+
+// Asks the readers for more: within the lane's share of memory, or, while a plan is built again, whatever it takes.
+void lane::grant(instant) {
+  bool building = work_ && work_->at == step::building;
+  if (!building && phase_ != lane_phase::streaming && phase_ != lane_phase::settling) return;
+  if (takes_.empty() || revoking_ || (draining_ && !building)) return;
+  auto limit = config_.gather_bytes_max;
+  std::uint64_t out = 0;
+  for (auto b : take_bytes_) out += b;
+  auto each = std::clamp(limit / (2 * takes_max * takes_.size()), take_bytes_min, take_bytes_most);
+  for (std::size_t i = 0; i < takes_.size(); ++i) {
+    if (!blocked_[i].empty() || gathered_.position(i) >= until(i)) continue;
+    bool needed = building && gathered_.position(i) <= work_->p.last[i];
+    if (building && !needed) continue;
+    while (takes_[i] < takes_max) {
+      bool room = gathered_.bytes() + out + each <= limit && gathered_.records() < 2 * rows_cap_;
+      // One chunk a partition may always be on its way, or a full lane with an idle partition would stand still.
+      if (!needed && !room && (takes_[i] > 0 || gathered_.bytes() >= limit || gathered_.records() >= 2 * rows_cap_))
+        break;
+      ++takes_[i];
+      take_bytes_[i] += each;
+      out += each;
+      effects_.push_back(fx_take{epoch_, partition_at(i), each});
+    }
+  }
+}
+
+void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
+  seen(now);
+  auto i = index_of(c->partition);
+  if (epoch != epoch_ || !i || *i >= takes_.size() || takes_[*i] == 0) return;
+  take_bytes_[*i] -= take_bytes_[*i] / static_cast<std::uint64_t>(takes_[*i]);
+  if (--takes_[*i] == 0) take_bytes_[*i] = 0;
+  expect(std::is_sorted(c->offsets.begin(), c->offsets.end()) &&
+             (c->offsets.empty() || (c->offsets.front() >= c->first.value && c->offsets.back() <= c->last.value)),
+         "6: a chunk's records lie in order within the offsets it passed");
+  auto stop_at = until(*i);
+  auto bad = std::find(c->outcomes.begin(), c->outcomes.end(), outcome::stop);
+  if (bad != c->outcomes.end()) {
+    auto k = static_cast<std::size_t>(bad - c->outcomes.begin());
+    stop_at = std::min(stop_at, offset_t{c->offsets[k]});
+    std::string why = "a bad record";
+    for (auto& d : c->dead)
+      if (d.offset.value == c->offsets[k]) why = d.error;
+    if (blocked_[*i].empty())
+      blocked_[*i] = "record " + config_.topic + "/" + std::to_string(c->partition.value) + "/" +
+                     std::to_string(c->offsets[k]) + ": " + why + " (on_bad_record: stop)";
+  }
+  expect(gathered_.add(*i, c, now.mono, stop_at), "4: chunks are contiguous");
+  ends_[*i] = std::max(ends_[*i], c->last.value + 1);
+  if (work_ && work_->at == step::building) check_built(now);
+  maybe_plan(now);
+  grant(now);
+  check_released(now);
+}
+
+void lane::read_failed(instant now, std::uint64_t epoch, partition_id p, read_error what, const std::string& why) {
+  seen(now);
+  if (epoch != epoch_ || !index_of(p)) return;
+  if (what == read_error::other) {
+    waiting_ = "Kafka: " + why;
+    return;
+  }
+  forget(now, true);
+  waiting_ = "its state, after: " + why;
+}
+
+// --- closing and planning --------------------------------------------------------------------------------------------
+
+bool lane::at_end() const {
+  if (config_.until.empty()) return false;
+  for (std::size_t i = 0; i < takes_.size(); ++i)
+    if (gathered_.position(i) < until(i) && blocked_[i].empty()) return false;
+  return true;
+}
+
+bool lane::should_close(instant now) const {
+  if (!gathered_.anything()) return false;
+  if (draining_ || at_end() || !split_to_.empty()) return true;
+  for (auto& b : blocked_)
+    if (!b.empty()) return true;
+  if (gathered_.records() >= rows_cap_ || gathered_.bytes() >= std::min(config_.batch.bytes, config_.gather_bytes_max))
+    return true;
+  // A gap alone (control records) closes too, or `next` would lag for ever.
+  return gathered_.oldest_any() + config_.batch.wait_ms <= now.mono;
+}
+
+void lane::maybe_plan(instant now) {
+  if (phase_ != lane_phase::streaming && phase_ != lane_phase::draining) return;
+  if (saving_ || work_) return;
+  if (revoking_) return check_released(now);
+  if (should_close(now) && !paused_) return make_plan(now, plan_as::rows, rows_cap_, {});
+  if (advance_ && (!gathered_.anything() || paused_)) return save(now, *advance_, purpose::done);
+  if (advance_ || gathered_.anything()) return;
+  for (auto& b : blocked_)
+    if (!b.empty()) return stop(b);
+  if (at_end() || draining_) release(true);
+}
+
+lane_record lane::advanced(const cut& c, bool any) const {
+  lane_record r = advance_ ? *advance_ : record_;
+  r.open.reset();
+  for (std::size_t i = 0; i < r.partitions.size(); ++i) {
+    auto& p = r.partitions[i];
+    auto next = c.last[i] + 1;
+    expect(next >= p.next, "3: next never moves back");
+    if (c.known[i]) p.known = c.known[i];
+    else if (p.known) p.known->distance += next - p.next;
+    if (p.known && p.known->distance > known_distance_max) p.known.reset();
+    p.next = next;
+    if (p.blind && *p.blind < next) p.blind.reset();
+    if (p.fill_to && *p.fill_to < next) p.fill_to.reset();
+  }
+  r.ever = r.ever || any;
+  return r;
+}
+
+wall_ms lane::good_until(instant now) const {
+  auto by_count = static_cast<double>(config_.window_ids) / 2 / std::max(config_.ids_per_second, 1e-6) * 1000;
+  auto by_time = static_cast<double>(config_.window_ms) / 2;
+  return now.server + static_cast<wall_ms>(std::min({by_count, by_time, 3.2e10}));
+}
+
+// Cuts what was gathered, and saves the plan together with what was done before.
+void lane::make_plan(instant now, plan_as as, std::uint64_t records_max, const std::string& reason) {
+  const lane_record base = advance_ ? *advance_ : record_;
+  cut c = gathered_.take(records_max, std::min(config_.batch.bytes, config_.gather_bytes_max));
+  for (std::size_t i = 0; i < base.partitions.size(); ++i) {
+    expect(c.pieces[i].empty() || c.pieces[i].front().begin == base.partitions[i].next, "4: a slice begins at next");
+    expect(c.last[i] + 1 >= base.partitions[i].next, "4: a slice begins at next");
+    expect(c.last[i] - base.partitions[i].next < slice_offsets_max, "7: a slice's span is bounded");
+  }
+  bool exact = config_.delivery == delivery_mode::exactly_once;
+  if (c.records == 0) { // only a gap: nothing to send
+    advance_ = advanced(c, false);
+    return save(now, *advance_, purpose::done);
+  }
+  work w;
+  w.p.token = {random_.next(), random_.next()};
+  w.p.as = as;
+  w.p.since = now.server;
+  w.p.good_until = good_until(now);
+  w.p.fingerprint = config_.fingerprint;
+  w.p.sum = c.sum;
+  w.p.last = c.last;
+  w.reason = reason;
+  w.content = std::move(c);
+  w.content_fingerprint = config_.fingerprint;
+  w.what = std::make_shared<batch>(make_batch(w.p, w.content, reason));
+  w.at = step::saving;
+  work_ = std::move(w);
+  if (!exact) { // at_least_once: no plan, `next` is saved after the acknowledgement
+    work_->durable = true;
+    return start_work(now);
+  }
+  lane_record next = base;
+  next.open = work_->p;
+  save(now, std::move(next), purpose::plan);
+}
+
+// --- saving ----------------------------------------------------------------------------------------------------------
+
+void lane::save(instant now, lane_record next, purpose why) {
+  expect(!saving_, "one save at a time");
+  next.version = record_.version + 1;
+  next.mark = random_.next();
+  saving s;
+  s.text = encode_record(next);
+  expect(s.text.size() <= record_text_max, "7: a record fits its store");
+  s.next = std::move(next);
+  s.why = why;
+  saving_ = std::move(s);
+  send_save(now);
+}
+
+void lane::send_save(instant now) {
+  auto& s = *saving_;
+  s.ticket = new_ticket();
+  s.sent_mono = now.mono;
+  s.sent_wall = now.wall;
+  ++s.tries;
+  fx_save fx{s.ticket, have_record_ ? record_.version : 0, s.next.version, s.text, {}};
+  for (std::size_t i = 0; i < s.next.partitions.size(); ++i)
+    fx.offsets.emplace_back(partition_at(i), s.next.partitions[i].next);
+  effects_.push_back(std::move(fx));
+}
+
+void lane::saved(instant now, ticket_t ticket, save_outcome outcome, const std::string& why) {
+  seen(now);
+  if (!saving_ || saving_->ticket != ticket) return;
+  saving_->ticket = 0;
+  switch (outcome) {
+  case save_outcome::accepted: return save_accepted(now);
+  case save_outcome::refused: {
+    ++counters_.save_refusals;
+    if (revoking_) return lose(now);
+    forget(now, false);
+    phase_ = lane_phase::loading;
+    return retry_recovery(now, "its state again: a save was refused: " + why);
+  }
+  case save_outcome::not_now: break;
+  case save_outcome::unknown: saving_->unanswered = true; break;
+  }
+  waiting_ = "a save: " + why;
+  saving_->retry_at = now.mono + backoff(saving_->tries - 1);
+  check_released(now);
+}
+
+void lane::save_accepted(instant now) {
+  saving s = std::move(*saving_);
+  saving_.reset();
+  ++counters_.saves;
+  expect(s.next.version > saved_version_ || !have_record_, "versions grow with each save");
+  for (std::size_t i = 0; have_record_ && i < record_.partitions.size(); ++i)
+    expect(s.next.partitions[i].next >= record_.partitions[i].next, "3: next never moves back");
+  record_ = std::move(s.next);
+  saved_version_ = record_.version;
+  have_record_ = true;
+  save_sent_mono_ = s.sent_mono;
+  save_sent_wall_ = s.sent_wall;
+  if (phase_ == lane_phase::streaming || phase_ == lane_phase::draining) waiting_.clear();
+  switch (s.why) {
+  case purpose::claim: return revoking_ || draining_ ? check_released(now) : claimed(now);
+  case purpose::plan:
+    advance_.reset();
+    work_->durable = true;
+    if (revoking_) return check_released(now); // left to the next owner: no insert is begun
+    return start_work(now);
+  case purpose::done:
+    advance_.reset();
+    if (revoking_) return check_released(now);
+    grant(now);
+    return maybe_plan(now);
+  case purpose::renew:
+    if (revoking_) return check_released(now);
+    return next_send(now);
+  }
+}
+
+} // namespace chute
