@@ -1,0 +1,106 @@
+// Records of single partitions from exact offsets, without a group. Streams of one fetcher share its connections and its
+// memory; each has a queue of its own, starts and stops by itself, and may live in another thread than its neighbours.
+#pragma once
+
+#include "core/chunk.hpp"
+#include "kafka/client.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace chute::kafka {
+
+struct fetch_options {
+  client_options client;
+  // What librdkafka may hold ahead for all partitions together, and for how many at once. A partition may exceed its
+  // share by one fetch (the records of one response are never cut).
+  std::uint64_t buffer_bytes = 128ull << 20;
+  std::size_t partitions = 1;
+};
+
+// Why a stream does not go on. After out_of_range, unknown_topic and denied it needs a start() to go on.
+struct stream_error {
+  enum class kind : std::uint8_t {
+    out_of_range,  // the log does not hold `at`: deleted already, or not written yet
+    unknown_topic, // the topic or the partition does not exist
+    denied,        // not allowed to read the topic
+    transient,     // goes on by itself
+  };
+  kind what = kind::transient;
+  offset_t at;
+  error why;
+};
+
+// Some records of one partition. Owns them: whatever the views point to lives as long as the batch. Can be read from any
+// thread, and may outlive the stream and the fetcher.
+class raw_batch final : public header_source {
+public:
+  raw_batch();
+  ~raw_batch() override;
+  raw_batch(raw_batch&&) noexcept;
+  raw_batch& operator=(raw_batch&&) noexcept;
+
+  std::vector<record_view> records; // in order of their offsets
+  // The offsets that this batch passes: gaps before and between its records (control records, aborted and compacted
+  // ones) and, where the partition's end was seen, those after them. last = first - 1: nothing passed.
+  offset_t first, last;
+  std::optional<offset_t> end; // the partition's end was seen behind `last`, here (all below is passed)
+  std::optional<stream_error> failure; // what happened behind `last`
+  std::uint64_t bytes = 0;     // of keys and values
+  bool more = false;           // the queue was not emptied: take again, no wake-up will come for what is left
+
+  bool empty() const { return records.empty() && last < first && !end && !failure; }
+  // `r` is one of `records`. Names and values live as long as the batch.
+  void headers(const record_view& r, std::vector<header_view>& out) const override;
+
+private:
+  friend class stream;
+  struct held;
+  std::unique_ptr<held> held_;
+};
+
+// One partition. One thread at a time.
+class stream {
+public:
+  ~stream(); // stops
+  stream(const stream&) = delete;
+  stream& operator=(const stream&) = delete;
+
+  // Reads from `from` on. A running stream begins anew; nothing of before is seen again.
+  result<void> start(offset_t from);
+  void stop(); // what is queued is dropped
+  bool running() const;
+
+  // What has arrived, without waiting: at least one record if there is one, at most `max_records`, and no further
+  // record once `max_bytes` are reached. A batch ends at the partition's end and at an error.
+  raw_batch take(std::size_t max_records, std::uint64_t max_bytes);
+
+  offset_t position() const; // the next offset that is not passed yet
+  const topic_partition& where() const;
+
+private:
+  friend class fetcher;
+  struct impl;
+  explicit stream(std::unique_ptr<impl> state);
+  std::unique_ptr<impl> impl_;
+};
+
+class fetcher {
+public:
+  static result<std::unique_ptr<fetcher>> open(fetch_options options);
+  ~fetcher(); // streams and batches may outlive it; the connections end with the last of them
+  fetcher(const fetcher&) = delete;
+  fetcher& operator=(const fetcher&) = delete;
+
+  // At most one stream a partition at a time. `wake` is called when the stream's queue has become non-empty.
+  result<std::unique_ptr<stream>> open_stream(const topic_partition& where, wake_callback wake);
+
+private:
+  struct impl;
+  explicit fetcher(std::shared_ptr<impl> state);
+  std::shared_ptr<impl> impl_;
+};
+
+} // namespace chute::kafka
