@@ -1,0 +1,29 @@
+// Looking at a topology's surroundings without running it: `chute check` and `chute state show`.
+#pragma once
+
+#include "core/error.hpp"
+#include "core/finding.hpp"
+#include "core/record.hpp"
+#include "core/topology.hpp"
+
+#include <string>
+#include <vector>
+
+namespace chute {
+
+// Asks Kafka, ClickHouse and the store everything that could break the promise. Never fails as a whole: what cannot be
+// asked is a finding too.
+std::vector<finding> check(const topology& t);
+
+// One lane as its store has it.
+struct lane_state_view {
+  std::string pipeline, topic;
+  lane_id lane;
+  bool found = false;
+  std::string problem;             // why there is no record, or why it cannot be read
+  lane_record record;              // found
+  std::vector<std::int64_t> ends;  // of each partition's log; -1: not known
+};
+result<std::vector<lane_state_view>> show_state(const topology& t);
+
+} // namespace chute
