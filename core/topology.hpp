@@ -37,6 +37,7 @@ struct clickhouse_config {
   std::string database = "default", user = "default", password;
   std::map<std::string, std::string> settings; // added to every insert; none of the pinned ones
   compression_kind compression = compression_kind::lz4;
+  std::string ca_file; // https: certificates to trust; empty: the system's
   // Times in ms, settable under clickhouse.limits
   std::int64_t insert_limit_ms = 120'000, question_limit_ms = 10'000, confirm_limit_ms = 60'000, lease_ms = 60'000;
 };
