@@ -32,6 +32,7 @@ struct decoder_options {
   bad_record_policy on_bad_record = bad_record_policy::dead_letter;
   delete_policy deletes = delete_policy::reject;
   std::size_t record_bytes_max = 64u << 20;
+  std::string timezone = "UTC"; // the server's: of DateTime and DateTime64 columns that name none
 };
 
 class decoder {
