@@ -44,8 +44,9 @@ struct type {
   std::uint32_t precision = 0;    // decimal
   std::uint32_t scale = 0;        // decimal, datetime64, time64
   std::string timezone;           // datetime, datetime64
-  std::vector<type_ptr> args;     // array, tuple, map (2), nullable, low_cardinality, variant, nested, simple_agg…
-  std::vector<std::string> names; // tuple and nested: names of args (empty if unnamed)
+  std::vector<type_ptr> args;     // array, tuple, map (2), nullable, low_cardinality, variant (sorted as the server
+                                  // numbers them), nested, simple_agg…, qbit; json: the types of the paths in names
+  std::vector<std::string> names; // tuple and nested: names of args (empty if unnamed); json: paths that have a type
   std::vector<std::pair<std::string, std::int16_t>> enum_values;
 };
 
@@ -54,8 +55,13 @@ struct type {
 result<type_ptr> parse_type(std::string_view text);
 
 // The type without what only says how it is stored: LowCardinality(T) → T, SimpleAggregateFunction(f, T) → T,
-// Point → Tuple(Float64, Float64), Ring → Array(Point), Nested(…) → Array(Tuple(…)), and so on, recursively.
+// Point → Tuple(Float64, Float64), Ring → Array(Point), Nested(…) → Array(Tuple(…)), QBit(T, n) → Array(T), Geometry →
+// Variant(LineString, …), and so on, recursively, but not inside Variant: its alternatives are told apart by their
+// names (LineString and Ring are both arrays of points), so they keep them; ask for the storage type of each.
 type_ptr storage_type(const type_ptr& t);
+
+// Nullable(T); T itself if it is Nullable already.
+type_ptr nullable_of(const type_ptr& t);
 
 // Whether a value of this type can come from a record at all (not AggregateFunction, Interval, Nothing, unknown).
 bool insertable(const type& t);
