@@ -20,9 +20,9 @@ struct lane_state_view {
   std::string pipeline, topic;
   lane_id lane;
   bool found = false;
-  std::string problem;             // why there is no record, or why it cannot be read
-  lane_record record;              // found
-  std::vector<std::int64_t> ends;  // of each partition's log; -1: not known
+  std::string problem;            // why there is no record, or why it cannot be read
+  lane_record record;             // found
+  std::vector<std::int64_t> ends; // of each partition's log; -1: not known
 };
 result<std::vector<lane_state_view>> show_state(const topology& t);
 

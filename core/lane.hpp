@@ -184,6 +184,9 @@ public:
   void lose(instant now);   // forget at once
   void drain(instant now);
   void pause(bool on) { paused_ = on; }
+  void set_end(partition_id p, std::int64_t end) {
+    if (auto i = index_of(p)) ends_[*i] = std::max(ends_[*i], end);
+  }
   void set_gather_limit(std::uint64_t bytes) { config_.gather_bytes_max = bytes; }
   void set_server_started(wall_ms at) { server_started_ = std::max(server_started_, at); }
   void set_ids_per_second(double rate) { config_.ids_per_second = rate; }

@@ -1,0 +1,303 @@
+#include "actors/batcher.hpp"
+
+#include "actors/destination.hpp"
+#include "actors/reader.hpp"
+#include "actors/worker.hpp"
+
+namespace chute {
+
+namespace {
+
+using self_ptr = batcher_actor::stateful_pointer<batcher_state>;
+
+constexpr mono_ms heartbeat_ms = 1'000; // so that a process that slept notices it
+constexpr mono_ms publish_every_ms = 200;
+
+// Blocking work: the job answers with a message; what it throws becomes that message too.
+template <class F> void run_job(self_ptr self, pool_actor& pool, F&& work) {
+  self->send(pool, msg::job{std::forward<F>(work)});
+}
+
+// --- effects ---------------------------------------------------------------------------------------------------------
+
+void perform(self_ptr self, const fx_load& fx) {
+  auto& s = self->state;
+  // chute_starts is read before the store: a lane that began in between is then found in the store.
+  run_job(self, s.with.clerks,
+          [to = batcher_actor(self), dest = s.setup.dest, c = s.setup.config, fx](worker_tools& t) {
+            auto partly = std::make_shared<lane_loaded>();
+            if (auto start = dest->read_start(t); !start.ok()) partly->why = start.failure().text();
+            else if (!start->known) partly->why = "chute_starts has no row of this pipeline yet";
+            else {
+              partly->what = lane_loaded::state::absent;
+              partly->marked = std::find(start->begun.begin(), start->begun.end(), c.lane) != start->begun.end();
+              auto n = lane_partition_count(c.lane, c.lanes, c.topic_partitions);
+              for (std::size_t i = 0; i < n; ++i) { // a partition added later begins at its log's beginning
+                auto p = static_cast<std::size_t>(lane_partition_id(c.lane, c.lanes, i).value);
+                partly->start.push_back(p < start->from.size() ? start->from[p] : offset_t{0});
+              }
+            }
+            caf::anon_send(to, msg::starts_read{fx.ticket, partly});
+          });
+}
+
+lane_key key_of(const batcher_state& s) {
+  return {s.context->cluster_id, s.context->config.group, s.context->config.name, s.setup.name.topic,
+          s.setup.name.lane};
+}
+
+void perform(self_ptr self, const fx_inspect& fx) {
+  auto& s = self->state;
+  run_job(self, s.with.clerks,
+          [to = batcher_actor(self), topic = s.setup.name.topic, limit = s.setup.config.question_limit_ms,
+           fx](worker_tools& t) {
+            auto facts = std::make_shared<log_facts>();
+            facts->answered = true;
+            std::vector<kafka::topic_partition> parts;
+            std::vector<kafka::partition_offset> places;
+            for (auto& p : fx.probes) {
+              parts.push_back({topic, p.partition});
+              if (p.at && p.at->value >= 0) places.push_back({parts.back(), *p.at});
+            }
+            for (auto& b : t.kafka().bounds(parts, limit)) {
+              if (b.ok()) facts->parts.push_back({b->begin, b->end, log_facts::part::recognised::not_asked});
+              else {
+                facts->answered = false;
+                facts->why = b.failure().text();
+                facts->parts.push_back({});
+              }
+            }
+            auto found =
+                places.empty() || !facts->answered ? std::vector<kafka::record_at>{} : t.kafka().read(places, limit);
+            std::size_t n = 0;
+            using seen_as = log_facts::part::recognised;
+            using status = kafka::record_at::status;
+            for (std::size_t i = 0; facts->answered && i < fx.probes.size(); ++i) {
+              auto& p = fx.probes[i];
+              if (!p.at || p.at->value < 0) continue;
+              auto& f = found[n++];
+              auto& out = facts->parts[i].known;
+              if (f.what == status::found)
+                out = static_cast<std::uint32_t>(f.hash) == p.hash ? seen_as::same : seen_as::differs;
+              else if (f.what == status::failed) {
+                facts->answered = false;
+                facts->why = f.why ? f.why->text() : "Kafka did not answer";
+              } else out = seen_as::gone; // deleted or compacted away: it says nothing
+            }
+            caf::anon_send(to, msg::inspected_log{fx.ticket, facts});
+          });
+}
+
+void perform(self_ptr self, const fx_ask& fx) {
+  run_job(self, self->state.with.clerks,
+          [to = batcher_actor(self), dest = self->state.setup.dest, fx](worker_tools& t) {
+            bool running = false;
+            auto answer = std::make_shared<table_answer>(dest->ask(t, fx, running));
+            caf::anon_send(to, msg::answered_question{fx.ticket, answer, running});
+          });
+}
+
+void perform(self_ptr self, const fx_save& fx) {
+  auto& s = self->state;
+  save_request r{key_of(s), fx.expected, {fx.version, fx.text}, {}};
+  for (auto& [partition, next] : fx.offsets) r.offsets.push_back({partition, next});
+  self->send(s.with.keeper, msg::save_lane{fx.ticket, std::move(r), self->address()});
+}
+
+void perform(self_ptr self, const fx_mark_started& fx) {
+  auto& s = self->state;
+  run_job(self, s.with.clerks,
+          [to = batcher_actor(self), dest = s.setup.dest, lane = s.setup.name.lane, fx](worker_tools& t) {
+            auto r = dest->mark_lane(t, lane);
+            caf::anon_send(to, msg::marked_lane{fx.ticket, r.ok(), r.ok() ? std::string() : r.failure().text()});
+          });
+}
+
+void perform(self_ptr self, const fx_read& fx) {
+  auto& s = self->state;
+  auto it = s.readers.find(fx.partition);
+  if (it == s.readers.end()) {
+    auto& converter = s.with.converters[static_cast<std::size_t>(fx.partition.value) % s.with.converters.size()];
+    auto r = self->spawn(reader, s.context, s.with.fetcher, kafka::topic_partition{s.setup.name.topic, fx.partition},
+                         converter, batcher_actor(self));
+    self->monitor(r);
+    it = s.readers.emplace(fx.partition, r).first;
+  }
+  self->send(it->second, msg::read_from{fx.epoch, fx.from, s.setup.spec});
+}
+
+void perform(self_ptr self, const fx_take& fx) {
+  auto it = self->state.readers.find(fx.partition);
+  if (it != self->state.readers.end()) self->send(it->second, msg::take_chunk{fx.epoch, fx.bytes});
+}
+
+void perform(self_ptr self, const fx_stop_reading&) {
+  for (auto& [p, r] : self->state.readers) self->send(r, msg::stop_reading{});
+}
+
+void perform(self_ptr self, const fx_insert& fx) {
+  auto& s = self->state;
+  run_job(self, s.with.inserters, [to = batcher_actor(self), dest = s.setup.dest, fx](worker_tools& t) {
+    // Asked directly before the request goes out, on whatever connection: a process that slept must not send.
+    auto holds = [&fx] { return mono_now() < fx.lease_mono && wall_now() < fx.lease_wall; };
+    auto answer =
+        fx.dead_letters ? dest->insert_dead_letters(t, *fx.what, holds) : dest->insert_rows(t, *fx.what, holds);
+    caf::anon_send(to, msg::inserted_batch{fx.ticket, answer});
+  });
+}
+
+void perform(self_ptr self, const fx_refresh& fx) {
+  self->send(self->state.with.pipeline, msg::refresh_wanted{self->state.setup.name, fx.ticket});
+}
+
+void perform(self_ptr self, const fx_forgotten& fx) {
+  self->send(self->state.with.keeper, msg::lane_forgotten{fx.save_outstanding});
+}
+
+void perform(self_ptr self, const fx_released& fx) {
+  auto& s = self->state;
+  s.over = true;
+  s.context->board->lane(s.context->config.name, s.machine->status(), s.machine->counters());
+  self->send(s.with.pipeline, msg::lane_released{s.setup.name, fx.drained});
+}
+
+void perform(self_ptr self, const fx_stopped& fx) {
+  auto& s = self->state;
+  s.context->log->error("pipeline {}: topic {}, lane {} stopped: {}", s.context->config.name, s.setup.name.topic,
+                        s.setup.name.lane.value, fx.reason);
+  self->send(s.with.pipeline, msg::lane_stopped{s.setup.name, fx.reason});
+}
+
+// --- after each event ------------------------------------------------------------------------------------------------
+
+void publish(self_ptr self, mono_ms now) {
+  auto& s = self->state;
+  auto phase = s.machine->phase();
+  auto status = s.machine->status();
+  if (phase == s.published_phase && status.waiting_for == s.published_wait && now - s.published_at < publish_every_ms)
+    return;
+  if (status.waiting_for != s.published_wait && !status.waiting_for.empty())
+    s.context->log->info("pipeline {}: topic {}, lane {} waits for {}", s.context->config.name, s.setup.name.topic,
+                         s.setup.name.lane.value, status.waiting_for);
+  s.published_phase = phase;
+  s.published_wait = status.waiting_for;
+  s.published_at = now;
+  s.context->board->lane(s.context->config.name, status, s.machine->counters());
+}
+
+void after_event(self_ptr self) {
+  auto& s = self->state;
+  // Effects may lead to effects only through messages: one pass is enough.
+  for (auto& fx : s.machine->take_effects()) std::visit([&](const auto& f) { perform(self, f); }, fx);
+  if (s.over) {
+    for (auto& [p, r] : s.readers) self->send_exit(r, caf::exit_reason::user_shutdown);
+    s.readers.clear();
+    return self->quit();
+  }
+  auto now = mono_now();
+  publish(self, now);
+  auto at = std::min(std::max(s.machine->next_wake(), now + 1), now + heartbeat_ms);
+  if (at < s.wake_at || s.wake_at <= now) {
+    s.wake_at = at;
+    self->delayed_send(self, std::chrono::milliseconds(at - now), msg::tick{++s.tick_number});
+  }
+}
+
+// Every handler: an event into the machine, then its effects. What it throws stops the pipeline, by name.
+template <class F> void event(self_ptr self, F&& f) {
+  auto& s = self->state;
+  if (s.over) return;
+  try {
+    f(*s.machine, s.context->clock->now());
+    after_event(self);
+  } catch (const std::exception& e) {
+    s.over = true;
+    self->send(s.with.pipeline, msg::failed{e.what()});
+    for (auto& [p, r] : s.readers) self->send_exit(r, caf::exit_reason::user_shutdown);
+    self->quit();
+  }
+}
+
+void on_tick(self_ptr self, const msg::tick& m) {
+  if (m.number == self->state.tick_number) self->state.wake_at = INT64_MAX;
+  event(self, [&](lane& l, instant now) { l.tick(now); });
+}
+
+void on_control(self_ptr self, const msg::control& m) {
+  using order = enum msg::control::what;
+  event(self, [&](lane& l, instant now) {
+    switch (m.order) {
+    case order::assign: return l.assign(now);
+    case order::revoke: return l.revoke(now);
+    case order::lose: return l.lose(now);
+    case order::drain: return l.drain(now);
+    case order::pause: return l.pause(true);
+    case order::resume: return l.pause(false);
+    }
+  });
+}
+
+void on_starts(self_ptr self, const msg::starts_read& m) {
+  auto& s = self->state;
+  if (!m.partly->why.empty()) return event(self, [&](lane& l, instant now) { l.loaded(now, m.ticket, *m.partly); });
+  self->send(s.with.keeper, msg::load_lane{m.ticket, key_of(s), m.partly, self->address()});
+}
+
+void on_converted(self_ptr self, const msg::converted& m) {
+  if (m.data->fields_ignored)
+    self->state.context->board->ignored(self->state.context->config.name, m.data->fields_ignored);
+  event(self, [&](lane& l, instant now) {
+    if (m.end >= 0) l.set_end(m.data->partition, m.end);
+    l.chunk_arrived(now, m.epoch, m.data);
+  });
+}
+
+} // namespace
+
+batcher_actor::behavior_type batcher(self_ptr self, context_ptr context, services with, lane_setup setup) {
+  auto& s = self->state;
+  s.context = std::move(context);
+  s.with = std::move(with);
+  s.setup = std::move(setup);
+  s.machine = std::make_unique<lane>(s.setup.config, s.random);
+  self->set_down_handler([=](const caf::down_msg& m) {
+    // Readers end only when they are told to; one that died of an error takes its lane's pipeline along.
+    if (!self->state.over && m.reason && m.reason != caf::exit_reason::user_shutdown)
+      self->send(self->state.with.pipeline, msg::failed{"a partition reader died: " + to_string(m.reason)});
+  });
+  return {
+      [=](const msg::converted& m) { on_converted(self, m); },
+      [=](const msg::read_failure& m) {
+        event(self, [&](lane& l, instant now) { l.read_failed(now, m.epoch, m.partition, m.what, m.why); });
+      },
+      [=](const msg::loaded_lane& m) { event(self, [&](lane& l, instant now) { l.loaded(now, m.ticket, *m.what); }); },
+      [=](const msg::starts_read& m) { on_starts(self, m); },
+      [=](const msg::inspected_log& m) {
+        event(self, [&](lane& l, instant now) { l.inspected(now, m.ticket, *m.facts); });
+      },
+      [=](const msg::saved_lane& m) {
+        event(self, [&](lane& l, instant now) { l.saved(now, m.ticket, m.outcome, m.why); });
+      },
+      [=](const msg::marked_lane& m) {
+        event(self, [&](lane& l, instant now) { l.marked_started(now, m.ticket, m.ok, m.why); });
+      },
+      [=](const msg::inserted_batch& m) {
+        event(self, [&](lane& l, instant now) { l.inserted(now, m.ticket, m.answer); });
+      },
+      [=](const msg::answered_question& m) {
+        event(self, [&](lane& l, instant now) { l.answered(now, m.ticket, *m.answer, m.token_running); });
+      },
+      [=](const msg::refreshed_table& m) {
+        event(self, [&](lane& l, instant now) { l.refreshed(now, m.ticket, m.same, m.why); });
+      },
+      [=](const msg::new_columns& m) {
+        self->state.setup.spec = m.spec;
+        event(self, [&](lane& l, instant now) { l.columns_changed(now, m.spec->fingerprint); });
+      },
+      [=](const msg::control& m) { on_control(self, m); },
+      [=](const msg::gather_limit& m) { event(self, [&](lane& l, instant) { l.set_gather_limit(m.bytes); }); },
+      [=](const msg::tick& m) { on_tick(self, m); },
+  };
+}
+
+} // namespace chute

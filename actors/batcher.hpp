@@ -1,0 +1,35 @@
+// The actor of one lane: turns messages into events, and the lane's effects into messages and jobs.
+#pragma once
+
+#include "actors/context.hpp"
+
+#include <map>
+
+namespace chute {
+
+struct lane_setup {
+  lane_name name;
+  lane_config config;
+  decoder_spec_ptr spec;
+  std::shared_ptr<destination> dest;
+};
+
+struct batcher_state {
+  context_ptr context;
+  services with;
+  lane_setup setup;
+  system_random random;
+  std::unique_ptr<lane> machine;
+  std::map<partition_id, reader_actor> readers; // only of partitions that are being read
+  mono_ms wake_at = INT64_MAX;                  // of the tick under way
+  std::uint64_t tick_number = 0;
+  mono_ms published_at = 0;
+  lane_phase published_phase = lane_phase::unassigned;
+  std::string published_wait;
+  bool over = false;
+};
+
+batcher_actor::behavior_type batcher(batcher_actor::stateful_pointer<batcher_state> self, context_ptr context,
+                                     services with, lane_setup setup);
+
+} // namespace chute

@@ -1,0 +1,54 @@
+// What the actors of one pipeline share. Set once, before they are spawned, or guarded.
+#pragma once
+
+#include "actors/clock.hpp"
+#include "actors/messages.hpp"
+#include "actors/status_board.hpp"
+#include "core/topology.hpp"
+#include "kafka/client.hpp"
+
+#include <memory>
+#include <spdlog/spdlog.h>
+#include <string>
+
+namespace chute {
+
+class destination;
+
+// One pipeline.
+struct pipeline_context {
+  topology top;
+  pipeline_config config;
+  bool until_end = false;
+  std::shared_ptr<spdlog::logger> log;
+  std::shared_ptr<status_board> board;
+  std::shared_ptr<server_clock> clock = std::make_shared<server_clock>();
+  std::size_t pipelines = 1; // that share the memory of this process
+  std::string cluster_id;    // of Kafka; set once it is known, before any lane exists
+  std::int64_t session_timeout_ms = 45'000;
+
+  kafka::client_options kafka_client() const {
+    kafka::client_options o;
+    o.brokers = top.kafka.brokers;
+    o.properties = top.kafka.properties;
+    o.log = [log = log](kafka::log_level l, const std::string& line) {
+      log->log(l == kafka::log_level::error     ? spdlog::level::warn // librdkafka goes on by itself
+               : l == kafka::log_level::warning ? spdlog::level::info
+                                                : spdlog::level::debug,
+               "kafka: {}", line);
+    };
+    return o;
+  }
+};
+using context_ptr = std::shared_ptr<const pipeline_context>;
+
+// The actors that serve the lanes of one pipeline.
+struct services {
+  pipeline_actor pipeline;
+  keeper_actor keeper;
+  pool_actor inserters, clerks;
+  std::vector<converter_actor> converters; // a partition always uses the same one: its chunks stay in order
+  std::shared_ptr<kafka::fetcher> fetcher;
+};
+
+} // namespace chute

@@ -1,0 +1,57 @@
+// A pipeline's table for one topic: everything the engine asks of ClickHouse, in the words of core/. Blocking; used
+// from jobs that run on workers, each with tools of its own.
+#pragma once
+
+#include "actors/context.hpp"
+#include "actors/worker.hpp"
+#include "core/answers.hpp"
+#include "core/batch.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace chute {
+
+// What chute_starts knows of a topic.
+struct topic_start {
+  bool known = false;         // the pipeline's row exists
+  std::int32_t lanes = 0;     // L
+  std::vector<offset_t> from; // one a partition that existed then
+  std::vector<lane_id> begun; // lanes whose first record was saved
+};
+
+class destination {
+public:
+  // Describes server and table, makes what is missing (dead letters, chute_starts). `fatal`: no waiting mends it.
+  static result<std::shared_ptr<destination>> open(worker_tools& tools, context_ptr context, const std::string& topic,
+                                                   bool& fatal);
+
+  // The columns now. Same fingerprint as before: the same spec. An error names what is gone.
+  result<decoder_spec_ptr> describe_again(worker_tools& tools, const decoder_spec_ptr& before);
+
+  insert_answer insert_rows(worker_tools& tools, const batch& b, std::function<bool()> lease_holds);
+  insert_answer insert_dead_letters(worker_tools& tools, const batch& b, std::function<bool()> lease_holds);
+  table_answer ask(worker_tools& tools, const fx_ask& question, bool& token_running);
+
+  result<topic_start> read_start(worker_tools& tools);
+  result<void> write_start(worker_tools& tools, std::int32_t lanes, const std::vector<offset_t>& from);
+  result<void> mark_lane(worker_tools& tools, lane_id lane);
+
+  decoder_spec_ptr spec;      // of the columns as first described
+  std::uint64_t identity = 0; // hash of the table's UUID or replicated path
+  table_trust trust;
+  std::int64_t window_ms = 0;
+  std::uint64_t window_ids = 0;
+  std::string table_name; // database.table, for people
+  std::string topic;
+
+  struct impl;
+  explicit destination(std::shared_ptr<impl> i) : impl_(std::move(i)) {}
+
+private:
+  std::shared_ptr<impl> impl_;
+};
+
+} // namespace chute

@@ -1,0 +1,29 @@
+// The state keeper of one pipeline: holds the membership of the group and the store. It is the one thread that handles
+// rebalances and the only one that commits, so a commit never carries another generation than the lane's.
+#pragma once
+
+#include "actors/context.hpp"
+#include "state/kafka_store.hpp"
+
+#include <deque>
+#include <memory>
+
+namespace chute {
+
+struct keeper_state {
+  context_ptr context;
+  pipeline_actor pipeline;
+  std::unique_ptr<kafka::group_member> group;
+  std::unique_ptr<offset_log> log; // the group, as the kafka store sees it
+  std::unique_ptr<store> keeps;
+  bool group_is_store = false;
+  std::deque<msg::save_lane> saves; // joined into one request
+  std::deque<msg::load_lane> loads;
+  bool flush_due = false, over = false;
+};
+
+// `opened`: another store than kafka, already open; null: the kafka store.
+keeper_actor::behavior_type keeper(keeper_actor::stateful_pointer<keeper_state> self, context_ptr context,
+                                   pipeline_actor pipeline, std::shared_ptr<std::unique_ptr<store>> opened);
+
+} // namespace chute

@@ -1,0 +1,520 @@
+#include "actors/pipeline.hpp"
+
+#include "actors/batcher.hpp"
+#include "actors/keeper.hpp"
+#include "actors/reader.hpp"
+#include "actors/worker.hpp"
+
+#include <algorithm>
+#include <thread>
+#include <xxhash.h>
+
+namespace chute {
+
+namespace {
+
+using self_ptr = pipeline_actor::stateful_pointer<pipeline_state>;
+using phase = pipeline_state::phase;
+using shown = enum pipeline_status::state;
+
+constexpr mono_ms tick_every_ms = 250;
+constexpr mono_ms revoke_limit_ms = 60'000; // under half of max.poll.interval.ms
+constexpr std::int64_t question_ms = 10'000;
+constexpr std::uint64_t gather_bytes_min = 64 << 10;
+constexpr std::size_t inserters_max = 8;
+
+void show(self_ptr self, shown what, const std::string& why = {}) {
+  auto& c = *self->state.context;
+  c.board->pipeline(c.config.name, what, why);
+}
+
+void order_all(self_ptr self, enum msg::control::what order) {
+  for (auto& [name, l] : self->state.lanes) self->send(l.actor, msg::control{order});
+}
+
+// --- preparing -------------------------------------------------------------------------------------------------------
+
+// What a job found; `number` tells which assignment it was for.
+struct findings {
+  std::uint64_t number = 0;
+  std::string cluster_id;
+  std::map<std::string, topic_runtime> topics;
+  std::map<std::string, std::map<std::int32_t, std::int64_t>> until;
+};
+
+struct not_yet : std::runtime_error {
+  bool fatal;
+  explicit not_yet(const std::string& why, bool f = false) : std::runtime_error(why), fatal(f) {}
+};
+
+template <class T> T must(result<T> r, bool fatal = false) {
+  if (!r.ok()) throw not_yet(r.failure().text(), fatal);
+  return *std::move(r);
+}
+void must(result<void> r) {
+  if (!r.ok()) throw not_yet(r.failure().text());
+}
+
+std::vector<kafka::topic_partition> all_partitions(const std::string& topic, std::int32_t n) {
+  std::vector<kafka::topic_partition> out;
+  for (std::int32_t p = 0; p < n; ++p) out.push_back({topic, {p}});
+  return out;
+}
+
+topic_runtime open_topic(worker_tools& t, const context_ptr& c, const std::string& topic) {
+  topic_runtime out;
+  bool fatal = false;
+  auto dest = destination::open(t, c, topic, fatal);
+  if (!dest.ok()) throw not_yet(dest.failure().text(), fatal);
+  out.dest = *dest;
+  out.spec = out.dest->spec;
+  return out;
+}
+
+// The first job: everything that does not depend on an assignment.
+void prepare(worker_tools& t, const context_ptr& c, findings& out) {
+  out.cluster_id = must(t.kafka().cluster_id(question_ms));
+  if (out.cluster_id.empty())
+    throw not_yet("kafka: the cluster does not tell its id (Kafka 0.10.1 or newer is needed)");
+  auto topics = must(t.kafka().topics(c->config.topics, question_ms));
+  if (topics.empty()) throw not_yet("kafka: no topic matches " + c->config.topics.front());
+  for (auto& info : topics) {
+    if (info.failure) throw not_yet(info.failure->text());
+    auto& r = out.topics[info.name] = open_topic(t, c, info.name);
+    r.partitions = info.partitions;
+    if (!c->until_end) continue;
+    auto parts = all_partitions(info.name, info.partitions);
+    auto bounds = t.kafka().bounds(parts, question_ms);
+    for (std::size_t i = 0; i < parts.size(); ++i)
+      out.until[info.name][parts[i].partition.value] = must(bounds[i]).end.value;
+  }
+}
+
+// Where a first start begins, for every partition of a topic.
+std::vector<offset_t> start_positions(worker_tools& t, const pipeline_config& config, const std::string& topic,
+                                      std::int32_t n) {
+  auto parts = all_partitions(topic, n);
+  std::vector<offset_t> out;
+  if (config.start == start_policy::timestamp) {
+    for (auto& r : t.kafka().offsets_for_time(parts, config.start_timestamp_ms, question_ms)) out.push_back(must(r));
+    return out;
+  }
+  for (auto& b : t.kafka().bounds(parts, question_ms)) {
+    auto bounds = must(b);
+    out.push_back(config.start == start_policy::earliest ? bounds.begin : bounds.end);
+  }
+  return out;
+}
+
+// No lane starts before chute_starts has the pipeline's row; the owner of partition 0 writes it, once.
+void begin_topic(worker_tools& t, const context_ptr& c, const std::string& topic, bool owner_of_first,
+                 topic_runtime& r) {
+  auto start = must(r.dest->read_start(t));
+  if (!start.known && owner_of_first) {
+    auto positions = start_positions(t, c->config, topic, r.partitions);
+    must(r.dest->write_start(t, lanes_for(c->config.lanes, r.partitions), positions));
+    start = must(r.dest->read_start(t));
+  }
+  if (!start.known)
+    throw not_yet("chute_starts has no row of this pipeline yet: the owner of " + topic + "/0 writes it");
+  r.lanes = start.lanes;
+  if (static_cast<std::size_t>((r.partitions + r.lanes - 1) / r.lanes) > lane_partitions_max)
+    throw not_yet("topic " + topic + " has " + std::to_string(r.partitions) +
+                      " partitions, more than 100 in each of its " + std::to_string(r.lanes) +
+                      " lanes, which were fixed at the first start; give the pipeline a new group",
+                  true);
+}
+
+// The job after each assignment.
+void begin_topics(worker_tools& t, const context_ptr& c, const std::vector<kafka::topic_partition>& assigned,
+                  findings& out) {
+  std::map<std::string, bool> wanted; // topic → its partition 0 is ours
+  for (auto& p : assigned) wanted[p.topic] = wanted[p.topic] || p.partition.value == 0;
+  if (wanted.empty()) return;
+  std::vector<std::string> names;
+  for (auto& [name, first] : wanted) names.push_back(name);
+  for (auto& info : must(t.kafka().topics(names, question_ms))) {
+    if (info.failure) throw not_yet(info.failure->text());
+    auto& r = out.topics[info.name];
+    if (!r.dest) r = open_topic(t, c, info.name);
+    r.partitions = info.partitions;
+    begin_topic(t, c, info.name, wanted[info.name], r);
+  }
+}
+
+template <class F> void run_prepare(self_ptr self, findings known, F&& work) {
+  auto& s = self->state;
+  s.job_running = true;
+  s.retry_at = 0;
+  context_ptr c = s.context;
+  self->send(s.with.clerks, msg::job{[=, me = pipeline_actor(self)](worker_tools& t) {
+               auto out = std::make_shared<findings>(known);
+               msg::prepared answer{out, {}, false};
+               try {
+                 work(t, c, *out);
+               } catch (const not_yet& e) {
+                 answer.failure = e.what();
+                 answer.fatal = e.fatal;
+               } catch (const std::exception& e) {
+                 answer.failure = e.what();
+                 answer.fatal = true;
+               }
+               caf::anon_send(me, answer);
+             }});
+}
+
+void start_prepare(self_ptr self) {
+  run_prepare(self, {}, [](worker_tools& t, const context_ptr& c, findings& out) { prepare(t, c, out); });
+}
+
+void start_begin(self_ptr self) {
+  auto& s = self->state;
+  findings known;
+  known.number = s.assignment_number;
+  known.topics = s.topics;
+  run_prepare(self, known, [assigned = s.assignment](worker_tools& t, const context_ptr& c, findings& out) {
+    begin_topics(t, c, assigned, out);
+  });
+}
+
+// --- running ---------------------------------------------------------------------------------------------------------
+
+template <class A> void watch(self_ptr self, const A& a) { self->monitor(a); }
+
+void join(self_ptr self, const findings& f) {
+  auto& s = self->state;
+  s.context->cluster_id = f.cluster_id;
+  s.topics = f.topics;
+  s.until = f.until;
+  std::size_t partitions = 0;
+  for (auto& [name, t] : s.topics) partitions += static_cast<std::size_t>(std::max(1, t.partitions));
+  kafka::fetch_options options;
+  options.client = s.context->kafka_client();
+  options.buffer_bytes = std::max<std::uint64_t>(s.context->top.memory_bytes / s.context->pipelines / 4, 4 << 20);
+  options.partitions = std::max<std::size_t>(1, partitions);
+  auto fetcher = kafka::fetcher::open(options);
+  if (!fetcher.ok()) return self->send(pipeline_actor(self), msg::failed{fetcher.failure().text()});
+  s.with.fetcher = std::move(*fetcher);
+  auto boss = pipeline_actor(self);
+  auto threads = std::max(1u, std::thread::hardware_concurrency());
+  for (unsigned i = 0; i < threads; ++i) {
+    s.with.converters.push_back(self->spawn(converter, boss));
+    watch(self, s.with.converters.back());
+  }
+  s.with.inserters = self->spawn(pool, context_ptr(s.context),
+                                 std::min<std::size_t>(inserters_max, std::max<std::size_t>(2, partitions)), boss);
+  watch(self, s.with.inserters);
+  s.with.keeper = self->spawn<caf::detached>(keeper, context_ptr(s.context), boss, s.opened_store);
+  watch(self, s.with.keeper);
+  s.at = phase::running;
+  s.tries = 0;
+  show(self, shown::starting, "joining the group " + s.context->config.group);
+}
+
+std::uint64_t share_of(const pipeline_state& s, std::size_t lanes) {
+  auto budget = s.context->top.memory_bytes / s.context->pipelines;
+  // A quarter is the readers' queues; the rest is what lanes gather, one batch being sent and one being gathered.
+  auto share = budget * 6 / 10 / (2 * std::max<std::size_t>(1, lanes));
+  return std::clamp<std::uint64_t>(share, gather_bytes_min,
+                                   std::max<std::uint64_t>(gather_bytes_min, s.context->config.batch.bytes));
+}
+
+lane_setup setup_of(const pipeline_state& s, const std::string& topic, const topic_runtime& t, lane_id id,
+                    std::size_t lanes) {
+  const auto& p = s.context->config;
+  const auto& limits = s.context->top.clickhouse;
+  lane_config c;
+  c.pipeline = p.name;
+  c.topic = topic;
+  c.lane = id;
+  c.lanes = t.lanes;
+  c.topic_partitions = t.partitions;
+  c.cluster = XXH3_64bits(s.context->cluster_id.data(), s.context->cluster_id.size());
+  c.destination = t.dest->identity;
+  c.fingerprint = t.spec->fingerprint;
+  c.delivery = p.delivery;
+  c.on_bad_record = p.on_bad_record;
+  c.on_data_loss = p.on_data_loss;
+  c.batch = p.batch;
+  c.gather_bytes_max = share_of(s, lanes);
+  c.trust = t.dest->trust;
+  c.window_ms = t.dest->window_ms;
+  c.window_ids = t.dest->window_ids;
+  // The rate that this pipeline can reach: a batch a lane each `wait`, or faster when batches fill up.
+  c.ids_per_second =
+      std::max(1.0, 1000.0 / static_cast<double>(std::max<std::int64_t>(100, p.batch.wait_ms))) * t.lanes;
+  c.lease_ms = limits.lease_ms;
+  c.insert_limit_ms = limits.insert_limit_ms;
+  c.question_limit_ms = limits.question_limit_ms;
+  c.confirm_limit_ms = limits.confirm_limit_ms;
+  c.session_timeout_ms = s.context->session_timeout_ms;
+  if (auto u = s.until.find(topic); s.context->until_end && u != s.until.end()) {
+    auto n = lane_partition_count(id, t.lanes, t.partitions);
+    for (std::size_t i = 0; i < n; ++i) {
+      auto end = u->second.find(lane_partition_id(id, t.lanes, i).value);
+      c.until.push_back(end == u->second.end() ? 0 : end->second);
+    }
+  }
+  return {{topic, id}, c, t.spec, t.dest};
+}
+
+void start_lanes(self_ptr self, const findings& f) {
+  auto& s = self->state;
+  for (auto& [name, t] : f.topics) {
+    auto spec = s.topics.count(name) ? s.topics[name].spec : nullptr;
+    s.topics[name] = t;
+    if (spec) s.topics[name].spec = spec; // columns that were described again since
+    s.context->board->table(s.context->config.name, t.dest->table_name);
+  }
+  std::vector<lane_name> seats;
+  for (auto& p : s.assignment) // a member reads all partitions of the lanes whose seats it was given
+    if (p.partition.value < s.topics[p.topic].lanes) seats.push_back({p.topic, {p.partition.value}});
+  for (auto& name : seats) {
+    auto actor = self->spawn(batcher, context_ptr(s.context), s.with,
+                             setup_of(s, name.topic, s.topics[name.topic], name.lane, seats.size()));
+    watch(self, actor);
+    s.lanes[name] = {actor, false};
+    self->send(actor, msg::control{msg::control::what::assign});
+    if (s.paused) self->send(actor, msg::control{msg::control::what::pause});
+    if (s.draining) self->send(actor, msg::control{msg::control::what::drain});
+  }
+  s.tries = 0;
+  show(self, s.paused ? shown::paused : shown::streaming);
+}
+
+// --- ending ----------------------------------------------------------------------------------------------------------
+
+void finish(self_ptr self) {
+  auto& s = self->state;
+  s.at = phase::over;
+  order_all(self, msg::control::what::lose); // lanes that had stopped
+  s.lanes.clear();
+  if (s.with.keeper) self->send(s.with.keeper, msg::leave{});
+  auto why = !s.stopped_for.empty() ? s.stopped_for : s.lane_stopped_for;
+  for (auto& c : s.with.converters) self->send_exit(c, caf::exit_reason::user_shutdown);
+  if (s.with.inserters) self->send_exit(s.with.inserters, caf::exit_reason::user_shutdown);
+  self->send_exit(s.with.clerks, caf::exit_reason::user_shutdown);
+  s.with = {};
+  show(self, why.empty() ? shown::drained : shown::stopped, why);
+  if (!why.empty()) s.context->log->error("pipeline {} stopped: {}", s.context->config.name, why);
+  else s.context->log->info("pipeline {} drained", s.context->config.name);
+  self->quit();
+}
+
+// Whether all that can be done is done.
+void check_finished(self_ptr self) {
+  auto& s = self->state;
+  if (s.at == phase::over || s.revoking) return;
+  if (s.at == phase::ending && s.lanes.empty()) return finish(self);
+  if (s.at != phase::running) return;
+  bool all_over = true;
+  for (auto& [name, l] : s.lanes) all_over &= l.stopped;
+  if (!all_over || s.job_running || s.retry_at) return;
+  if (s.draining) return finish(self);
+  if (s.assigned_times == 0) return;
+  if (s.context->until_end || !s.lanes.empty()) { // every lane at its end, or none that still runs
+    if (!s.lanes.empty() || s.context->until_end) finish(self);
+  }
+}
+
+void end_now(self_ptr self, const std::string& why) {
+  auto& s = self->state;
+  if (s.at == phase::over) return;
+  if (s.stopped_for.empty()) s.stopped_for = why;
+  s.at = phase::ending;
+  s.revoking = false;
+  order_all(self, msg::control::what::lose);
+  check_finished(self);
+}
+
+// --- messages --------------------------------------------------------------------------------------------------------
+
+void on_prepared(self_ptr self, const msg::prepared& m) {
+  auto& s = self->state;
+  s.job_running = false;
+  if (s.at == phase::over || s.at == phase::ending) return check_finished(self);
+  auto f = std::static_pointer_cast<findings>(m.what);
+  bool stale = s.at == phase::running && f->number != s.assignment_number;
+  if (s.draining && s.at == phase::preparing) return finish(self);
+  if (!m.failure.empty() && !stale) {
+    if (m.fatal) return end_now(self, m.failure);
+    s.retry_at = mono_now() + std::min<mono_ms>(5'000, 250ll << std::min(s.tries++, 5));
+    s.context->log->warn("pipeline {} waits: {}", s.context->config.name, m.failure);
+    s.context->board->trouble(s.context->config.name, m.failure);
+    return show(self, shown::waiting, m.failure);
+  }
+  if (s.at == phase::preparing) return join(self, *f);
+  if (stale) {
+    if (!s.assignment.empty() && !s.revoking) start_begin(self);
+    return;
+  }
+  start_lanes(self, *f);
+  check_finished(self);
+}
+
+void on_assigned(self_ptr self, const msg::group_assigned& m) {
+  auto& s = self->state;
+  if (s.at != phase::running) return;
+  s.assignment = m.partitions;
+  ++s.assignment_number;
+  ++s.assigned_times;
+  s.retry_at = 0;
+  s.context->board->rebalanced(s.context->config.name);
+  s.context->log->info("pipeline {}: the group gave {} partitions", s.context->config.name, m.partitions.size());
+  if (m.partitions.empty()) {
+    show(self, s.paused ? shown::paused : shown::streaming);
+    return check_finished(self);
+  }
+  if (!s.job_running) start_begin(self);
+}
+
+void check_revoked(self_ptr self) {
+  auto& s = self->state;
+  if (!s.revoking || !s.lanes.empty()) return;
+  s.revoking = false;
+  if (s.with.keeper) self->send(s.with.keeper, msg::revoke_done{});
+  check_finished(self);
+}
+
+void on_revoked(self_ptr self, const msg::group_revoked& m) {
+  auto& s = self->state;
+  ++s.assignment_number;
+  s.assignment.clear();
+  s.retry_at = 0;
+  if (s.at == phase::ending) return;
+  s.context->log->info("pipeline {}: the group {} its partitions", s.context->config.name,
+                       m.lost ? "lost" : "takes back");
+  order_all(self, m.lost ? msg::control::what::lose : msg::control::what::revoke);
+  if (m.lost) return;
+  s.revoking = true;
+  s.revoke_deadline = mono_now() + revoke_limit_ms;
+  check_revoked(self);
+}
+
+void on_released(self_ptr self, const msg::lane_released& m) {
+  auto& s = self->state;
+  auto it = s.lanes.find(m.name);
+  if (it == s.lanes.end()) return;
+  self->demonitor(it->second.actor);
+  if (it->second.stopped && s.lane_stopped_for.empty()) s.lane_stopped_for = "a lane stopped";
+  s.lanes.erase(it);
+  s.context->board->lane_gone(s.context->config.name, m.name.topic, m.name.lane);
+  check_revoked(self);
+  check_finished(self);
+}
+
+void on_stopped(self_ptr self, const msg::lane_stopped& m) {
+  auto& s = self->state;
+  auto it = s.lanes.find(m.name);
+  if (it == s.lanes.end()) return;
+  it->second.stopped = true;
+  s.lane_stopped_for = "topic " + m.name.topic + ", lane " + std::to_string(m.name.lane.value) + ": " + m.reason;
+  s.context->board->trouble(s.context->config.name, s.lane_stopped_for);
+  bool all = true;
+  for (auto& [name, l] : s.lanes) all &= l.stopped;
+  if (all && !s.revoking) end_now(self, s.lane_stopped_for);
+}
+
+void on_refresh(self_ptr self, const msg::refresh_wanted& m) {
+  auto& s = self->state;
+  auto it = s.topics.find(m.name.topic);
+  if (it == s.topics.end()) return;
+  self->send(s.with.clerks, msg::job{[dest = it->second.dest, before = it->second.spec, m,
+                                      me = pipeline_actor(self)](worker_tools& t) {
+               auto now = dest->describe_again(t, before);
+               auto out = std::make_shared<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(m, std::move(now));
+               caf::anon_send(me, msg::described{out});
+             }});
+}
+
+void on_described(self_ptr self, const msg::described& m) {
+  auto& s = self->state;
+  auto& [wanted, now] = *std::static_pointer_cast<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(m.what);
+  auto lane = s.lanes.find(wanted.name);
+  auto topic = s.topics.find(wanted.name.topic);
+  if (lane == s.lanes.end() || topic == s.topics.end()) return;
+  if (!now.ok()) return self->send(lane->second.actor, msg::refreshed_table{wanted.ticket, true, now.failure().text()});
+  bool same = (*now)->fingerprint == topic->second.spec->fingerprint;
+  if (!same) {
+    topic->second.spec = *now;
+    s.context->log->info("pipeline {}: the columns of {} changed", s.context->config.name,
+                         topic->second.dest->table_name);
+    for (auto& [name, l] : s.lanes)
+      if (name.topic == wanted.name.topic) self->send(l.actor, msg::new_columns{*now});
+  }
+  self->send(lane->second.actor, msg::refreshed_table{wanted.ticket, same, {}});
+}
+
+void on_order(self_ptr self, const msg::order& m) {
+  auto& s = self->state;
+  using what = enum msg::order::what;
+  switch (m.order) {
+  case what::drain:
+    s.draining = true;
+    if (s.at == phase::preparing && !s.job_running) return finish(self);
+    show(self, shown::draining);
+    s.retry_at = 0;
+    order_all(self, msg::control::what::drain);
+    return check_finished(self);
+  case what::stop:
+    if (s.at == phase::over) return;
+    s.at = phase::ending;
+    order_all(self, msg::control::what::lose);
+    return check_finished(self);
+  case what::pause:
+  case what::resume:
+    s.paused = m.order == what::pause;
+    order_all(self, s.paused ? msg::control::what::pause : msg::control::what::resume);
+    if (s.at == phase::running) show(self, s.paused ? shown::paused : shown::streaming);
+  }
+}
+
+void on_tick(self_ptr self) {
+  auto& s = self->state;
+  if (s.at == phase::over) return;
+  auto now = mono_now();
+  if (s.retry_at && now >= s.retry_at && !s.job_running && !s.draining) {
+    if (s.at == phase::preparing) start_prepare(self);
+    else if (s.at == phase::running && !s.revoking && !s.assignment.empty()) start_begin(self);
+  }
+  if (s.revoking && now >= s.revoke_deadline) order_all(self, msg::control::what::lose);
+  check_finished(self);
+  if (s.at != phase::over) self->delayed_send(self, std::chrono::milliseconds(tick_every_ms), msg::tick{});
+}
+
+} // namespace
+
+pipeline_actor::behavior_type pipeline(self_ptr self, std::shared_ptr<pipeline_context> context,
+                                       std::shared_ptr<std::unique_ptr<store>> opened_store) {
+  auto& s = self->state;
+  s.context = std::move(context);
+  s.opened_store = std::move(opened_store);
+  s.with.pipeline = pipeline_actor(self);
+  s.with.clerks = self->spawn(pool, context_ptr(s.context), std::size_t{2}, s.with.pipeline);
+  watch(self, s.with.clerks);
+  self->set_down_handler([=](const caf::down_msg& m) {
+    if (m.reason && m.reason != caf::exit_reason::user_shutdown)
+      end_now(self, "an actor of the pipeline died: " + to_string(m.reason));
+  });
+  show(self, shown::starting);
+  start_prepare(self);
+  self->send(self, msg::tick{});
+  return {
+      [=](const msg::prepared& m) { on_prepared(self, m); },
+      [=](const msg::described& m) { on_described(self, m); },
+      [=](const msg::group_assigned& m) { on_assigned(self, m); },
+      [=](const msg::group_revoked& m) { on_revoked(self, m); },
+      [=](const msg::group_trouble& m) {
+        self->state.context->log->warn("pipeline {}: {}", self->state.context->config.name, m.what);
+        self->state.context->board->trouble(self->state.context->config.name, m.what);
+      },
+      [=](const msg::lane_released& m) { on_released(self, m); },
+      [=](const msg::lane_stopped& m) { on_stopped(self, m); },
+      [=](const msg::refresh_wanted& m) { on_refresh(self, m); },
+      [=](const msg::failed& m) { end_now(self, m.what); },
+      [=](const msg::order& m) { on_order(self, m); },
+      [=](const msg::tick&) { on_tick(self); },
+  };
+}
+
+} // namespace chute

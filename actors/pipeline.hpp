@@ -1,0 +1,51 @@
+// The actor of one pipeline: prepares what its lanes need, follows the group's assignments, supervises, drains, stops.
+#pragma once
+
+#include "actors/context.hpp"
+#include "actors/destination.hpp"
+
+#include <map>
+#include <optional>
+#include <set>
+
+namespace chute {
+
+// A topic as its lanes find it.
+struct topic_runtime {
+  std::shared_ptr<destination> dest;
+  std::int32_t lanes = 0, partitions = 0;
+  decoder_spec_ptr spec;                      // in force: changes with the table's columns
+  std::map<std::int32_t, std::int64_t> until; // --until-end: partition → end
+};
+
+struct lane_entry {
+  batcher_actor actor;
+  bool stopped = false;
+};
+
+struct pipeline_state {
+  enum class phase : std::uint8_t { preparing, running, ending, over };
+  std::shared_ptr<pipeline_context> context;
+  std::shared_ptr<std::unique_ptr<store>> opened_store;
+  services with;
+  phase at = phase::preparing;
+  std::map<std::string, topic_runtime> topics;
+  std::map<std::string, std::map<std::int32_t, std::int64_t>> until; // as the topics ended at the start
+  std::map<lane_name, lane_entry> lanes;
+  std::vector<kafka::topic_partition> assignment;
+  std::uint64_t assignment_number = 0;
+  bool job_running = false;
+  std::size_t assigned_times = 0;
+  bool revoking = false;
+  mono_ms revoke_deadline = 0, retry_at = 0;
+  int tries = 0;
+  bool paused = false, draining = false;
+  std::string stopped_for; // the pipeline's
+  std::string lane_stopped_for;
+};
+
+pipeline_actor::behavior_type pipeline(pipeline_actor::stateful_pointer<pipeline_state> self,
+                                       std::shared_ptr<pipeline_context> context,
+                                       std::shared_ptr<std::unique_ptr<store>> opened_store);
+
+} // namespace chute

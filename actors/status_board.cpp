@@ -1,0 +1,99 @@
+#include "actors/status_board.hpp"
+
+#include <chrono>
+
+namespace chute {
+
+namespace {
+void add(pipeline_status& to, const lane_counters& c) {
+  to.records += c.records;
+  to.rows += c.rows;
+  to.dead_letters += c.dead_letters;
+  to.dropped += c.dropped;
+  to.bytes += c.bytes;
+  to.inserts += c.inserts;
+  to.insert_retries += c.insert_retries;
+  to.saves += c.saves;
+  to.save_refusals += c.save_refusals;
+  to.gaps_lost += c.gaps_lost;
+}
+} // namespace
+
+void status_board::pipeline(const std::string& name, enum pipeline_status::state state, const std::string& reason) {
+  std::lock_guard hold(lock_);
+  auto& e = entries_[name].base;
+  e.name = name;
+  e.state = state;
+  e.reason = reason;
+  changed_.notify_all();
+}
+
+bool status_board::wait_over(std::int64_t limit_ms) const {
+  std::unique_lock hold(lock_);
+  return changed_.wait_for(hold, std::chrono::milliseconds(limit_ms), [this] {
+    for (const auto& [name, e] : entries_)
+      if (e.base.state != pipeline_status::state::drained && e.base.state != pipeline_status::state::stopped)
+        return false;
+    return true;
+  });
+}
+
+void status_board::table(const std::string& name, const std::string& table) {
+  std::lock_guard hold(lock_);
+  entries_[name].base.table = table;
+}
+
+void status_board::trouble(const std::string& name, const std::string& what) {
+  std::lock_guard hold(lock_);
+  entries_[name].base.last_error = what;
+}
+
+void status_board::rebalanced(const std::string& name) {
+  std::lock_guard hold(lock_);
+  ++entries_[name].base.rebalances;
+}
+
+void status_board::ignored(const std::string& name, std::uint64_t fields) {
+  std::lock_guard hold(lock_);
+  entries_[name].base.fields_ignored += fields;
+}
+
+void status_board::lane(const std::string& name, const lane_status& s, const lane_counters& c) {
+  std::lock_guard hold(lock_);
+  entries_[name].lanes[{s.topic, s.lane}] = {s, c};
+}
+
+void status_board::lane_gone(const std::string& name, const std::string& topic, lane_id lane) {
+  std::lock_guard hold(lock_);
+  auto& e = entries_[name];
+  auto it = e.lanes.find({topic, lane});
+  if (it == e.lanes.end()) return;
+  add(e.base, it->second.second);
+  e.lanes.erase(it);
+}
+
+std::vector<pipeline_status> status_board::read() const {
+  std::lock_guard hold(lock_);
+  std::vector<pipeline_status> out;
+  for (const auto& [name, e] : entries_) {
+    out.push_back(e.base);
+    auto& p = out.back();
+    for (const auto& [key, lane] : e.lanes) {
+      add(p, lane.second);
+      p.lanes.push_back(lane.first);
+      // A lane that waits or stands makes its pipeline wait, with the first reason.
+      if (p.state != pipeline_status::state::streaming) continue;
+      if (lane.first.phase == lane_phase::stopped) {
+        p.state = pipeline_status::state::waiting;
+        p.reason = lane.first.stopped_for;
+      } else if (!lane.first.waiting_for.empty()) {
+        p.state = pipeline_status::state::waiting;
+        p.reason =
+            lane.first.topic + ", lane " + std::to_string(key.second.value) + " waits for " + lane.first.waiting_for;
+      }
+    }
+  }
+  return out;
+}
+
+} // namespace chute

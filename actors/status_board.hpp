@@ -1,0 +1,40 @@
+// Where the actors write how they are, and the engine reads it: plain values under one lock, held for a copy only.
+#pragma once
+
+#include "core/lane.hpp"
+#include "core/status.hpp"
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+
+namespace chute {
+
+class status_board {
+public:
+  void pipeline(const std::string& name, enum pipeline_status::state state, const std::string& reason);
+  void table(const std::string& name, const std::string& table);
+  void trouble(const std::string& name, const std::string& what); // last_error
+  void rebalanced(const std::string& name);
+  void ignored(const std::string& name, std::uint64_t fields);
+  void lane(const std::string& name, const lane_status& s, const lane_counters& c);
+  // The lane is gone from this process; its counters stay.
+  void lane_gone(const std::string& name, const std::string& topic, lane_id lane);
+
+  std::vector<pipeline_status> read() const;
+  // Waits until every pipeline is drained or stopped; false: not within the limit.
+  bool wait_over(std::int64_t limit_ms) const;
+
+private:
+  struct entry {
+    pipeline_status base; // without lanes; counters of lanes that are gone
+    std::map<std::pair<std::string, lane_id>, std::pair<lane_status, lane_counters>> lanes;
+  };
+  mutable std::mutex lock_;
+  mutable std::condition_variable changed_;
+  std::map<std::string, entry> entries_;
+};
+
+} // namespace chute

@@ -1,0 +1,45 @@
+// Workers run what blocks: inserts, questions to ClickHouse and Kafka. A pool hands jobs to whichever is idle.
+#pragma once
+
+#include "actors/context.hpp"
+#include "clickhouse/http.hpp"
+#include "kafka/inspect.hpp"
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+namespace chute {
+
+// What a job works with; belongs to one worker's thread.
+class worker_tools {
+public:
+  explicit worker_tools(context_ptr context, std::size_t number) : context_(std::move(context)), number_(number) {}
+  // A kept-alive connection. Several URLs: workers spread over them; next_url() moves on after a failure.
+  clickhouse::session& http();
+  void next_url();
+  // Throws std::runtime_error with a text for people if Kafka's options are wrong.
+  kafka::inspector& kafka();
+  const pipeline_context& context() const { return *context_; }
+
+private:
+  context_ptr context_;
+  std::size_t number_;
+  std::unique_ptr<clickhouse::session> session_;
+  std::unique_ptr<kafka::inspector> inspector_;
+};
+
+struct worker_state {
+  std::unique_ptr<worker_tools> tools;
+};
+worker_actor::behavior_type worker(worker_actor::stateful_pointer<worker_state> self, context_ptr context,
+                                   std::size_t number, pool_actor pool, pipeline_actor boss);
+
+struct pool_state {
+  std::deque<msg::job> waiting; // bounded: each lane has at most a handful of requests open
+  std::vector<worker_actor> free;
+};
+pool_actor::behavior_type pool(pool_actor::stateful_pointer<pool_state> self, context_ptr context, std::size_t workers,
+                               pipeline_actor boss);
+
+} // namespace chute
