@@ -1,0 +1,50 @@
+// What could break the promise on ClickHouse's side, found before anything is sent. Used by `chute check`, which prints
+// the findings, and by the engine, which does not start an exactly-once pipeline on errors.
+#pragma once
+
+#include "clickhouse/insert.hpp"
+#include "clickhouse/tables.hpp"
+#include "core/finding.hpp"
+#include "core/topology.hpp"
+
+#include <string>
+#include <vector>
+
+namespace chute::clickhouse {
+
+// What a pipeline will do to its table.
+struct expectations {
+  delivery_mode delivery = delivery_mode::exactly_once;
+  provenance_mode provenance = provenance_mode::required;
+  provenance_columns columns;
+  double inserts_per_second = 1;       // that the pipeline can reach, all lanes together
+  double other_inserts_per_second = 0; // of other writers, as seen
+  std::int64_t lease_ms = 60'000, insert_limit_ms = 120'000;
+  settings_map settings; // the user's
+};
+
+// Inserts a second that a pipeline can reach: one a lane and `wait`.
+double reachable_inserts_per_second(const pipeline_config& pipeline, int lanes);
+
+// --- pure ------------------------------------------------------------------------------------------------------------
+
+std::vector<finding> check_server(const server_facts& facts, const std::string& where, const expectations& e);
+// The table, its columns, and the targets of all views that depend on it.
+std::vector<finding> check_table(const table_description& t, const std::string& where, const expectations& e);
+// `t.exists` may be false: it will be made.
+std::vector<finding> check_dead_letters(const table_description& t, const std::string& where, const expectations& e);
+// How long a question about offsets took.
+std::vector<finding> check_question_time(const table_description& t, const std::string& where, const expectations& e,
+                                         std::int64_t took_ms, std::int64_t question_limit_ms);
+
+bool has_errors(const std::vector<finding>& findings);
+// One line an error, for the reason why a pipeline does not start.
+std::string error_text(const std::vector<finding>& findings);
+
+// --- asking the server -----------------------------------------------------------------------------------------------
+
+// Tries what the pipeline will do, without writing anything: an insert of no rows, a question, the system tables.
+std::vector<finding> probe_rights(session& s, const server_facts& facts, const table_description& t,
+                                  const std::string& where, const expectations& e, std::int64_t limit_ms);
+
+} // namespace chute::clickhouse

@@ -1,0 +1,84 @@
+#include "clickhouse/insert.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace chute::clickhouse {
+namespace {
+
+// Beyond any batch: one insert must stay one block, because ClickHouse deduplicates by block.
+constexpr const char* beyond_any_batch = "1000000000000";
+// For the answer to a query that the server ended at its limit.
+constexpr std::int64_t reply_grace_ms = 5'000;
+
+constexpr std::array pinned = {
+    pinned_setting{"async_insert", "0", false, "it inserts synchronously anyway"},
+    pinned_setting{"insert_deduplicate", "1", true, "it cannot drop an insert that is sent again"},
+    pinned_setting{"deduplicate_insert", "enable", false, "insert_deduplicate decides alone"},
+    pinned_setting{"insert_deduplication_token", "", true, "it cannot know an insert again by its token"},
+    pinned_setting{"deduplicate_blocks_in_dependent_materialized_views", "1", false,
+                   "an insert that is sent again is doubled in the targets of materialized views"},
+    pinned_setting{"materialized_views_ignore_errors", "0", false, "errors of views are not ignored anyway"},
+    pinned_setting{"min_insert_block_size_rows", beyond_any_batch, true, "it may cut an insert into several blocks"},
+    pinned_setting{"min_insert_block_size_bytes", "0", true, "it may cut an insert into several blocks"},
+    pinned_setting{"max_insert_block_size", beyond_any_batch, true, "it may cut an insert into several blocks"},
+    pinned_setting{"max_insert_block_size_bytes", "0", false, "it does not cut inserts by bytes anyway"},
+    pinned_setting{"use_strict_insert_block_limits", "0", false, "it does not enforce limits on blocks anyway"},
+    pinned_setting{"max_partitions_per_insert_block", "0", false,
+                   "a batch that touches many partitions of the table may be refused"},
+    pinned_setting{"max_execution_time", "", true, "an insert may run for longer than recovery waits"},
+    pinned_setting{"timeout_overflow_mode", "throw", true, "an insert may end early and look as if all of it landed"},
+    pinned_setting{"input_format_null_as_default", "1", false, "missing fields do not take the column's default"},
+    pinned_setting{"input_format_allow_errors_num", "0", true, "it may skip rows that it cannot read"},
+    pinned_setting{"input_format_allow_errors_ratio", "0", true, "it may skip rows that it cannot read"},
+};
+
+std::string statement(const insert_request& r) {
+  std::string sql = "INSERT INTO " + table_name(r.database, r.table);
+  for (std::size_t i = 0; i < r.columns.size(); ++i) sql += (i ? ", " : " (") + quote_name(r.columns[i]);
+  if (!r.columns.empty()) sql += ")";
+  return sql + " FORMAT " + r.format;
+}
+
+std::string value_of(const pinned_setting& p, const insert_request& r) {
+  std::string_view name = p.name;
+  if (name == "insert_deduplication_token") return r.token;
+  // Without a token the server would compare contents, and drop a batch that happens to equal an earlier one.
+  if (name == "insert_deduplicate" && r.token.empty()) return "0";
+  if (name == "deduplicate_insert" && r.token.empty()) return "disable";
+  if (name == "max_execution_time") return std::to_string(std::max<std::int64_t>(1, (r.limit_ms + 999) / 1000));
+  return p.value;
+}
+
+} // namespace
+
+std::span<const pinned_setting> pinned_settings() { return pinned; }
+
+bool is_pinned(std::string_view setting) {
+  return setting == "wait_end_of_query" ||
+         std::any_of(pinned.begin(), pinned.end(), [&](const auto& p) { return setting == p.name; });
+}
+
+std::vector<std::pair<std::string, std::string>> insert_parameters(const server_facts& facts, const insert_request& r) {
+  std::vector<std::pair<std::string, std::string>> out{{"query", statement(r)}, {"wait_end_of_query", "1"}};
+  for (const auto& [name, value] : r.settings)
+    if (!is_pinned(name)) out.emplace_back(name, value);
+  for (const auto& p : pinned) {
+    if (!facts.knows(p.name)) continue;
+    auto value = value_of(p, r);
+    if (!value.empty()) out.emplace_back(p.name, std::move(value));
+  }
+  return out;
+}
+
+insert_answer insert(session& s, const server_facts& facts, const insert_request& r) {
+  http_request request;
+  request.parameters = insert_parameters(facts, r);
+  request.body = r.pieces;
+  request.compression = s.options().compression;
+  request.limit_ms = r.limit_ms + reply_grace_ms;
+  request.before_send = r.lease;
+  return classify(s.send(request), r.context);
+}
+
+} // namespace chute::clickhouse

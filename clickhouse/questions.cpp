@@ -1,0 +1,200 @@
+#include "clickhouse/questions.hpp"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+namespace chute::clickhouse {
+namespace {
+
+constexpr std::size_t reply_fields = 8;
+constexpr const char* statement_bytes_max = "4194304";
+
+// Ranges of one partition, of which no two overlap, by their first offset.
+using by_partition = std::map<std::int32_t, std::vector<std::size_t>>;
+
+std::string number(std::int64_t v) { return std::to_string(v); }
+
+// The part of WHERE that indexes can use: one condition a partition, around all of its ranges.
+std::string hull_condition(const question& q, const by_partition& parts, const std::string& partition,
+                           const std::string& offset) {
+  std::string out;
+  for (const auto& [id, ranges] : parts) {
+    auto last = q.ranges[ranges.back()].last.value; // sorted and apart: the last one ends last
+    auto first = q.ranges[ranges.front()].first.value;
+    out += (out.empty() ? "(" : " OR (") + partition + " = " + number(id) + " AND " + offset + " >= " + number(first) +
+           " AND " + offset + " <= " + number(last) + ")";
+  }
+  return "(" + out + ")";
+}
+
+// Which range a row falls into: looked up by partition, for the first range of each partition, then the second, …
+std::string range_expression(const question& q, const by_partition& parts) {
+  std::size_t depth = 0;
+  for (const auto& [id, ranges] : parts) depth = std::max(depth, ranges.size());
+  std::string out = "multiIf(";
+  for (std::size_t k = 0; k < depth; ++k) {
+    std::string ids, firsts, lasts, numbers;
+    auto add = [](std::string& list, std::int64_t v) { list += (list.empty() ? "" : ",") + number(v); };
+    for (const auto& [id, ranges] : parts) {
+      if (k >= ranges.size()) continue;
+      add(ids, id);
+      add(firsts, q.ranges[ranges[k]].first.value);
+      add(lasts, q.ranges[ranges[k]].last.value);
+      add(numbers, static_cast<std::int64_t>(ranges[k]));
+    }
+    auto lookup = [&](const std::string& values, const char* otherwise) {
+      return "transform(p, CAST([" + ids + "], 'Array(Int64)'), CAST([" + values + "], 'Array(Int64)'), toInt64(" +
+             otherwise + "))";
+    };
+    out += "o >= " + lookup(firsts, "0") + " AND o <= " + lookup(lasts, "-1") + ", " + lookup(numbers, "-1") + ", ";
+  }
+  return out + "toInt64(-1))";
+}
+
+std::string source_select(int which, const std::string& from, const std::string& partition, const std::string& offset,
+                          const std::string& condition) {
+  return "SELECT toUInt8(" + number(which) + ") AS w, toInt64(assumeNotNull(" + partition +
+         ")) AS p, toInt64(assumeNotNull(" + offset + ")) AS o FROM " + from + " WHERE " + condition;
+}
+
+std::vector<std::size_t> sorted_ranges(const question& q) {
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < q.ranges.size(); ++i)
+    if (q.ranges[i].first <= q.ranges[i].last) order.push_back(i); // an empty range counts nothing
+  std::sort(order.begin(), order.end(), [&](auto a, auto b) {
+    return std::tie(q.ranges[a].partition, q.ranges[a].first) < std::tie(q.ranges[b].partition, q.ranges[b].first);
+  });
+  return order;
+}
+
+// Splits overlapping ranges into layers within which none overlap. As a rule there is one.
+std::vector<std::vector<std::size_t>> layers_of(const question& q) {
+  std::vector<std::vector<std::size_t>> layers;
+  for (auto i : sorted_ranges(q)) {
+    auto free = std::find_if(layers.begin(), layers.end(), [&](const auto& layer) {
+      const auto& last = q.ranges[layer.back()];
+      return last.partition != q.ranges[i].partition || last.last < q.ranges[i].first;
+    });
+    if (free == layers.end()) layers.push_back({i});
+    else free->push_back(i);
+  }
+  return layers;
+}
+
+// Settings of a question: nothing may be skipped, cut short or read from a cache or from a replica that lags.
+settings_map question_settings(const server_facts& facts, bool replicated) {
+  settings_map out;
+  auto set = [&](const char* name, const char* value) {
+    if (facts.knows(name)) out[name] = value;
+  };
+  for (const char* mode :
+       {"read_overflow_mode", "read_overflow_mode_leaf", "group_by_overflow_mode", "result_overflow_mode",
+        "set_overflow_mode", "transfer_overflow_mode", "timeout_overflow_mode_leaf"})
+    set(mode, "throw");
+  set("use_query_cache", "0");
+  set("enable_parallel_replicas", "0");
+  set("limit", "0");
+  set("offset", "0");
+  set("max_query_size", statement_bytes_max);
+  if (replicated) set("select_sequential_consistency", "1");
+  return out;
+}
+
+// Lets the replica that answers catch up with what its neighbours know. Returns why it could not; empty: done.
+std::string sync(session& s, const std::string& database, const std::string& table, std::int64_t limit_ms,
+                 std::string& server) {
+  auto a = run(s, "SYSTEM SYNC REPLICA " + table_name(database, table) + " LIGHTWEIGHT", limit_ms);
+  server = a.server;
+  return a.ok ? "" : "the replica did not catch up: " + a.text;
+}
+
+// The single row of a reply: count, then arrays: number of the range, rows, distinct, dead, distinct dead, either;
+// "end".
+bool read_counts(const query_answer& a, std::vector<range_count>& out) {
+  if (a.rows.size() != 1 || a.rows[0].size() != reply_fields || a.rows[0].back() != "end") return false;
+  auto ranges = parse_number(a.rows[0][0]);
+  if (!ranges) return false;
+  std::vector<std::vector<std::uint64_t>> columns;
+  for (std::size_t i = 1; i + 1 < reply_fields; ++i) {
+    auto values = parse_numbers(a.rows[0][i]);
+    if (!values || values->size() != *ranges) return false;
+    columns.push_back(std::move(*values));
+  }
+  for (std::size_t k = 0; k < *ranges; ++k) {
+    if (columns[0][k] >= out.size()) return false;
+    out[columns[0][k]] = {columns[1][k], columns[2][k], columns[3][k], columns[4][k], columns[5][k]};
+  }
+  return true;
+}
+
+table_answer no_answer(std::string why) { return {false, std::move(why), {}}; }
+
+} // namespace
+
+std::string question_sql(const question& q, std::span<const std::size_t> which) {
+  by_partition parts;
+  for (auto i : which) parts[q.ranges[i].partition.value].push_back(i);
+  auto partition = quote_name(q.columns.partition), offset = quote_name(q.columns.offset);
+  auto condition = quote_name(q.columns.topic) + " = " + quote_text(q.topic);
+  if (q.source) condition += " AND " + quote_name(q.columns.source) + " = " + quote_text(*q.source);
+  auto sources = source_select(0, table_name(q.database, q.table), partition, offset,
+                               condition + " AND " + hull_condition(q, parts, partition, offset));
+  if (q.dead_letters)
+    sources +=
+        " UNION ALL " +
+        source_select(1, table_name(q.dead_letters->database, q.dead_letters->table), "`partition`", "`offset`",
+                      "`pipeline` = " + quote_text(q.dead_letters->pipeline) + " AND `topic` = " + quote_text(q.topic) +
+                          " AND " + hull_condition(q, parts, "`partition`", "`offset`"));
+  // Bitmaps count distinct offsets exactly, at about a bit an offset: ranges can be as long as the log.
+  return "SELECT count(), groupArray(r), groupArray(n), groupArray(d), groupArray(l), groupArray(e), groupArray(b), "
+         "'end' FROM ("
+         "SELECT r, countIf(w = 0) AS n, groupBitmapIf(u, w = 0) AS d, countIf(w = 1) AS l, groupBitmapIf(u, w = 1) AS "
+         "e, "
+         "groupBitmap(u) AS b FROM (SELECT w, toUInt64(o) AS u, " +
+         range_expression(q, parts) + " AS r FROM (" + sources + ")) WHERE r >= 0 GROUP BY r)";
+}
+
+table_answer ask(session& s, const server_facts& facts, const question& q) {
+  if (q.ranges.size() > ranges_max)
+    return no_answer("more than " + std::to_string(ranges_max) + " ranges in one question");
+  std::string server;
+  bool synced = q.settled && q.replicated;
+  if (synced)
+    if (auto why = sync(s, q.database, q.table, q.limit_ms, server); !why.empty()) return no_answer(why);
+  if (q.settled && q.dead_letters && q.dead_letters->replicated) {
+    std::string other;
+    if (auto why = sync(s, q.dead_letters->database, q.dead_letters->table, q.limit_ms, other); !why.empty())
+      return no_answer(why);
+    if (synced && other != server) return no_answer("answers came from different servers behind " + s.url());
+    server = other;
+    synced = true;
+  }
+  table_answer out;
+  out.counts.resize(q.ranges.size());
+  for (const auto& layer : layers_of(q)) {
+    auto a = run(s, question_sql(q, layer), q.limit_ms, question_settings(facts, q.replicated));
+    if (!a.ok) return no_answer(a.text);
+    if (synced && a.server != server)
+      return no_answer("the answer came from " + a.server + ", not from " + server + ", which had caught up");
+    if (!read_counts(a, out.counts)) return no_answer("the reply does not have the form that was asked for");
+  }
+  out.answered = true;
+  return out;
+}
+
+token_answer token_running(std::span<session* const> servers, const token_t& token, std::int64_t limit_ms) {
+  token_answer out{token_answer::state::not_running, {}};
+  for (auto* s : servers) {
+    auto a = run(*s,
+                 "SELECT count() FROM system.processes WHERE Settings['insert_deduplication_token'] = " +
+                     quote_text(token.hex()),
+                 limit_ms);
+    auto count = a.ok && a.rows.size() == 1 && a.rows[0].size() == 1 ? parse_number(a.rows[0][0]) : std::nullopt;
+    if (count && *count > 0) return {token_answer::state::running, {}};
+    if (!count) out = {token_answer::state::unknown, s->url() + ": " + a.text};
+  }
+  return out;
+}
+
+} // namespace chute::clickhouse
