@@ -1,5 +1,6 @@
-// Records of single partitions from exact offsets, without a group. Streams of one fetcher share its connections and its
-// memory; each has a queue of its own, starts and stops by itself, and may live in another thread than its neighbours.
+// Records of single partitions from exact offsets, without a group. Streams of one fetcher share its connections and
+// its memory; each has a queue of its own, starts and stops by itself, and may live in another thread than its
+// neighbours.
 #pragma once
 
 #include "core/chunk.hpp"
@@ -20,12 +21,13 @@ struct fetch_options {
   std::size_t partitions = 1;
 };
 
-// Why a stream does not go on. After out_of_range, unknown_topic and denied it needs a start() to go on.
+// Why a stream does not go on. It needs a start() to go on, unless it is transient.
 struct stream_error {
   enum class kind : std::uint8_t {
     out_of_range,  // the log does not hold `at`: deleted already, or not written yet
     unknown_topic, // the topic or the partition does not exist
     denied,        // not allowed to read the topic
+    damaged,       // a record batch cannot be read: its check sum, its compression
     transient,     // goes on by itself
   };
   kind what = kind::transient;
@@ -33,8 +35,8 @@ struct stream_error {
   error why;
 };
 
-// Some records of one partition. Owns them: whatever the views point to lives as long as the batch. Can be read from any
-// thread, and may outlive the stream and the fetcher.
+// Some records of one partition. Owns them: whatever the views point to lives as long as the batch. Can be read from
+// any thread, and may outlive the stream and the fetcher.
 class raw_batch final : public header_source {
 public:
   raw_batch();
@@ -46,10 +48,10 @@ public:
   // The offsets that this batch passes: gaps before and between its records (control records, aborted and compacted
   // ones) and, where the partition's end was seen, those after them. last = first - 1: nothing passed.
   offset_t first, last;
-  std::optional<offset_t> end; // the partition's end was seen behind `last`, here (all below is passed)
+  std::optional<offset_t> end;         // the partition's end was seen behind `last`, here (all below is passed)
   std::optional<stream_error> failure; // what happened behind `last`
-  std::uint64_t bytes = 0;     // of keys and values
-  bool more = false;           // the queue was not emptied: take again, no wake-up will come for what is left
+  std::uint64_t bytes = 0;             // of keys and values
+  bool more = false;                   // the queue was not emptied: take again, no wake-up will come for what is left
 
   bool empty() const { return records.empty() && last < first && !end && !failure; }
   // `r` is one of `records`. Names and values live as long as the batch.

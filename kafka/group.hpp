@@ -121,7 +121,7 @@ public:
   // One answer a partition, in order. Waits for up to `limit_ms`. Needs no assignment.
   std::vector<committed_offset> committed(const std::vector<topic_partition>& partitions, std::int64_t limit_ms);
 
-  std::string member_id() const; // empty while it has not joined
+  std::string member_id() const;                       // empty while it has not joined
   std::string cluster_id(std::int64_t limit_ms) const; // empty: not known within the limit
   std::int64_t session_timeout_ms() const;
   std::int64_t max_poll_interval_ms() const;

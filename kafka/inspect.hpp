@@ -28,8 +28,8 @@ struct log_bounds {
 struct record_at {
   enum class status : std::uint8_t {
     found,        // `hash`
-    none,         // the log covers the offset, but there is no record: a gap, compacted away, or not committed
-    out_of_range, // the log begins behind it or ends before it
+    none,         // the log goes on behind the offset, but there is no record: a gap, or compacted away
+    out_of_range, // the log begins behind the offset, or does not reach beyond it
     failed,       // no answer: `why`
   } what = status::failed;
   std::uint64_t hash = 0; // record_hash()

@@ -1,0 +1,286 @@
+#include "kafka/fetch.hpp"
+
+#include "kafka/handle.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <set>
+#include <utility>
+
+namespace chute::kafka {
+
+namespace {
+
+constexpr std::size_t taken_at_once = 512; // messages that leave librdkafka's queue, and its accounting, in one go
+constexpr std::uint64_t share_min = 64 << 10, share_max = 1ull << 30; // of a partition, bytes
+
+// The connections that streams and batches share; it ends with the last of them.
+class connection : public handle {
+public:
+  ~connection() override {
+    for (const auto& [name, topic] : topics_) rd_kafka_topic_destroy(topic);
+    if (rk) rd_kafka_destroy(rk);
+  }
+  rd_kafka_topic_t* topic(const std::string& name) {
+    std::lock_guard hold(lock_);
+    auto& t = topics_[name];
+    if (!t) t = rd_kafka_topic_new(rk, name.c_str(), nullptr);
+    return t;
+  }
+  bool claim(const topic_partition& p) {
+    std::lock_guard hold(lock_);
+    return streamed_.insert(p).second;
+  }
+  void release(const topic_partition& p) {
+    std::lock_guard hold(lock_);
+    streamed_.erase(p);
+  }
+
+private:
+  std::mutex lock_;
+  std::map<std::string, rd_kafka_topic_t*> topics_;
+  std::set<topic_partition> streamed_;
+};
+
+stream_error::kind kind_of(rd_kafka_resp_err_t code) {
+  using kind = stream_error::kind;
+  switch (code) {
+  case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+  case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE: return kind::out_of_range;
+  case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+  case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+  case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+  case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION: return kind::unknown_topic;
+  case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+  case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED: return kind::denied;
+  case RD_KAFKA_RESP_ERR__TRANSPORT:
+  case RD_KAFKA_RESP_ERR__TIMED_OUT:
+  case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: return kind::transient;
+  default:
+    // What librdkafka itself cannot read it may step over (a batch with a wrong check sum); what a broker answers it
+    // asks again.
+    return code < RD_KAFKA_RESP_ERR_UNKNOWN ? kind::damaged : kind::transient;
+  }
+}
+
+record_view view_of(const rd_kafka_message_t* m) {
+  record_view r{{m->offset}, -1, {}, {}, m};
+  rd_kafka_timestamp_type_t type;
+  auto at = rd_kafka_message_timestamp(m, &type);
+  if (type != RD_KAFKA_TIMESTAMP_NOT_AVAILABLE) r.timestamp_ms = at;
+  if (m->key) r.key = std::string_view(static_cast<const char*>(m->key), m->key_len);
+  if (m->payload) r.value = std::string_view(static_cast<const char*>(m->payload), m->len);
+  return r;
+}
+
+std::uint64_t share_of(const fetch_options& o) {
+  return std::clamp(o.buffer_bytes / std::max<std::size_t>(o.partitions, 1), share_min, share_max);
+}
+
+settings defaults_of(const fetch_options& o) {
+  auto share = share_of(o);
+  // One response holds up to this of all partitions of a broker. It is parsed at once, so it is memory beside the
+  // queues; the default of 50 MiB is out of proportion to a small budget.
+  auto response = std::clamp<std::uint64_t>(o.buffer_bytes / 4, 1 << 20, 50 << 20);
+  // librdkafka wants it to be at least this one, which a user may have raised.
+  auto largest = o.client.properties.find("message.max.bytes");
+  if (largest != o.client.properties.end())
+    response = std::max<std::uint64_t>(response, std::strtoull(largest->second.c_str(), nullptr, 10));
+  return {{"fetch.max.bytes", std::to_string(std::min<std::uint64_t>(response, 1 << 30))},
+          {"fetch.message.max.bytes", std::to_string(std::min<std::uint64_t>(share, 1 << 20))},
+          // A stream that starts waits until the fetch that is on its way comes back: at idle partitions, that long.
+          {"fetch.wait.max.ms", "100"},
+          {"fetch.error.backoff.ms", "100"},
+          {"topic.metadata.propagation.max.ms", "5000"}}; // so long an unknown topic may be one being created
+}
+
+settings needed_of(const fetch_options& o) {
+  return {{"enable.auto.commit", "false"},
+          {"enable.auto.offset.store", "false"},
+          {"offset.store.method", "none"},
+          {"auto.offset.reset", "error"},
+          {"isolation.level", "read_committed"},
+          {"enable.partition.eof", "true"},
+          // A partition whose queue is full rests for up to a second, so bytes are the only limit.
+          {"queued.min.messages", "1000000"},
+          {"queued.max.messages.kbytes", std::to_string(share_of(o) / 1024)}};
+}
+
+} // namespace
+
+// --- raw_batch -------------------------------------------------------------------------------------------------------
+
+struct raw_batch::held {
+  std::shared_ptr<connection> from; // messages point into its topics
+  std::vector<rd_kafka_message_t*> messages;
+  ~held() {
+    for (auto* m : messages) rd_kafka_message_destroy(m);
+  }
+};
+
+raw_batch::raw_batch() = default;
+raw_batch::~raw_batch() = default;
+raw_batch::raw_batch(raw_batch&&) noexcept = default;
+raw_batch& raw_batch::operator=(raw_batch&&) noexcept = default;
+
+void raw_batch::headers(const record_view& r, std::vector<header_view>& out) const {
+  out.clear();
+  rd_kafka_headers_t* list = nullptr;
+  const auto* m = static_cast<const rd_kafka_message_t*>(r.handle);
+  if (!m || rd_kafka_message_headers(m, &list) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
+  const char* name = nullptr;
+  const void* value = nullptr;
+  std::size_t size = 0;
+  for (std::size_t i = 0; !rd_kafka_header_get_all(list, i, &name, &value, &size); ++i)
+    out.push_back(
+        {name, value ? std::optional(std::string_view(static_cast<const char*>(value), size)) : std::nullopt});
+}
+
+// --- stream ----------------------------------------------------------------------------------------------------------
+
+struct stream::impl {
+  std::shared_ptr<connection> from;
+  topic_partition where;
+  wake_callback wake;
+  rd_kafka_topic_t* topic = nullptr;
+  rd_kafka_queue_t* queue = nullptr; // null: not running
+  offset_t position;
+  bool halted = false;                    // an error that only start() mends
+  std::vector<rd_kafka_message_t*> taken; // out of the queue, not handed on yet
+  std::size_t taken_at = 0;
+
+  ~impl() {
+    halt();
+    from->release(where);
+  }
+
+  void drop_taken() {
+    for (; taken_at < taken.size(); ++taken_at) rd_kafka_message_destroy(taken[taken_at]);
+    taken.clear();
+    taken_at = 0;
+  }
+  void halt() {
+    if (!queue) return;
+    rd_kafka_queue_cb_event_enable(queue, nullptr, nullptr);
+    rd_kafka_consume_stop(topic, where.partition.value);
+    drop_taken();
+    rd_kafka_queue_destroy(queue);
+    queue = nullptr;
+  }
+  // The next message in order, or null.
+  rd_kafka_message_t* peek() {
+    if (taken_at < taken.size()) return taken[taken_at];
+    taken.resize(taken_at_once);
+    auto n = rd_kafka_consume_batch_queue(queue, 0, taken.data(), taken.size());
+    taken.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+    taken_at = 0;
+    return taken.empty() ? nullptr : taken[0];
+  }
+  rd_kafka_message_t* next() { return taken[taken_at++]; }
+  // The partition's end, or an error: either ends a batch.
+  void take_event(raw_batch& out, rd_kafka_message_t* m) {
+    if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+      position = std::max(position, offset_t{m->offset});
+      out.end = position;
+    } else {
+      auto what = kind_of(m->err);
+      out.failure = stream_error{what, position,
+                                 make_error(m->err, to_string(where) + " at offset " + std::to_string(position.value),
+                                            rd_kafka_message_errstr(m))};
+      halted = what != stream_error::kind::transient;
+    }
+    rd_kafka_message_destroy(m);
+  }
+};
+
+stream::stream(std::unique_ptr<impl> state) : impl_(std::move(state)) {}
+stream::~stream() = default;
+bool stream::running() const { return impl_->queue && !impl_->halted; }
+offset_t stream::position() const { return impl_->position; }
+const topic_partition& stream::where() const { return impl_->where; }
+
+result<void> stream::start(offset_t from) {
+  auto& s = *impl_;
+  s.halt();
+  s.halted = false;
+  s.position = from;
+  if (from.value < 0) return error{"kafka", to_string(s.where) + ": no offset " + std::to_string(from.value), ""};
+  s.queue = rd_kafka_queue_new(s.from->rk);
+  if (s.wake)
+    rd_kafka_queue_cb_event_enable(
+        s.queue, [](rd_kafka_t*, void* opaque) { static_cast<impl*>(opaque)->wake(); }, impl_.get());
+  if (rd_kafka_consume_start_queue(s.topic, s.where.partition.value, from.value, s.queue) == 0) return {};
+  auto why = make_error(rd_kafka_last_error(), "reading " + to_string(s.where));
+  rd_kafka_queue_destroy(std::exchange(s.queue, nullptr));
+  return why;
+}
+
+void stream::stop() {
+  impl_->halt();
+  impl_->halted = false;
+}
+
+raw_batch stream::take(std::size_t max_records, std::uint64_t max_bytes) {
+  auto& s = *impl_;
+  raw_batch out;
+  out.first = s.position;
+  out.last = s.position - 1;
+  if (!running()) return out;
+  out.held_ = std::make_unique<raw_batch::held>();
+  out.held_->from = s.from;
+  while (auto* m = s.peek()) {
+    bool full =
+        out.records.size() >= std::max<std::size_t>(max_records, 1) || (out.bytes >= max_bytes && !out.records.empty());
+    if (full) break;
+    s.next();
+    if (m->err) {
+      s.take_event(out, m);
+      break;
+    }
+    if (m->offset < s.position.value) { // of before a start; librdkafka drops these itself
+      rd_kafka_message_destroy(m);
+      continue;
+    }
+    out.held_->messages.push_back(m);
+    out.records.push_back(view_of(m));
+    out.bytes += m->len + m->key_len;
+    s.position = offset_t{m->offset} + 1;
+  }
+  out.last = s.position - 1;
+  if (s.halted) s.halt();
+  out.more = s.queue && (s.taken_at < s.taken.size() || rd_kafka_queue_length(s.queue) > 0);
+  return out;
+}
+
+// --- fetcher ---------------------------------------------------------------------------------------------------------
+
+struct fetcher::impl final : connection {};
+
+fetcher::fetcher(std::shared_ptr<impl> state) : impl_(std::move(state)) {}
+fetcher::~fetcher() = default;
+
+result<std::unique_ptr<fetcher>> fetcher::open(fetch_options options) {
+  auto state = std::make_shared<impl>();
+  if (auto done = open_handle(*state, options.client, defaults_of(options), needed_of(options)); !done)
+    return done.failure();
+  return std::unique_ptr<fetcher>(new fetcher(std::move(state)));
+}
+
+result<std::unique_ptr<stream>> fetcher::open_stream(const topic_partition& where, wake_callback wake) {
+  if (where.topic.empty() || where.partition.value < 0)
+    return error{"kafka", "'" + to_string(where) + "' is no partition", "correct topics"};
+  auto* topic = impl_->topic(where.topic);
+  if (!topic) return make_error(rd_kafka_last_error(), "opening " + to_string(where));
+  if (!impl_->claim(where))
+    return error{"kafka", to_string(where) + " is read by another stream of this fetcher already", ""};
+  auto state = std::make_unique<stream::impl>();
+  state->from = impl_;
+  state->where = where;
+  state->wake = std::move(wake);
+  state->topic = topic;
+  return std::unique_ptr<stream>(new stream(std::move(state)));
+}
+
+} // namespace chute::kafka

@@ -1,0 +1,322 @@
+#include "kafka/inspect.hpp"
+
+#include "kafka/handle.hpp"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <regex.h>
+#include <utility>
+
+namespace chute::kafka {
+
+namespace {
+
+constexpr std::size_t asked_one_by_one_max = 8; // topics; for more of them the whole list is cheaper
+
+struct topic_deleter {
+  void operator()(rd_kafka_topic_t* t) const { rd_kafka_topic_destroy(t); }
+};
+using topic_ptr = std::unique_ptr<rd_kafka_topic_t, topic_deleter>;
+
+struct queue_deleter {
+  void operator()(rd_kafka_queue_t* q) const { rd_kafka_queue_destroy(q); }
+};
+using queue_ptr = std::unique_ptr<rd_kafka_queue_t, queue_deleter>;
+
+struct event_deleter {
+  void operator()(rd_kafka_event_t* e) const { rd_kafka_event_destroy(e); }
+};
+using event_ptr = std::unique_ptr<rd_kafka_event_t, event_deleter>;
+
+struct metadata_deleter {
+  void operator()(const rd_kafka_metadata_t* m) const { rd_kafka_metadata_destroy(m); }
+};
+using metadata_ptr = std::unique_ptr<const rd_kafka_metadata_t, metadata_deleter>;
+
+bool is_pattern(const std::string& s) { return !s.empty() && s[0] == '^'; }
+
+// As librdkafka matches subscriptions, so that both mean the same topics.
+class pattern {
+public:
+  explicit pattern(const std::string& text) : good_(regcomp(&regex_, text.c_str(), REG_EXTENDED | REG_NOSUB) == 0) {}
+  ~pattern() {
+    if (good_) regfree(&regex_);
+  }
+  pattern(const pattern&) = delete;
+  pattern& operator=(const pattern&) = delete;
+  bool good() const { return good_; }
+  bool matches(const std::string& name) const { return regexec(&regex_, name.c_str(), 0, nullptr, 0) == 0; }
+
+private:
+  regex_t regex_{};
+  bool good_;
+};
+
+topic_info info_of(const rd_kafka_metadata_topic_t& t) {
+  topic_info out{t.topic, t.partition_cnt, {}};
+  if (t.err) out.failure = make_error(t.err, "topic " + out.name);
+  return out;
+}
+
+group_member_info info_of(const rd_kafka_MemberDescription_t* m) {
+  group_member_info out{rd_kafka_MemberDescription_consumer_id(m),
+                        rd_kafka_MemberDescription_client_id(m),
+                        rd_kafka_MemberDescription_host(m),
+                        {}};
+  if (const auto* a = rd_kafka_MemberDescription_assignment(m))
+    out.partitions = partitions_of(rd_kafka_MemberAssignment_partitions(a));
+  return out;
+}
+
+} // namespace
+
+struct inspector::impl final : handle {
+  std::mutex reading; // librdkafka reads a partition once at a time
+
+  ~impl() override {
+    if (rk) rd_kafka_destroy(rk);
+  }
+
+  result<metadata_ptr> ask_metadata(const std::string& name, std::int64_t limit_ms) {
+    topic_ptr topic(name.empty() ? nullptr : rd_kafka_topic_new(rk, name.c_str(), nullptr));
+    const rd_kafka_metadata_t* m = nullptr;
+    auto code = rd_kafka_metadata(rk, name.empty() ? 1 : 0, topic.get(), &m, limit_of(limit_ms));
+    if (code) return make_error(code, name.empty() ? "listing topics" : "topic " + name);
+    return metadata_ptr(m);
+  }
+  result<std::vector<topic_info>> ask_topics(const std::string& name, std::int64_t limit_ms) {
+    auto m = ask_metadata(name, limit_ms);
+    if (!m) return m.failure();
+    std::vector<topic_info> out;
+    for (int i = 0; i < (*m)->topic_cnt; ++i) out.push_back(info_of((*m)->topics[i]));
+    return out;
+  }
+
+  // ListOffsets for all partitions of one topic: a time, or -2 for the beginning and -1 for the end.
+  void list_offsets(const std::vector<topic_partition>& partitions, std::int64_t at, std::int64_t deadline,
+                    std::map<topic_partition, result<offset_t>>& out) {
+    auto list = make_list(partitions);
+    for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = at;
+    auto code = rd_kafka_offsets_for_times(rk, list.get(), limit_of(deadline - now_ms()));
+    for (int i = 0; i < list->cnt; ++i) {
+      const auto& p = list->elems[i];
+      topic_partition w{p.topic, {p.partition}};
+      auto own = code ? code : p.err;
+      if (own) out.insert_or_assign(w, make_error(own, "bounds of " + to_string(w)));
+      else out.insert_or_assign(w, offset_t{p.offset});
+    }
+  }
+  std::map<topic_partition, result<offset_t>> ask_offsets(const std::vector<topic_partition>& partitions,
+                                                          std::int64_t at, std::int64_t deadline) {
+    // A topic by itself, because one that is unknown fails the whole question.
+    std::map<std::string, std::vector<topic_partition>> topics;
+    for (const auto& p : partitions) topics[p.topic].push_back(p);
+    std::map<topic_partition, result<offset_t>> out;
+    for (const auto& [name, list] : topics) list_offsets(list, at, deadline, out);
+    return out;
+  }
+};
+
+inspector::inspector(std::unique_ptr<impl> state) : impl_(std::move(state)) {}
+inspector::~inspector() = default;
+
+result<std::unique_ptr<inspector>> inspector::open(client_options options) {
+  auto state = std::make_unique<impl>();
+  const settings needed = {{"enable.auto.commit", "false"},       {"enable.auto.offset.store", "false"},
+                           {"offset.store.method", "none"},       {"auto.offset.reset", "error"},
+                           {"isolation.level", "read_committed"}, {"enable.partition.eof", "true"},
+                           {"queued.max.messages.kbytes", "64"}};
+  const settings defaults = {{"fetch.message.max.bytes", "65536"},
+                             {"fetch.wait.max.ms", "50"},
+                             {"fetch.error.backoff.ms", "100"},
+                             {"topic.metadata.propagation.max.ms", "5000"}};
+  if (auto done = open_handle(*state, options, defaults, needed); !done) return done.failure();
+  return std::unique_ptr<inspector>(new inspector(std::move(state)));
+}
+
+result<std::string> inspector::cluster_id(std::int64_t limit_ms) {
+  char* id = rd_kafka_clusterid(impl_->rk, limit_of(limit_ms));
+  if (!id) return make_error(RD_KAFKA_RESP_ERR__TIMED_OUT, "asking for the cluster's id");
+  std::string out = id;
+  rd_kafka_mem_free(impl_->rk, id);
+  return out;
+}
+
+result<std::vector<topic_info>> inspector::topics(const std::vector<std::string>& wanted, std::int64_t limit_ms) {
+  auto deadline = now_ms() + limit_of(limit_ms);
+  std::vector<topic_info> out;
+  bool all = wanted.size() > asked_one_by_one_max || std::any_of(wanted.begin(), wanted.end(), is_pattern);
+  result<std::vector<topic_info>> list = std::vector<topic_info>{};
+  if (all) list = impl_->ask_topics("", limit_ms);
+  if (!list) return list.failure();
+  for (const auto& w : wanted) {
+    if (is_pattern(w)) {
+      pattern p(w);
+      if (!p.good()) return error{"kafka", "'" + w + "' is no regular expression", "correct topics"};
+      std::copy_if(list->begin(), list->end(), std::back_inserter(out),
+                   [&](const auto& t) { return p.matches(t.name); });
+      continue;
+    }
+    if (!all) list = impl_->ask_topics(w, deadline - now_ms());
+    if (!list) return list.failure();
+    auto it = std::find_if(list->begin(), list->end(), [&](const auto& t) { return t.name == w; });
+    out.push_back(
+        it != list->end() ? *it : topic_info{w, 0, make_error(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "topic " + w)});
+  }
+  return out;
+}
+
+std::vector<result<log_bounds>> inspector::bounds(const std::vector<topic_partition>& partitions,
+                                                  std::int64_t limit_ms) {
+  auto deadline = now_ms() + limit_of(limit_ms);
+  // The end second: the log cannot shrink below the beginning in between, but it can grow.
+  auto begins = impl_->ask_offsets(partitions, RD_KAFKA_OFFSET_BEGINNING, deadline);
+  auto ends = impl_->ask_offsets(partitions, RD_KAFKA_OFFSET_END, deadline);
+  std::vector<result<log_bounds>> out;
+  for (const auto& p : partitions) {
+    const auto& begin = begins.at(p);
+    const auto& end = ends.at(p);
+    if (!begin) out.emplace_back(begin.failure());
+    else if (!end) out.emplace_back(end.failure());
+    else out.emplace_back(log_bounds{*begin, *end});
+  }
+  return out;
+}
+
+std::vector<result<offset_t>> inspector::offsets_for_time(const std::vector<topic_partition>& partitions,
+                                                          std::int64_t timestamp_ms, std::int64_t limit_ms) {
+  auto deadline = now_ms() + limit_of(limit_ms);
+  auto found = impl_->ask_offsets(partitions, std::max<std::int64_t>(timestamp_ms, 0), deadline);
+  std::vector<topic_partition> at_end; // no record is as young
+  for (const auto& [p, offset] : found)
+    if (offset && (*offset).value < 0) at_end.push_back(p);
+  for (auto& [p, offset] : impl_->ask_offsets(at_end, RD_KAFKA_OFFSET_END, deadline)) found.insert_or_assign(p, offset);
+  std::vector<result<offset_t>> out;
+  for (const auto& p : partitions) out.push_back(found.at(p));
+  return out;
+}
+
+namespace {
+
+// The first thing that comes from a partition tells what lies at the offset.
+record_at judge(const rd_kafka_message_t* m, const partition_offset& wanted) {
+  record_at out;
+  auto at = wanted.offset.value;
+  if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+    out.what = m->offset > at ? record_at::status::none : record_at::status::out_of_range;
+  } else if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
+    out.what = record_at::status::out_of_range;
+  } else if (m->err) {
+    out.why = make_error(m->err, "reading " + to_string(wanted.where), rd_kafka_message_errstr(m));
+  } else if (m->offset != at) {
+    out.what = record_at::status::none;
+  } else {
+    std::optional<std::string_view> key, value;
+    if (m->key) key = std::string_view(static_cast<const char*>(m->key), m->key_len);
+    if (m->payload) value = std::string_view(static_cast<const char*>(m->payload), m->len);
+    rd_kafka_timestamp_type_t type;
+    auto time = rd_kafka_message_timestamp(m, &type);
+    out.what = record_at::status::found;
+    out.hash = record_hash(type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : time, key, value);
+  }
+  return out;
+}
+
+// Reads of several partitions side by side, one record each.
+class side_by_side {
+public:
+  side_by_side(rd_kafka_t* rk, const std::vector<partition_offset>& places)
+      : places_(places), answers_(places.size()), queue_(rd_kafka_queue_new(rk)) {
+    for (std::size_t i = 0; i < places.size(); ++i) start(rk, i);
+  }
+  ~side_by_side() {
+    while (!open_.empty()) stop(open_.begin()->first);
+  }
+  std::vector<record_at> run(std::int64_t deadline) {
+    while (!open_.empty() && now_ms() < deadline) {
+      rd_kafka_message_t* m = nullptr;
+      if (rd_kafka_consume_batch_queue(queue_.get(), limit_of(deadline - now_ms()), &m, 1) < 1) continue;
+      take(m);
+      rd_kafka_message_destroy(m);
+    }
+    for (const auto& [where, i] : open_)
+      answers_[i].why = make_error(RD_KAFKA_RESP_ERR__TIMED_OUT, "reading " + to_string(where));
+    return std::move(answers_);
+  }
+
+private:
+  void start(rd_kafka_t* rk, std::size_t i) {
+    const auto& p = places_[i];
+    if (open_.count(p.where)) {
+      answers_[i].why = error{"kafka", to_string(p.where) + " is asked for twice at once", ""};
+      return;
+    }
+    auto& topic = topics_[p.where.topic];
+    if (!topic) topic.reset(rd_kafka_topic_new(rk, p.where.topic.c_str(), nullptr));
+    if (p.offset.value < 0) answers_[i].what = record_at::status::out_of_range;
+    else if (!topic || rd_kafka_consume_start_queue(topic.get(), p.where.partition.value, p.offset.value, queue_.get()))
+      answers_[i].why = make_error(rd_kafka_last_error(), "reading " + to_string(p.where));
+    else open_[p.where] = i;
+  }
+  void stop(topic_partition where) {
+    rd_kafka_consume_stop(topics_[where.topic].get(), where.partition.value);
+    open_.erase(where);
+  }
+  void take(const rd_kafka_message_t* m) {
+    auto it = m->rkt ? open_.find({rd_kafka_topic_name(m->rkt), {m->partition}}) : open_.end();
+    if (it == open_.end()) return; // more records of one that is answered
+    answers_[it->second] = judge(m, places_[it->second]);
+    stop(it->first);
+  }
+
+  const std::vector<partition_offset>& places_;
+  std::vector<record_at> answers_;
+  queue_ptr queue_;
+  std::map<std::string, topic_ptr> topics_;
+  std::map<topic_partition, std::size_t> open_;
+};
+
+} // namespace
+
+std::vector<record_at> inspector::read(const std::vector<partition_offset>& places, std::int64_t limit_ms) {
+  auto deadline = now_ms() + limit_of(limit_ms);
+  std::lock_guard hold(impl_->reading);
+  return side_by_side(impl_->rk, places).run(deadline);
+}
+
+record_at inspector::read_one(const topic_partition& where, offset_t offset, std::int64_t limit_ms) {
+  return read({{where, offset}}, limit_ms).front();
+}
+
+result<std::vector<group_member_info>> inspector::group_members(const std::string& group, std::int64_t limit_ms) {
+  auto* rk = impl_->rk;
+  auto doing = "asking who is in group " + group;
+  std::unique_ptr<rd_kafka_AdminOptions_t, decltype(&rd_kafka_AdminOptions_destroy)> options(
+      rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS), rd_kafka_AdminOptions_destroy);
+  char why[256];
+  rd_kafka_AdminOptions_set_request_timeout(options.get(), std::max(limit_of(limit_ms), 1), why, sizeof why);
+  queue_ptr queue(rd_kafka_queue_new(rk));
+  const char* names[] = {group.c_str()};
+  rd_kafka_DescribeConsumerGroups(rk, names, 1, options.get(), queue.get());
+  event_ptr event(rd_kafka_queue_poll(queue.get(), limit_of(limit_ms) + 1'000)); // it keeps to its limit by itself
+  const auto* answer = event ? rd_kafka_event_DescribeConsumerGroups_result(event.get()) : nullptr;
+  if (!answer) return make_error(RD_KAFKA_RESP_ERR__TIMED_OUT, doing);
+  if (auto code = rd_kafka_event_error(event.get()))
+    return make_error(code, doing, rd_kafka_event_error_string(event.get()));
+  std::size_t count = 0;
+  const auto** groups = rd_kafka_DescribeConsumerGroups_result_groups(answer, &count);
+  std::vector<group_member_info> out;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (const auto* e = rd_kafka_ConsumerGroupDescription_error(groups[i])) {
+      auto code = rd_kafka_error_code(e);
+      if (code == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) continue; // nobody
+      if (code) return make_error(code, doing, rd_kafka_error_string(e));
+    }
+    for (std::size_t k = 0; k < rd_kafka_ConsumerGroupDescription_member_count(groups[i]); ++k)
+      out.push_back(info_of(rd_kafka_ConsumerGroupDescription_member(groups[i], k)));
+  }
+  return out;
+}
+
+} // namespace chute::kafka
