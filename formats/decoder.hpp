@@ -17,14 +17,26 @@ namespace chute {
 struct table_column {
   std::string name;
   type_ptr type;
-  std::string default_kind;       // "", DEFAULT, MATERIALIZED, ALIAS, EPHEMERAL
+  std::string default_kind; // "", DEFAULT, MATERIALIZED, ALIAS, EPHEMERAL
   std::string default_expression;
 };
 
 // A column that records fill, and from where.
+//
+// Rows without a value (the field is missing, or null for a column that is not Nullable) take the column's DEFAULT:
+//  - no DEFAULT expression: the type's own default, written here.
+//  - DEFAULT, and ClickHouse takes the type in Nullable(T): numbers, texts, dates, …, JSON, Tuple (also Point), and
+//  Map,
+//    which travels as a tuple of two arrays: the row is null on its way, and the server evaluates the expression.
+//  - DEFAULT of a Nullable(T), whose null means null, and of Array, Variant, Dynamic, Geometry, QBit and the geo
+//  arrays,
+//    for which the server has no such way: `fill`. The expression must be a constant; `check` refuses others.
+// columns.hpp does all of this.
 struct target_column {
   table_column column;
   column_source source; // field: the path in the record (the column's own name if it maps by name)
+  std::shared_ptr<const chute::column>
+      fill; // one row of the wire type: see needs_fill() and read_fill() in columns.hpp
 };
 
 struct decoder_options {
@@ -44,7 +56,9 @@ public:
 };
 
 // Which columns records fill: `columns:` of the topology, the provenance columns _topic, _partition, _offset,
-// _timestamp, _key, _headers by name, and all others by the name of a field. MATERIALIZED and ALIAS are left out.
+// _timestamp, _key, _headers by name, and all others by the name of a field. MATERIALIZED and ALIAS are left out, and
+// so are columns of a type that records cannot fill (AggregateFunction, …) unless `columns:` names them: an error. In
+// the table's order. With the format `raw` one column takes the value: see raw.hpp.
 result<std::vector<target_column>> map_columns(const std::vector<table_column>& table, const pipeline_config& pipeline);
 
 result<std::unique_ptr<decoder>> make_decoder(const std::string& format, std::vector<target_column> targets,
