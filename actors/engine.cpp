@@ -1,5 +1,6 @@
 #include "actors/engine.hpp"
 
+#include "actors/keeper.hpp"
 #include "actors/pipeline.hpp"
 
 #include <caf/all.hpp>
@@ -33,16 +34,15 @@ std::int64_t session_timeout_of(const topology& t) {
 }
 
 // Another store than kafka is opened before anything runs: two engines must not share it unnoticed.
-result<std::shared_ptr<std::unique_ptr<store>>> open_store(const topology& t) {
-  auto out = std::make_shared<std::unique_ptr<store>>();
+// Null: the group of each pipeline is its store.
+result<std::shared_ptr<store>> open_store(const topology& t) {
   switch (t.state.store) {
-  case store_kind::kafka: return out;
-  case store_kind::memory: *out = make_memory_store(); return out;
+  case store_kind::kafka: return std::shared_ptr<store>();
+  case store_kind::memory: return std::shared_ptr<store>(std::make_shared<shared_store>(make_memory_store()));
   case store_kind::file: {
     auto opened = open_file_store(t.state.path);
     if (!opened.ok()) return opened.failure();
-    *out = std::move(*opened);
-    return out;
+    return std::shared_ptr<store>(std::make_shared<shared_store>(*std::move(opened)));
   }
   default: return error{"state", "this store is not available in this version", "use kafka or file"};
   }
@@ -63,7 +63,6 @@ result<std::unique_ptr<engine>> engine::start(const topology& t, engine_options 
     if (std::none_of(chosen.begin(), chosen.end(), [&](auto& c) { return c.name == name; }))
       return error{"engine", "the topology has no pipeline named " + name, "see `pipelines:` in the file"};
   if (chosen.empty()) return error{"engine", "the topology has no pipelines", "add one under `pipelines:`"};
-  std::shared_ptr<std::unique_ptr<store>> shared;
   if (!options.system) {
     p->config = std::make_unique<caf::actor_system_config>();
     p->own = std::make_unique<caf::actor_system>(*p->config);

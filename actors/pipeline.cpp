@@ -485,7 +485,7 @@ void on_tick(self_ptr self) {
 } // namespace
 
 pipeline_actor::behavior_type pipeline(self_ptr self, std::shared_ptr<pipeline_context> context,
-                                       std::shared_ptr<std::unique_ptr<store>> opened_store) {
+                                       std::shared_ptr<store> opened_store) {
   auto& s = self->state;
   s.context = std::move(context);
   s.opened_store = std::move(opened_store);

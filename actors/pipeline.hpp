@@ -26,7 +26,7 @@ struct lane_entry {
 struct pipeline_state {
   enum class phase : std::uint8_t { preparing, running, ending, over };
   std::shared_ptr<pipeline_context> context;
-  std::shared_ptr<std::unique_ptr<store>> opened_store;
+  std::shared_ptr<store> opened_store;
   services with;
   phase at = phase::preparing;
   std::map<std::string, topic_runtime> topics;
@@ -46,6 +46,6 @@ struct pipeline_state {
 
 pipeline_actor::behavior_type pipeline(pipeline_actor::stateful_pointer<pipeline_state> self,
                                        std::shared_ptr<pipeline_context> context,
-                                       std::shared_ptr<std::unique_ptr<store>> opened_store);
+                                       std::shared_ptr<store> opened_store);
 
 } // namespace chute

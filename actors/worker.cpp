@@ -4,6 +4,33 @@
 
 namespace chute {
 
+worker_tools::worker_tools(context_ptr context, std::size_t number) : context_(std::move(context)) {
+  const auto& urls = context_->top.clickhouse.urls;
+  sessions_.resize(urls.size());
+  url_ = number % std::max<std::size_t>(1, urls.size());
+}
+
+clickhouse::session& worker_tools::server(std::size_t url) {
+  auto& s = sessions_.at(url);
+  if (!s) {
+    const auto& config = context_->top.clickhouse;
+    auto made = clickhouse::session::open(clickhouse::options_for(config, config.urls[url]));
+    if (!made.ok()) throw std::runtime_error(made.failure().text());
+    s = std::move(*made);
+  }
+  return *s;
+}
+
+clickhouse::session& worker_tools::http() { return server(url_); }
+
+void worker_tools::next_url() { url_ = (url_ + 1) % sessions_.size(); }
+
+std::vector<clickhouse::session*> worker_tools::all_servers() {
+  std::vector<clickhouse::session*> out;
+  for (std::size_t i = 0; i < sessions_.size(); ++i) out.push_back(&server(i));
+  return out;
+}
+
 kafka::inspector& worker_tools::kafka() {
   if (!inspector_) {
     auto made = kafka::inspector::open(context_->kafka_client());

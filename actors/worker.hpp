@@ -14,18 +14,21 @@ namespace chute {
 // What a job works with; belongs to one worker's thread.
 class worker_tools {
 public:
-  explicit worker_tools(context_ptr context, std::size_t number) : context_(std::move(context)), number_(number) {}
+  worker_tools(context_ptr context, std::size_t number);
   // A kept-alive connection. Several URLs: workers spread over them; next_url() moves on after a failure.
   clickhouse::session& http();
   void next_url();
+  // One connection to each configured URL.
+  std::vector<clickhouse::session*> all_servers();
   // Throws std::runtime_error with a text for people if Kafka's options are wrong.
   kafka::inspector& kafka();
   const pipeline_context& context() const { return *context_; }
 
 private:
   context_ptr context_;
-  std::size_t number_;
-  std::unique_ptr<clickhouse::session> session_;
+  clickhouse::session& server(std::size_t url);
+  std::size_t url_ = 0;
+  std::vector<std::unique_ptr<clickhouse::session>> sessions_; // one a URL, made when first used
   std::unique_ptr<kafka::inspector> inspector_;
 };
 

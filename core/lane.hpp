@@ -301,6 +301,8 @@ private:
   void halve(instant now, const std::string& reason);
   void plan_anew(instant now, std::uint64_t records_max);
   bool quiet(instant now) const;
+  // `server_started_` is the earliest moment it can have been; the clock it is made from counts whole seconds.
+  bool restarted_since(wall_ms at) const { return server_started_ + 2'000 > at; }
   bool lease_short(instant now) const;
   std::string rejection(const insert_answer& answer) const;
   std::vector<offset_range> slices() const;

@@ -1,0 +1,436 @@
+#include "actors/destination.hpp"
+
+#include "clickhouse/insert.hpp"
+#include "clickhouse/questions.hpp"
+#include "clickhouse/schema.hpp"
+#include "clickhouse/tables.hpp"
+#include "formats/encoder.hpp"
+
+#include <condition_variable>
+#include <mutex>
+
+namespace chute {
+
+namespace ch = clickhouse;
+
+struct destination::impl {
+  context_ptr context;
+  std::string topic, database, table, dead_letter_database, dead_letter_table;
+  ch::server_facts facts;
+  ch::table_description described; // as first described; only what never changes is read later
+  ch::provenance_columns columns;
+  ch::starts_place starts;
+  bool has_provenance = false, dead_letters_replicated = false;
+  std::atomic<bool> suspect{false};   // the table was not there: look at its identity before sending again
+  std::atomic<bool> refreshed{false}; // described again since an insert was told that the columns changed
+  std::atomic<std::uint64_t> generation{1};
+
+  std::int64_t question_ms() const { return context->top.clickhouse.question_limit_ms; }
+  bool exact() const { return context->config.delivery == delivery_mode::exactly_once; }
+};
+
+namespace {
+
+std::string table_for(std::string name, const std::string& topic) {
+  constexpr std::string_view placeholder = "{topic}";
+  if (auto at = name.find(placeholder); at != std::string::npos) name.replace(at, placeholder.size(), topic);
+  return name;
+}
+
+// `db.table` or `table`.
+std::pair<std::string, std::string> split_name(const std::string& name, const std::string& database) {
+  auto dot = name.find('.');
+  if (dot == std::string::npos) return {database, name};
+  return {name.substr(0, dot), name.substr(dot + 1)};
+}
+
+result<std::vector<target_column>> targets_of(const ch::table_description& t, const pipeline_config& config) {
+  std::vector<table_column> columns;
+  for (const auto& c : t.columns) {
+    auto type = parse_type(c.type);
+    if (!type.ok()) return type.failure();
+    columns.push_back({c.name, *type, c.default_kind, c.default_expression});
+  }
+  return map_columns(columns, config);
+}
+
+ch::provenance_columns provenance_of(const std::vector<target_column>& targets) {
+  ch::provenance_columns out{"", "", "", ""};
+  for (const auto& t : targets) {
+    if (t.source.kind != column_source::from::meta) continue;
+    if (t.source.text == "topic") out.topic = t.column.name;
+    if (t.source.text == "partition") out.partition = t.column.name;
+    if (t.source.text == "offset") out.offset = t.column.name;
+  }
+  return out;
+}
+
+decoder_spec_ptr make_spec(const ch::server_facts& facts, const context_ptr& context, const std::string& topic,
+                           std::vector<target_column> targets, std::uint64_t generation) {
+  auto spec = std::make_shared<decoder_spec>();
+  const auto& p = context->config;
+  spec->generation = generation;
+  spec->format = p.format;
+  spec->targets = std::move(targets);
+  spec->options.pipeline = p.name;
+  spec->options.topic = topic;
+  spec->options.on_bad_record = p.on_bad_record;
+  spec->options.deletes = p.deletes;
+  spec->options.timezone = facts.timezone;
+  spec->fingerprint = decoder_fingerprint(p.format, spec->targets, spec->options);
+  return spec;
+}
+
+insert_answer not_sent(const std::string& why, insert_answer::verdict what = insert_answer::verdict::retry) {
+  insert_answer a;
+  a.what = what;
+  a.never_sent = a.answered = true;
+  a.attempts = 0;
+  a.message = why;
+  return a;
+}
+
+// Rows of a chunk before record `k`.
+std::size_t rows_before(const chunk& c, std::size_t k) {
+  if (c.dead.empty() && c.rows.rows == c.offsets.size()) return k;
+  return static_cast<std::size_t>(std::count(c.outcomes.begin(), c.outcomes.begin() + static_cast<std::ptrdiff_t>(k), outcome::row));
+}
+
+std::vector<chunk_rows> rows_of(const batch& b) {
+  std::vector<chunk_rows> out;
+  for (const auto& r : b.ranges) {
+    auto first = rows_before(*r.from, r.first);
+    auto rows = rows_before(*r.from, r.first + r.count) - first;
+    if (rows) out.push_back({r.from, first, rows});
+  }
+  return out;
+}
+
+} // namespace
+
+// --- opening ---------------------------------------------------------------------------------------------------------
+
+namespace {
+
+result<void> refuse_without_provenance(const destination::impl& d, const ch::provenance_columns& found, bool& fatal) {
+  if (!d.exact() || d.context->config.provenance == provenance_mode::off) return {};
+  std::string add;
+  auto want = [&](const std::string& have, const char* name, const char* type) {
+    if (have.empty()) add += std::string(add.empty() ? "" : ", ") + "ADD COLUMN " + name + " " + type;
+  };
+  want(found.topic, "_topic", "LowCardinality(String)");
+  want(found.partition, "_partition", "Int32");
+  want(found.offset, "_offset", "Int64");
+  if (add.empty()) return {};
+  fatal = true;
+  return error{"pipeline " + d.context->config.name,
+               "table " + ch::table_name(d.database, d.table) + " lacks the provenance columns that recovery checks",
+               "ALTER TABLE " + ch::table_name(d.database, d.table) + " " + add + "; or set provenance: off, which docs/guarantees.md prices"};
+}
+
+result<void> refuse_without_window(const destination::impl& d, const ch::dedup_window& w, bool& fatal) {
+  if (!d.exact()) return {};
+  auto name = ch::table_name(d.database, d.table);
+  if (w.inserts == 0 || w.seconds == 0) {
+    fatal = true;
+    return error{"pipeline " + d.context->config.name,
+                 "table " + name + ", the target of one of its views, or the dead-letter table does not deduplicate inserts",
+                 "ALTER TABLE " + name + " MODIFY SETTING non_replicated_deduplication_window = 10000 (and likewise its "
+                 "views' targets); `chute check` names each table"};
+  }
+  const auto& limits = d.context->top.clickhouse;
+  if (d.context->config.provenance == provenance_mode::off &&
+      w.seconds / 2 * 1000 < limits.lease_ms + limits.insert_limit_ms) {
+    fatal = true;
+    return error{"pipeline " + d.context->config.name,
+                 "half of the deduplication window of " + name + " is shorter than lease and insert limit together, and "
+                 "without provenance columns nothing else tells what landed",
+                 "widen replicated_deduplication_window_seconds, or add the provenance columns"};
+  }
+  return {};
+}
+
+} // namespace
+
+result<std::shared_ptr<destination>> destination::open(worker_tools& tools, context_ptr context, const std::string& topic,
+                                                       bool& fatal) {
+  auto d = std::make_shared<impl>();
+  d->context = context;
+  d->topic = topic;
+  const auto& p = context->config;
+  auto limit = d->question_ms();
+  std::tie(d->database, d->table) = split_name(table_for(p.table, topic), p.database);
+  std::tie(d->dead_letter_database, d->dead_letter_table) = split_name(p.dead_letter_table, p.database);
+  auto& s = tools.http();
+  auto facts = ch::read_facts(s, limit);
+  if (!facts.ok()) return tools.next_url(), facts.failure();
+  d->facts = *facts;
+  context->clock->set(d->facts.clock.now_ms, mono_now());
+  for (const auto& pin : ch::pinned_settings())
+    if (pin.essential && !d->facts.knows(pin.name) && d->exact()) {
+      fatal = true;
+      return error{"clickhouse", std::string("the server (") + d->facts.version + ") does not know the setting " + pin.name,
+                   pin.without_it};
+    }
+  auto table = ch::describe(s, d->facts, d->database, d->table, limit);
+  if (!table.ok()) return table.failure();
+  if (!table->exists)
+    return error{"clickhouse", "table " + ch::table_name(d->database, d->table) + " does not exist", "create it; the pipeline waits"};
+  d->described = *table;
+  auto targets = targets_of(d->described, p);
+  if (!targets.ok()) return fatal = true, targets.failure();
+  d->columns = provenance_of(*targets);
+  if (auto r = refuse_without_provenance(*d, d->columns, fatal); !r.ok()) return r.failure();
+  d->has_provenance = !d->columns.topic.empty() && !d->columns.partition.empty() && !d->columns.offset.empty();
+  auto dead = ch::ensure_dead_letter_table(s, d->facts, d->described, d->dead_letter_database, d->dead_letter_table, limit);
+  if (!dead.ok()) return dead.failure();
+  d->dead_letters_replicated = dead->replicated;
+  d->starts.database = p.database;
+  auto starts = ch::ensure_starts_table(s, d->facts, d->described, d->starts.database, d->starts.table, limit);
+  if (!starts.ok()) return starts.failure();
+  d->starts.replicated = starts->replicated;
+  auto window = ch::smallest_window(d->described, &*dead);
+  if (auto r = refuse_without_window(*d, window, fatal); !r.ok()) return r.failure();
+
+  auto out = std::make_shared<destination>(d);
+  out->topic = topic;
+  out->table_name = d->database + "." + d->table;
+  out->identity = ch::destination_identity(d->described);
+  out->spec = make_spec(d->facts, context, topic, *std::move(targets), 1);
+  auto belief = d->has_provenance && p.provenance == provenance_mode::required ? ch::believed(d->described, d->columns) : ch::belief{};
+  out->trust.there = belief.there;
+  out->trust.not_there = belief.not_there;
+  out->trust.dependent_views = !d->described.views.empty();
+  auto quorum = context->top.clickhouse.settings.find("insert_quorum");
+  out->trust.quorum = quorum != context->top.clickhouse.settings.end() && quorum->second != "0";
+  out->trust.plain_merge_tree = !d->described.replicated;
+  out->window_ids = window.inserts;
+  constexpr std::int64_t year_s = 366 * 86'400;
+  out->window_ms = std::min<std::int64_t>(window.seconds, year_s) * 1000;
+  return out;
+}
+
+result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const decoder_spec_ptr& before) {
+  auto& d = *impl_;
+  auto table = ch::describe(tools.http(), d.facts, d.database, d.table, d.question_ms());
+  if (!table.ok()) return table.failure();
+  auto name = ch::table_name(d.database, d.table);
+  if (!table->exists) return error{"clickhouse", "table " + name + " does not exist", "create it; the pipeline waits"};
+  if (ch::destination_identity(*table) != identity) {
+    d.suspect = true;
+    return error{"clickhouse", "table " + name + " was made anew", "bring the old table back, or restart the pipeline with a new group"};
+  }
+  for (const auto& t : before->targets)
+    if (!table->find(t.column.name))
+      return error{"clickhouse", "column " + t.column.name + " of " + name + " is gone; records are held until it is back",
+                   "add it again, or restart chute to go on without it"};
+  auto targets = targets_of(*table, d.context->config);
+  if (!targets.ok()) return targets.failure();
+  auto spec = make_spec(d.facts, d.context, d.topic, *std::move(targets), ++d.generation);
+  if (spec->fingerprint == before->fingerprint) {
+    d.refreshed = true;
+    return before;
+  }
+  return spec;
+}
+
+// --- inserting -------------------------------------------------------------------------------------------------------
+
+namespace {
+
+// After "no such table": another table under the same name must not be filled.
+std::optional<insert_answer> refuse_another_table(destination::impl& d, std::uint64_t identity, worker_tools& tools) {
+  if (!d.suspect) return {};
+  using v = insert_answer::verdict;
+  auto now = ch::describe(tools.http(), d.facts, d.database, d.table, d.question_ms());
+  if (!now.ok()) return not_sent(now.failure().text(), v::wait_person);
+  auto name = ch::table_name(d.database, d.table);
+  if (!now->exists) return not_sent("table " + name + " does not exist: create it; the pipeline waits", v::wait_person);
+  if (ch::destination_identity(*now) != identity)
+    return not_sent("table " + name + " was made anew: bring the old one back, or give the pipeline a new group", v::wait_person);
+  d.suspect = false;
+  return {};
+}
+
+void note(destination::impl& d, worker_tools& tools, const insert_answer& a) {
+  constexpr int unknown_table = 60, unknown_database = 81;
+  if (a.code == unknown_table || a.code == unknown_database) d.suspect = true;
+  if (a.what == insert_answer::verdict::acknowledged) d.refreshed = false;
+  if (a.what == insert_answer::verdict::retry && !a.answered) tools.next_url();
+}
+
+} // namespace
+
+insert_answer destination::insert_rows(worker_tools& tools, const batch& b, std::function<bool()> lease_holds) {
+  auto& d = *impl_;
+  if (auto no = refuse_another_table(d, identity, tools)) return *no;
+  auto rows = rows_of(b);
+  auto encoded = encode_native(rows);
+  if (!encoded.ok()) throw std::runtime_error(encoded.failure().text());
+  ch::insert_request r;
+  r.database = d.database;
+  r.table = d.table;
+  r.columns = encoded->columns;
+  r.format = encoded->format;
+  r.pieces = encoded->pieces;
+  if (d.exact()) r.token = b.token.hex();
+  r.settings = d.context->top.clickhouse.settings;
+  r.limit_ms = d.context->top.clickhouse.insert_limit_ms;
+  r.lease = std::move(lease_holds);
+  r.context = {d.refreshed, trust.dependent_views};
+  auto answer = ch::insert(tools.http(), d.facts, r);
+  note(d, tools, answer);
+  return answer;
+}
+
+namespace {
+
+// A record that ClickHouse rejected is read again: its columns are there, its bytes are not.
+std::optional<dead_letter> read_raw(const pipeline_context& context, const std::string& topic, partition_id partition,
+                                    offset_t offset, const std::string& why, std::string& failure) {
+  constexpr auto limit = std::chrono::seconds(30);
+  std::mutex lock;
+  std::condition_variable wake;
+  bool woken = false;
+  kafka::fetch_options options;
+  options.client = context.kafka_client();
+  options.buffer_bytes = 8 << 20;
+  auto fetcher = kafka::fetcher::open(options);
+  if (!fetcher.ok()) return failure = fetcher.failure().text(), std::nullopt;
+  auto stream = (*fetcher)->open_stream({topic, partition}, [&] {
+    std::lock_guard hold(lock);
+    woken = true;
+    wake.notify_all();
+  });
+  if (!stream.ok()) return failure = stream.failure().text(), std::nullopt;
+  if (auto r = (*stream)->start(offset); !r.ok()) return failure = r.failure().text(), std::nullopt;
+  auto until = std::chrono::steady_clock::now() + limit;
+  for (;;) {
+    auto raw = (*stream)->take(1, 1);
+    if (raw.failure) return failure = raw.failure->why.text(), std::nullopt;
+    for (const auto& r : raw.records) {
+      if (r.offset != offset) return failure = "the record is no longer in the log", std::nullopt;
+      dead_letter out{partition, offset, r.timestamp_ms, {}, {}, {}, why};
+      if (r.key) out.key = std::string(*r.key);
+      if (r.value) out.value = std::string(*r.value);
+      std::vector<header_view> headers;
+      raw.headers(r, headers);
+      for (const auto& h : headers)
+        out.headers.emplace_back(std::string(h.name), h.value ? std::optional<std::string>(*h.value) : std::nullopt);
+      return out;
+    }
+    std::unique_lock hold(lock);
+    if (!wake.wait_until(hold, until, [&] { return woken; })) return failure = "Kafka did not answer", std::nullopt;
+    woken = false;
+  }
+}
+
+} // namespace
+
+insert_answer destination::insert_dead_letters(worker_tools& tools, const batch& b, std::function<bool()> lease_holds) {
+  auto& d = *impl_;
+  std::vector<const dead_letter*> letters;
+  std::deque<dead_letter> own;
+  for (const auto& r : b.ranges) {
+    if (b.as == plan_as::dead_letter) {
+      for (auto k = r.first; k < r.first + r.count; ++k) {
+        std::string failure;
+        auto letter = read_raw(*d.context, d.topic, r.from->partition, {r.from->offsets[k]}, b.reason, failure);
+        if (!letter) return not_sent("a rejected record could not be read again from Kafka: " + failure);
+        own.push_back(*std::move(letter));
+        letters.push_back(&own.back());
+      }
+      continue;
+    }
+    auto from = r.from->offsets[r.first], to = r.from->offsets[r.first + r.count - 1];
+    for (const auto& l : r.from->dead)
+      if (l.offset.value >= from && l.offset.value <= to) letters.push_back(&l);
+  }
+  ch::dead_letter_insert r;
+  r.database = d.dead_letter_database;
+  r.table = d.dead_letter_table;
+  r.pipeline = d.context->config.name;
+  r.topic = d.topic;
+  r.letters = letters;
+  r.failed_at_ms = b.since;
+  if (d.exact()) r.token = b.token.hex();
+  r.limit_ms = d.context->top.clickhouse.insert_limit_ms;
+  r.lease = std::move(lease_holds);
+  auto answer = ch::insert_dead_letters(tools.http(), d.facts, r);
+  // The rows of ours cannot be to blame, nor the columns: somebody changed the dead-letter table.
+  using v = insert_answer::verdict;
+  if (answer.what == v::rejected_data || answer.what == v::columns_changed) answer.what = v::wait_person;
+  if (answer.what == v::retry && !answer.answered) tools.next_url();
+  return answer;
+}
+
+// --- asking ----------------------------------------------------------------------------------------------------------
+
+table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token_running) {
+  auto& d = *impl_;
+  token_running = false;
+  table_answer out;
+  if (fx.running) {
+    auto servers = tools.all_servers();
+    auto r = ch::token_running(servers, *fx.running, d.question_ms());
+    token_running = r.is == ch::token_answer::state::running;
+    if (r.is == ch::token_answer::state::unknown) {
+      out.why = r.why;
+      return out;
+    }
+  }
+  auto clock = ch::read_clock(tools.http(), d.question_ms());
+  if (!clock.ok()) {
+    tools.next_url();
+    out.why = clock.failure().text();
+    return out;
+  }
+  d.context->clock->set(clock->now_ms, mono_now());
+  if (!fx.ranges.empty()) {
+    ch::question q;
+    q.database = d.database;
+    q.table = d.table;
+    q.columns = d.columns;
+    q.topic = d.topic;
+    q.ranges = fx.ranges;
+    q.dead_letters = ch::dead_letter_place{d.dead_letter_database, d.dead_letter_table, d.context->config.name, d.dead_letters_replicated};
+    q.replicated = d.described.replicated;
+    q.settled = fx.settled;
+    q.limit_ms = d.question_ms();
+    out = ch::ask(tools.http(), d.facts, q);
+    if (!out.answered) tools.next_url();
+  } else out.answered = true;
+  // The earliest moment at which the server can have started: uptime counts whole seconds.
+  out.server_started_ms = clock->now_ms - (clock->uptime_s + 1) * 1000;
+  return out;
+}
+
+namespace {
+ch::start_key key_of(const destination::impl& d) {
+  return {d.context->cluster_id, d.context->config.group, d.context->config.name, d.topic};
+}
+topic_start convert(const ch::started& s) {
+  return {s.known, s.lanes, s.from, {s.begun.begin(), s.begun.end()}};
+}
+} // namespace
+
+result<topic_start> destination::read_start(worker_tools& tools) {
+  auto& d = *impl_;
+  auto r = ch::read_starts(tools.http(), d.facts, d.starts, key_of(d), d.question_ms());
+  if (!r.ok()) return r.failure();
+  return convert(*r);
+}
+
+result<void> destination::write_start(worker_tools& tools, std::int32_t lanes, const std::vector<offset_t>& from) {
+  auto& d = *impl_;
+  auto r = ch::write_start(tools.http(), d.facts, d.starts, key_of(d), lanes, from, d.context->clock->now().server, d.question_ms());
+  if (!r.ok()) return r.failure();
+  return {};
+}
+
+result<void> destination::mark_lane(worker_tools& tools, lane_id lane) {
+  auto& d = *impl_;
+  return ch::mark_lane(tools.http(), d.facts, d.starts, key_of(d), lane, d.context->clock->now().server, d.question_ms());
+}
+
+} // namespace chute

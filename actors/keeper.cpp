@@ -1,0 +1,224 @@
+#include "actors/keeper.hpp"
+
+#include "actors/batcher.hpp"
+
+#include <algorithm>
+
+namespace chute {
+
+namespace {
+
+using self_ptr = keeper_actor::stateful_pointer<keeper_state>;
+
+constexpr std::int64_t store_limit_ms = 5'000;
+constexpr mono_ms poll_every_ms = 500; // at the least; wake-ups come besides
+constexpr mono_ms ask_members_every_ms = 500;
+constexpr std::uint64_t timer = 0, flush = 1; // ticks
+constexpr std::size_t events_a_poll = 64;
+
+// --- the group -------------------------------------------------------------------------------------------------------
+
+void open_group(self_ptr self) {
+  auto& s = self->state;
+  kafka::group_options o;
+  o.client = s.context->kafka_client();
+  o.group = s.context->config.group;
+  o.topics = s.context->config.topics;
+  auto address = caf::actor_cast<caf::actor_addr>(self->ctrl());
+  o.wake = [address] {
+    if (auto a = caf::actor_cast<keeper_actor>(address)) caf::anon_send(a, msg::wake{});
+  };
+  auto group = kafka::group_member::open(std::move(o));
+  if (!group.ok()) return self->send(s.pipeline, msg::failed{group.failure().text()});
+  s.group = std::move(*group);
+  if (s.group_is_store) {
+    s.log = std::make_unique<group_log>(*s.group);
+    s.keeps = make_kafka_store(*s.log);
+  }
+}
+
+// A file is one machine's: nobody else may be in the group, once a predecessor's session is over.
+void join_alone(self_ptr self) {
+  auto& s = self->state;
+  auto now = mono_now();
+  if (now < s.ask_members_at) return;
+  s.ask_members_at = now + ask_members_every_ms;
+  auto inspector = kafka::inspector::open(s.context->kafka_client());
+  if (!inspector.ok()) return self->send(s.pipeline, msg::failed{inspector.failure().text()});
+  auto members = (*inspector)->group_members(s.context->config.group, store_limit_ms);
+  if (members.ok() && members->empty()) return open_group(self);
+  if (!members.ok()) return self->send(s.pipeline, msg::group_trouble{members.failure().text()});
+  if (s.waiting_since == 0) s.waiting_since = now;
+  auto limit = s.context->session_timeout_ms + 10'000;
+  if (now - s.waiting_since <= limit) return;
+  self->send(s.pipeline, msg::failed{"state: the file store is for one process, but the group " + s.context->config.group +
+                                     " has " + std::to_string(members->size()) + " other members (" +
+                                     members->front().client_id + " on " + members->front().host +
+                                     "); stop them, or use another store"});
+}
+
+void make_anew(self_ptr self, const std::string& why) {
+  auto& s = self->state;
+  s.context->log->warn("pipeline {}: leaves its group and joins anew: {}", s.context->config.name, why);
+  self->send(s.pipeline, msg::group_revoked{true});
+  if (auto r = s.group->rejoin(); !r.ok()) self->send(s.pipeline, msg::failed{r.failure().text()});
+}
+
+void handle(self_ptr self, kafka::group_event& e) {
+  auto& s = self->state;
+  if (auto* a = std::get_if<kafka::assigned>(&e)) return self->send(s.pipeline, msg::group_assigned{std::move(a->partitions)});
+  if (std::holds_alternative<kafka::revoked>(e)) return self->send(s.pipeline, msg::group_revoked{false});
+  if (std::holds_alternative<kafka::lost>(e)) return self->send(s.pipeline, msg::group_revoked{true});
+  if (auto* t = std::get_if<kafka::trouble>(&e)) return self->send(s.pipeline, msg::group_trouble{t->what.text()});
+  if (auto* b = std::get_if<kafka::broken>(&e)) return make_anew(self, b->what.text());
+}
+
+void poll(self_ptr self) {
+  auto& s = self->state;
+  if (!s.group) return join_alone(self);
+  for (;;) {
+    auto events = s.group->poll(0);
+    for (auto& e : events) handle(self, e);
+    if (events.size() < events_a_poll) return;
+  }
+}
+
+// --- the store -------------------------------------------------------------------------------------------------------
+
+save_outcome outcome_of(save_status s) {
+  switch (s) {
+  case save_status::accepted: return save_outcome::accepted;
+  case save_status::refused: return save_outcome::refused;
+  case save_status::not_now: return save_outcome::not_now;
+  case save_status::unknown: return save_outcome::unknown;
+  }
+  return save_outcome::unknown;
+}
+
+// With another store than kafka the group's offsets are output only: for lag tools.
+void commit_beside(self_ptr self, const save_request& r) {
+  auto& s = self->state;
+  if (s.group_is_store || !s.group->has_assignment()) return;
+  std::vector<kafka::offset_commit> commits;
+  auto note = std::string("chute-") + s.keeps->name() + ":" + std::to_string(r.record.version);
+  for (const auto& o : r.offsets) commits.push_back({{r.lane.topic, o.partition}, o.next, note});
+  s.group->start_commit(commits, store_limit_ms);
+}
+
+void save_all(self_ptr self) {
+  auto& s = self->state;
+  std::vector<save_request> requests;
+  for (auto& m : s.saves) requests.push_back(m.request);
+  auto answers = s.keeps->save(requests, store_limit_ms);
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    auto& m = s.saves[i];
+    if (answers[i].status == save_status::accepted) commit_beside(self, m.request);
+    if (auto to = caf::actor_cast<batcher_actor>(m.from))
+      self->send(to, msg::saved_lane{m.ticket, outcome_of(answers[i].status), answers[i].why ? answers[i].why->text() : std::string()});
+  }
+  s.saves.clear();
+}
+
+void load_all(self_ptr self) {
+  auto& s = self->state;
+  std::vector<lane_key> keys;
+  for (auto& m : s.loads) keys.push_back(m.key);
+  auto found = s.keeps->load(keys, store_limit_ms);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    auto& m = s.loads[i];
+    auto out = std::make_shared<lane_loaded>(*m.partly);
+    using state = lane_loaded::state;
+    auto& f = found[i];
+    if (f.status == loaded::status::found) {
+      out->what = state::found;
+      out->text = f.record.text;
+    } else if (!f.foreign.empty()) {
+      out->what = state::foreign;
+      out->why = f.foreign;
+    } else if (f.status == loaded::status::absent) out->what = state::absent;
+    else {
+      out->what = state::failed;
+      out->why = f.failure ? f.failure->text() : "the state store did not answer";
+    }
+    if (auto to = caf::actor_cast<batcher_actor>(m.from)) self->send(to, msg::loaded_lane{m.ticket, out});
+  }
+  s.loads.clear();
+}
+
+// Saves and loads that wait in the mailbox are joined: the flush stands behind them.
+void flush_soon(self_ptr self) {
+  if (std::exchange(self->state.flush_due, true)) return;
+  self->send(self, msg::tick{flush});
+}
+
+void flush_now(self_ptr self) {
+  auto& s = self->state;
+  s.flush_due = false;
+  if (!s.keeps || !s.group) return self->delayed_send(self, std::chrono::milliseconds(poll_every_ms), msg::tick{flush});
+  if (!s.saves.empty()) save_all(self);
+  if (!s.loads.empty()) load_all(self);
+  poll(self);
+}
+
+template <class F> void guarded(self_ptr self, F&& f) {
+  if (self->state.over) return;
+  try {
+    f();
+  } catch (const std::exception& e) {
+    self->state.over = true;
+    self->send(self->state.pipeline, msg::failed{std::string("the state keeper failed: ") + e.what()});
+  }
+}
+
+void leave(self_ptr self) {
+  auto& s = self->state;
+  s.over = true;
+  s.keeps.reset();
+  s.log.reset();
+  s.group.reset();
+  self->quit();
+}
+
+} // namespace
+
+keeper_actor::behavior_type keeper(self_ptr self, context_ptr context, pipeline_actor pipeline,
+                                   std::shared_ptr<store> opened) {
+  auto& s = self->state;
+  s.context = std::move(context);
+  s.pipeline = std::move(pipeline);
+  s.group_is_store = !opened;
+  s.keeps = std::move(opened);
+  if (s.context->top.state.store != store_kind::file) open_group(self);
+  self->send(self, msg::tick{timer});
+  return {
+      [=](const msg::load_lane& m) {
+        self->state.loads.push_back(m);
+        flush_soon(self);
+      },
+      [=](const msg::save_lane& m) {
+        self->state.saves.push_back(m);
+        flush_soon(self);
+      },
+      [=](const msg::lane_forgotten& m) {
+        // A commit without an answer may still lie in librdkafka's queue, and would carry a later generation.
+        auto& st = self->state;
+        if (m.save_outstanding && st.group_is_store && st.group && st.group->unanswered() > 0)
+          guarded(self, [&] { make_anew(self, "a lane was forgotten while a commit had no answer"); });
+      },
+      [=](const msg::revoke_done&) {
+        guarded(self, [&] {
+          if (self->state.group) self->state.group->complete_revoke();
+          poll(self);
+        });
+      },
+      [=](const msg::leave&) { leave(self); },
+      [=](const msg::wake&) { guarded(self, [&] { poll(self); }); },
+      [=](const msg::tick& m) {
+        if (m.number == flush) return guarded(self, [&] { flush_now(self); });
+        guarded(self, [&] { poll(self); });
+        if (!self->state.over) self->delayed_send(self, std::chrono::milliseconds(poll_every_ms), msg::tick{timer});
+      },
+  };
+}
+
+} // namespace chute
