@@ -28,10 +28,11 @@ struct seen_rebalance {
   bool lost;
   std::vector<topic_partition> partitions;
 };
+using commit_codes = std::map<topic_partition, rd_kafka_resp_err_t>;
 struct seen_commit {
   std::uint64_t id;
   rd_kafka_resp_err_t code;
-  std::map<topic_partition, rd_kafka_resp_err_t> own;
+  commit_codes own;
 };
 struct seen_error {
   rd_kafka_resp_err_t code;
@@ -66,6 +67,9 @@ public:
   wake_callback wake;
   std::atomic<bool> closing{false};
   std::deque<seen> inbox;
+  // What the broker said of each partition of a commit, by the commit's id; from librdkafka's main thread.
+  std::mutex verdicts_lock;
+  std::map<std::uint64_t, commit_codes> verdicts;
 };
 
 session& session_of(rd_kafka_t* rk) { return *static_cast<session*>(static_cast<handle*>(rd_kafka_opaque(rk))); }
@@ -84,12 +88,40 @@ void on_rebalance(rd_kafka_t* rk, rd_kafka_resp_err_t code, rd_kafka_topic_parti
   rd_kafka_yield(rk); // lets a poll that waits return with what there is
 }
 
+std::uint64_t id_of(const void* opaque) { return reinterpret_cast<std::uintptr_t>(opaque); }
+void* opaque_of(std::uint64_t id) { return reinterpret_cast<void*>(static_cast<std::uintptr_t>(id)); }
+
+commit_codes codes_of(const rd_kafka_topic_partition_list_t* list) {
+  commit_codes out;
+  for (int i = 0; list && i < list->cnt; ++i)
+    out[{list->elems[i].topic, {list->elems[i].partition}}] = list->elems[i].err;
+  return out;
+}
+
+// Where some partitions of a commit failed, librdkafka gives the good ones the error of the last bad one before it
+// calls on_commit (rd_kafka_cgrp_update_committed_offsets in 2.0.2). Interceptors still see what the broker said.
+rd_kafka_resp_err_t on_broker_answer(rd_kafka_t* rk, const rd_kafka_topic_partition_list_t* list, rd_kafka_resp_err_t,
+                                     void*) {
+  auto& s = session_of(rk);
+  if (s.closing || !list || list->cnt == 0) return RD_KAFKA_RESP_ERR_NO_ERROR;
+  std::lock_guard hold(s.verdicts_lock);
+  s.verdicts[id_of(list->elems[0].opaque)] = codes_of(list);
+  return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+rd_kafka_resp_err_t on_new(rd_kafka_t* rk, const rd_kafka_conf_t*, void*, char*, std::size_t) {
+  return rd_kafka_interceptor_add_on_commit(rk, "chute", on_broker_answer, nullptr);
+}
+
 void on_commit(rd_kafka_t* rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t* list, void* opaque) {
   auto& s = session_of(rk);
   if (s.closing) return;
-  seen_commit c{reinterpret_cast<std::uintptr_t>(opaque), code, {}};
-  for (int i = 0; list && i < list->cnt; ++i)
-    c.own[{list->elems[i].topic, {list->elems[i].partition}}] = list->elems[i].err;
+  seen_commit c{id_of(opaque), code, codes_of(list)};
+  std::lock_guard hold(s.verdicts_lock);
+  if (auto it = s.verdicts.find(c.id); it != s.verdicts.end()) {
+    c.own = std::move(it->second);
+    s.verdicts.erase(it);
+  }
   s.inbox.push_back(std::move(c));
   rd_kafka_yield(rk);
 }
@@ -104,6 +136,7 @@ void on_error(rd_kafka_t* rk, int code, const char* text, void*) {
 void set_callbacks(rd_kafka_conf_t* conf) {
   rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
   rd_kafka_conf_set_error_cb(conf, on_error);
+  rd_kafka_conf_interceptor_add_on_new(conf, "chute", on_new, nullptr);
 }
 
 result<void> subscribe(session& s, const group_options& o) {
@@ -387,6 +420,8 @@ std::uint64_t group_member::start_commit(const std::vector<offset_commit>& offse
     c.where.push_back(o.where);
     auto* p = rd_kafka_topic_partition_list_add(list.get(), o.where.topic.c_str(), o.where.partition.value);
     p->offset = o.next.value;
+    p->opaque = opaque_of(id);
+    p->err = RD_KAFKA_RESP_ERR__STATE; // stays if the broker's answer leaves the partition out: unknown
     if (o.metadata.empty()) continue;
     // librdkafka frees it with the list.
     p->metadata = malloc(o.metadata.size());
@@ -402,8 +437,7 @@ std::uint64_t group_member::start_commit(const std::vector<offset_commit>& offse
     impl_->events.push_back(commit_answered{id, {}});
     return id;
   }
-  auto code = rd_kafka_commit_queue(impl_->now->rk, list.get(), impl_->now->queue, on_commit,
-                                    reinterpret_cast<void*>(static_cast<std::uintptr_t>(id)));
+  auto code = rd_kafka_commit_queue(impl_->now->rk, list.get(), impl_->now->queue, on_commit, opaque_of(id));
   if (code) { // it did not even get into the queue
     impl_->answer(id, c, commit_status::rejected, make_error(code, impl_->name() + ", committing"));
     return id;
