@@ -1,0 +1,252 @@
+// chute-kit: what tests, demos and benchmarks need around an engine.
+// Exit codes: 0 done, and for `compare`: exact · 1 compared, and not exact · 2 it could not be done.
+#include "test/kit/compare.hpp"
+#include "test/kit/kafka.hpp"
+#include "test/kit/latency.hpp"
+#include "test/kit/produce.hpp"
+#include "test/kit/proxy.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+
+namespace chute::kit {
+
+namespace {
+
+std::string from_environment(const char* name, const std::string& otherwise) {
+  const char* value = std::getenv(name);
+  return value && *value ? value : otherwise;
+}
+
+properties pairs(const std::vector<std::string>& texts) {
+  properties out;
+  for (const std::string& t : texts) {
+    const std::size_t at = t.find('=');
+    if (at == t.npos) throw failure("\"" + t + "\" is not name=value");
+    out[t.substr(0, at)] = t.substr(at + 1);
+  }
+  return out;
+}
+
+// "17": for every partition; "3:17": for partition 3.
+std::map<int, std::int64_t> offsets(const std::vector<std::string>& texts) {
+  std::map<int, std::int64_t> out;
+  for (const std::string& t : texts) {
+    try {
+      const std::size_t colon = t.find(':');
+      if (colon == t.npos) out[-1] = std::stoll(t);
+      else out[std::stoi(t.substr(0, colon))] = std::stoll(t.substr(colon + 1));
+    } catch (const std::logic_error&) {
+      throw failure("\"" + t + "\" is neither OFFSET nor PARTITION:OFFSET");
+    }
+  }
+  return out;
+}
+
+struct shared_options {
+  std::string brokers = from_environment("CHUTE_KAFKA", "127.0.0.1:19092");
+  clickhouse_address server{from_environment("CHUTE_CLICKHOUSE", "http://127.0.0.1:18123"), "default", ""};
+};
+
+void add_brokers(CLI::App* app, shared_options& shared) {
+  app->add_option("--brokers", shared.brokers, "Kafka's address (CHUTE_KAFKA)")->capture_default_str();
+}
+
+void add_server(CLI::App* app, shared_options& shared) {
+  app->add_option("--clickhouse", shared.server.url, "ClickHouse's URL (CHUTE_CLICKHOUSE)")->capture_default_str();
+  app->add_option("--user", shared.server.user)->capture_default_str();
+  app->add_option("--password", shared.server.password);
+}
+
+struct topic_options {
+  std::string name;
+  int partitions = 1, replication = 1;
+  std::vector<std::string> config;
+  bool sum = false;
+};
+
+void print_ends(const std::string& brokers, const topic_options& o) {
+  kafka_handle reader = make_reader(brokers, {});
+  std::int64_t sum = 0;
+  int p = 0;
+  for (const log_bounds& b : bounds_of(reader.get(), o.name)) {
+    sum += b.end - b.begin;
+    if (!o.sum) std::printf("%d %lld %lld\n", p, static_cast<long long>(b.begin), static_cast<long long>(b.end));
+    p++;
+  }
+  if (o.sum) std::printf("%lld\n", static_cast<long long>(sum));
+}
+
+void add_topic(CLI::App& app, shared_options& shared, topic_options& o) {
+  CLI::App* topic = app.add_subcommand("topic", "Make, delete and look at topics");
+  topic->require_subcommand(1);
+  add_brokers(topic, shared);
+  CLI::App* create = topic->add_subcommand("create", "Make a topic");
+  create->add_option("--partitions", o.partitions)->capture_default_str();
+  create->add_option("--replication", o.replication)->capture_default_str();
+  create->add_option("--config", o.config, "name=value");
+  CLI::App* remove = topic->add_subcommand("delete", "Delete a topic");
+  CLI::App* end = topic->add_subcommand("end", "Print \"partition begin end\" of each partition, read_committed");
+  end->add_flag("--sum", o.sum, "Print only how many offsets there are in all");
+  CLI::App* more = topic->add_subcommand("add-partitions", "Give a topic more partitions");
+  more->add_option("--partitions", o.partitions, "How many there shall be")->required();
+  for (CLI::App* a : {create, remove, end, more}) {
+    a->add_option("NAME", o.name)->required();
+    a->fallthrough();
+  }
+  create->callback([&] { create_topic(shared.brokers, o.name, o.partitions, o.replication, pairs(o.config)); });
+  remove->callback([&] { delete_topic(shared.brokers, o.name); });
+  more->callback([&] { add_partitions(shared.brokers, o.name, o.partitions); });
+  end->callback([&] { print_ends(shared.brokers, o); });
+}
+
+struct produce_options {
+  production what;
+  std::string form = "orders";
+  bool lines = false;
+  std::vector<std::string> extra;
+};
+
+void add_produce(CLI::App& app, shared_options& shared, produce_options& o) {
+  CLI::App* c = app.add_subcommand("produce", "Fill a topic with records made from a seed, or with given ones");
+  add_brokers(c, shared);
+  c->add_option("TOPIC", o.what.topic)->required();
+  c->add_option("--records", o.what.count, "How many");
+  c->add_option("--first", o.what.first, "Number of the first one")->capture_default_str();
+  c->add_option("--seed", o.what.records.seed)->capture_default_str();
+  c->add_option("--rate", o.what.rate, "Records a second (0: as fast as it goes)")->capture_default_str();
+  c->add_option("--size", o.what.records.size, "Bytes a record aims at")->capture_default_str();
+  c->add_option("--broken-every", o.what.records.broken_every, "Each n-th cannot become a row (0: none)")
+      ->capture_default_str();
+  c->add_option("--shape", o.form, "orders (11 fields) or small (2)")->capture_default_str();
+  c->add_flag("--transactions", o.what.transactions, "In transactions of 1,000, some of them aborted");
+  c->add_flag("--keys", o.what.keys, "With keys and headers; the key decides on the partition");
+  c->add_option("--compression", o.what.compression)->capture_default_str();
+  c->add_option("--property", o.extra, "name=value for librdkafka");
+  c->add_flag(
+      "--stdin", o.lines,
+      R"(Read records instead, a line each: {"partition":0,"key":"k","value":"v","headers":[["a","b"]]}; key_base64, value_base64 for bytes)");
+  c->callback([&] {
+    o.what.brokers = shared.brokers;
+    o.what.records.form = parse_shape(o.form);
+    o.what.extra = pairs(o.extra);
+    const produced p = o.lines ? produce_lines(o.what, std::cin) : produce(o.what);
+    std::printf("produced %llu records, %llu of them broken, and %llu aborted ones, in %.2f s (%.0f/s)\n",
+                static_cast<unsigned long long>(p.committed), static_cast<unsigned long long>(p.broken),
+                static_cast<unsigned long long>(p.aborted), p.seconds,
+                p.seconds > 0 ? static_cast<double>(p.committed) / p.seconds : 0);
+  });
+}
+
+struct compare_options {
+  comparison what;
+  std::vector<std::string> ignore, from, to;
+  bool json = false;
+};
+
+void add_compare(CLI::App& app, shared_options& shared, compare_options& o, int& code) {
+  CLI::App* c =
+      app.add_subcommand("compare", "Compare a topic with a table, offset by offset; 0 only if they are equal");
+  add_brokers(c, shared);
+  add_server(c, shared);
+  c->add_option("TOPIC", o.what.topic)->required();
+  c->add_option("--table", o.what.table, "database.table")->required();
+  c->add_option("--dead-letters", o.what.dead_letters, "database.table of the dead letters");
+  c->add_option("--pipeline", o.what.pipeline, "Whose dead letters");
+  c->add_option("--raw", o.what.raw, "The String column that holds the whole value");
+  c->add_option("--ignore", o.ignore, "Columns not to compare");
+  c->add_flag("--shared", o.what.shared, "The table holds other topics too");
+  c->add_option("--from", o.from, "First offset to look at: OFFSET or PARTITION:OFFSET");
+  c->add_option("--to", o.to, "Offset to stop before");
+  c->add_option("--examples", o.what.examples, "How many offsets to print of each kind")->capture_default_str();
+  c->add_flag("--json", o.json);
+  c->callback([&] {
+    o.what.brokers = shared.brokers;
+    o.what.server = shared.server;
+    o.what.ignore = {o.ignore.begin(), o.ignore.end()};
+    o.what.from = offsets(o.from);
+    o.what.to = offsets(o.to);
+    const findings f = compare(o.what);
+    std::printf("%s\n", (o.json ? f.json() : f.text()).c_str());
+    if (!o.json) {
+      for (const std::string& e : f.examples) std::printf("  %s\n", e.c_str());
+    }
+    code = f.exact() ? 0 : 1;
+  });
+}
+
+struct proxy_texts {
+  proxy_options what;
+  std::string plan;
+};
+
+void add_proxy(CLI::App& app, proxy_texts& o) {
+  CLI::App* c = app.add_subcommand("proxy", "Stand between an engine and ClickHouse and break things (see proxy.hpp)");
+  c->add_option("--listen", o.what.listen, "host:port, port 0: any")->capture_default_str();
+  c->add_option("--control", o.what.control, "host:port of the control face")->capture_default_str();
+  c->add_option("--target", o.what.target, "http://host:port")->required();
+  c->add_option("--seed", o.what.seed)->capture_default_str();
+  c->add_option("--plan", o.plan, "kind:match=…,probability=…,count=…,ms=…,bytes=…,code=…;kind:…");
+  c->callback([&] {
+    o.what.plan = parse_plan(o.plan);
+    run_proxy(o.what);
+  });
+}
+
+void add_latency(CLI::App& app, shared_options& shared, latency_plan& o) {
+  CLI::App* c = app.add_subcommand("latency", "Produce single records (shape small) and see when each is in the table");
+  add_brokers(c, shared);
+  add_server(c, shared);
+  c->add_option("TOPIC", o.topic)->required();
+  c->add_option("--table", o.table, "database.table")->required();
+  c->add_option("--count", o.count)->capture_default_str();
+  c->add_option("--gap", o.gap_ms, "At most so many ms between two")->capture_default_str();
+  c->add_option("--limit", o.limit_ms, "ms after which one counts as lost")->capture_default_str();
+  c->add_option("--seed", o.seed)->capture_default_str();
+  c->callback([&] {
+    o.brokers = shared.brokers;
+    o.server = shared.server;
+    const latencies l = measure_latency(o);
+    if (l.ms.empty()) throw failure("latency: interrupted before the first record was seen");
+    std::printf("{\"count\": %zu, \"median_ms\": %.1f, \"p99_ms\": %.1f, \"max_ms\": %.1f}\n", l.ms.size(), l.at(0.5),
+                l.at(0.99), l.ms.back());
+  });
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"chute-kit: topics, records, the oracle, faults and latencies around an engine"};
+  app.require_subcommand(1);
+  int code = 0;
+  shared_options shared;
+  topic_options topic;
+  produce_options production;
+  compare_options comparison;
+  proxy_texts proxy;
+  latency_plan latency;
+  add_topic(app, shared, topic);
+  add_produce(app, shared, production);
+  add_compare(app, shared, comparison, code);
+  add_proxy(app, proxy);
+  add_latency(app, shared, latency);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) ? 2 : 0;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "chute-kit: %s\n", e.what());
+    return 2;
+  }
+  return code;
+}
+
+} // namespace
+} // namespace chute::kit
+
+int main(int argc, char** argv) {
+  for (int s : {SIGINT, SIGTERM}) std::signal(s, [](int) { chute::kit::interrupted = true; });
+  return chute::kit::run(argc, argv);
+}
