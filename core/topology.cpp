@@ -1,0 +1,582 @@
+#include "core/topology.hpp"
+
+#include "core/text.hpp"
+#include "core/topology_checks.hpp"
+#include "core/topology_rules.hpp"
+#include "core/yaml_tree.hpp"
+
+#include <algorithm>
+#include <set>
+#include <span>
+#include <string_view>
+#include <utility>
+
+namespace chute {
+namespace {
+
+using kind = yaml_node::kind;
+using problem_list = std::vector<yaml_problem>;
+
+constexpr std::size_t problems_shown_max = 100;
+
+error complaint(std::string cause) { return {"", std::move(cause), ""}; }
+std::string quoted(std::string_view s) { return "'" + printable(s) + "'"; }
+
+std::string listed(std::span<const std::string_view> names) {
+  std::string out;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    (out += i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") += names[i];
+  return out;
+}
+
+// "; did you mean 'x'?" or nothing.
+std::string suggestion(std::string_view word, std::span<const std::string_view> names) {
+  const auto near = nearest_name(word, names);
+  return near ? "; did you mean '" + *near + "'?" : "";
+}
+
+// --- values ----------------------------------------------------------------------------------------------------------
+// Each turns the text of a scalar into a value, or into a half sentence that follows the setting's name.
+
+result<std::string> any_text(const std::string& text) { return text; }
+
+// C strings and HTTP headers carry what is written here: a control character would cut or split them.
+bool has_control(std::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+result<std::string> plain_text(const std::string& text) {
+  if (text.empty()) return complaint("is empty");
+  return text;
+}
+
+auto integer_in(std::int64_t least, std::int64_t most) {
+  return [=](const std::string& text) -> result<std::int64_t> {
+    const auto n = parse_integer(text);
+    if (!n) return complaint(quoted(text) + " is no whole number");
+    if (*n < least || *n > most)
+      return complaint(quoted(text) + " is not between " + std::to_string(least) + " and " + std::to_string(most));
+    return *n;
+  };
+}
+
+auto size_in(std::uint64_t least, std::uint64_t most) {
+  return [=](const std::string& text) -> result<std::uint64_t> {
+    auto n = parse_size(text);
+    if (n && (*n < least || *n > most))
+      return complaint(quoted(text) + " is not between " + format_size(least) + " and " + format_size(most));
+    return n;
+  };
+}
+
+auto duration_in(std::int64_t least, std::int64_t most) {
+  return [=](const std::string& text) -> result<std::int64_t> {
+    auto ms = parse_duration_ms(text);
+    if (ms && (*ms < least || *ms > most))
+      return complaint(quoted(text) + " is not between " + format_duration(least) + " and " + format_duration(most));
+    return ms;
+  };
+}
+
+template <class T, std::size_t N> auto one_of(const choice<T> (&choices)[N]) {
+  return [&choices](const std::string& text) -> result<T> {
+    std::vector<std::string_view> names, available;
+    for (const choice<T>& c : choices) {
+      if (c.name == text && c.available) return c.value;
+      names.push_back(c.name);
+      if (c.available) available.push_back(c.name);
+    }
+    if (std::find(names.begin(), names.end(), text) != names.end())
+      return complaint(quoted(text) + " is not available in this version; it takes " + listed(available));
+    return complaint(quoted(text) + " is not known; it takes " + listed(available) + suggestion(text, names));
+  };
+}
+
+constexpr choice<compression_kind> compressions[] = {{"none", compression_kind::none},
+                                                     {"lz4", compression_kind::lz4},
+                                                     {"zstd", compression_kind::zstd},
+                                                     {"gzip", compression_kind::gzip}};
+constexpr choice<store_kind> stores[] = {{"kafka", store_kind::kafka},
+                                         {"keeper_map", store_kind::keeper_map, false},
+                                         {"redis", store_kind::redis, false},
+                                         {"file", store_kind::file},
+                                         {"memory", store_kind::memory}};
+constexpr choice<std::string_view> formats[] = {{"json", "json"},        {"connect_json", "connect_json", false},
+                                                {"avro", "avro", false}, {"protobuf", "protobuf", false},
+                                                {"csv", "csv", false},   {"tsv", "tsv", false},
+                                                {"raw", "raw"},          {"passthrough", "passthrough", false}};
+constexpr choice<std::string_view> encodings[] = {
+    {"native", "native"}, {"row_binary", "row_binary", false}, {"json_each_row", "json_each_row", false}};
+constexpr choice<delivery_mode> deliveries[] = {{"exactly_once", delivery_mode::exactly_once},
+                                                {"at_least_once", delivery_mode::at_least_once}};
+constexpr choice<provenance_mode> provenances[] = {{"required", provenance_mode::required},
+                                                   {"off", provenance_mode::off}};
+constexpr choice<bad_record_policy> bad_record_policies[] = {{"dead_letter", bad_record_policy::dead_letter},
+                                                             {"skip", bad_record_policy::skip},
+                                                             {"stop", bad_record_policy::stop}};
+constexpr choice<data_loss_policy> data_loss_policies[] = {{"stop", data_loss_policy::stop},
+                                                           {"continue", data_loss_policy::resume}};
+constexpr choice<delete_policy> delete_policies[] = {{"reject", delete_policy::reject},
+                                                     {"replacing", delete_policy::replacing, false},
+                                                     {"collapsing", delete_policy::collapsing, false}};
+constexpr choice<std::string_view> metas[] = {{"topic", "topic"},   {"partition", "partition"},
+                                              {"offset", "offset"}, {"timestamp", "timestamp"},
+                                              {"key", "key"},       {"headers", "headers"}};
+
+// --- a mapping of the file -------------------------------------------------------------------------------------------
+
+// Hands out the values of one mapping and remembers which keys it was asked for: those are the known ones.
+class section {
+public:
+  section(yaml_ptr node, std::string path, problem_list& problems)
+      : node_(std::move(node)), path_(std::move(path)), problems_(problems) {
+    if (node_ && node_->what == kind::null) node_ = nullptr; // "columns:" with everything below commented out
+    if (node_ && node_->what != kind::mapping) {
+      if (!node_->unusable) add(node_->line, "", "must be a mapping, as in {name: value}");
+      wrong_ = true;
+      node_ = nullptr;
+    }
+  }
+
+  // The value of a key, or null. Either way the key is known from now on.
+  yaml_ptr take(std::string_view key) {
+    known_.push_back(key);
+    const yaml_entry* e = entry(key);
+    return e ? e->value : nullptr;
+  }
+
+  bool has(std::string_view key) const { return entry(key) != nullptr; }
+
+  int line_of(std::string_view key) const {
+    const yaml_entry* e = entry(key);
+    return e ? e->line : 0;
+  }
+
+  // Reads a scalar into `out` with one of the functions above; `out` stays as it is where there is none or it is wrong.
+  template <class T, class Parse> bool read(std::string_view key, T& out, Parse&& parse) {
+    const yaml_ptr value = take(key);
+    return value && read_scalar(*value, key, out, parse);
+  }
+
+  template <class T, class Parse>
+  bool read_scalar(const yaml_node& value, std::string_view key, T& out, Parse&& parse, bool raw = false) {
+    if (value.unusable) return false;
+    // The parser finds that a value is missing only where the next line begins.
+    if (value.what == kind::null) return add(has(key) ? line_of(key) : value.line, key, "has no value");
+    if (value.what != kind::scalar) return add(value.line, key, "takes a single value");
+    if (!raw && has_control(value.text)) return add(value.line, key, "holds a control character (a line end?)");
+    auto parsed = parse(value.text);
+    if (!parsed) return add(value.line, key, parsed.failure().cause);
+    out = static_cast<T>(std::move(*parsed));
+    return true;
+  }
+
+  // name → text, any names; `check` says what is wrong with a name, or nothing.
+  template <class Check> void read_texts(std::string_view key, std::map<std::string, std::string>& out, Check&& check) {
+    section inner(take(key), path(key), problems_);
+    for (const yaml_entry& e : inner.entries())
+      if (const std::string wrong = check(e.key); !wrong.empty()) inner.add(e.line, e.key, wrong);
+      else if (std::string text; inner.read_scalar(*e.value, e.key, text, any_text)) out[e.key] = text;
+  }
+
+  std::span<const yaml_entry> entries() const {
+    return node_ ? std::span<const yaml_entry>(node_->entries) : std::span<const yaml_entry>();
+  }
+
+  // Reports every key that nobody asked for.
+  void refuse_the_rest() {
+    for (const yaml_entry& e : entries())
+      if (std::find(known_.begin(), known_.end(), e.key) == known_.end())
+        add(e.line, e.key,
+            problems_.size() < problems_shown_max ? "unknown key" + suggestion(e.key, known_) : "unknown key");
+  }
+
+  void require(std::string_view key, int line) {
+    if (!has(key) && !wrong_) add(node_ ? node_->line : line, "", "'" + std::string(key) + "' is missing");
+  }
+
+  // Always false, so that a failed step can end with it.
+  bool add(int line, std::string_view key, const std::string& text) {
+    const std::string where = key.empty() ? path_ : path(key);
+    problems_.push_back({line, where.empty() ? text : where + ": " + text});
+    return false;
+  }
+
+  std::string path(std::string_view key) const { return path_.empty() ? printable(key) : path_ + "." + printable(key); }
+  bool empty() const { return !wrong_ && entries().empty(); } // and not merely unreadable
+
+private:
+  const yaml_entry* entry(std::string_view key) const {
+    for (const yaml_entry& e : entries())
+      if (e.key == key) return &e;
+    return nullptr;
+  }
+
+  yaml_ptr node_;
+  std::string path_;
+  problem_list& problems_;
+  std::vector<std::string_view> known_;
+  bool wrong_ = false; // no mapping, and that is reported
+};
+
+// A scalar, or a list of scalars.
+template <class Check>
+std::vector<std::string> read_list(section& s, std::string_view key, std::size_t most, Check&& check) {
+  std::vector<std::string> out;
+  const yaml_ptr node = s.take(key);
+  if (!node) return out;
+  const std::vector<yaml_ptr> items = node->what == kind::sequence ? node->items : std::vector{node};
+  if (items.empty()) s.add(node->line, key, "is empty");
+  if (items.size() > most) {
+    s.add(node->line, key, "holds more than " + std::to_string(most) + " entries");
+    return out;
+  }
+  std::set<std::string> seen;
+  for (const yaml_ptr& item : items)
+    if (std::string text; s.read_scalar(*item, key, text, check)) {
+      if (!seen.insert(text).second) s.add(item->line, key, quoted(text) + " stands here twice");
+      else out.push_back(std::move(text));
+    }
+  return out;
+}
+
+// --- the reader ------------------------------------------------------------------------------------------------------
+
+class topology_reader {
+public:
+  topology_reader(const file_reader& read, problem_list& problems) : read_(read), problems_(problems) {}
+
+  topology read(const yaml_ptr& root) {
+    section s(root, "", problems_);
+    for (const std::string_view key : {"kafka", "clickhouse", "pipelines"}) s.require(key, 1);
+    read_kafka(s);
+    read_clickhouse(s);
+    read_state(s);
+    if (const yaml_ptr registry = s.take("registry"))
+      s.add(s.line_of("registry"), "registry", "not available in this version; formats that need it are not either");
+    s.read("memory", out_.memory_bytes, size_in(memory_bytes_min, 1ull << 40));
+    read_admin(s);
+    read_pipelines(s);
+    s.refuse_the_rest();
+    check_contradictions(out_, lines_, state_line_, admin_line_, problems_);
+    return std::move(out_);
+  }
+
+private:
+  void read_kafka(section& top) {
+    if (!top.has("kafka")) return;
+    section s(top.take("kafka"), "kafka", problems_);
+    s.require("brokers", top.line_of("kafka"));
+    for (const std::string& one : read_list(s, "brokers", 256, check_brokers))
+      (out_.kafka.brokers += out_.kafka.brokers.empty() ? "" : ",") += one;
+    s.read_texts("properties", out_.kafka.properties, [](const std::string& name) -> std::string {
+      if (const owned_name* o = find_owned(owned_kafka_properties, name))
+        return "the engine owns this property: " + std::string(o->why);
+      if (name.empty() || has_control(name)) return "no name of a property";
+      return "";
+    });
+    s.refuse_the_rest();
+  }
+
+  void read_clickhouse(section& top) {
+    if (!top.has("clickhouse")) return;
+    section s(top.take("clickhouse"), "clickhouse", problems_);
+    clickhouse_config& c = out_.clickhouse;
+    s.require("url", top.line_of("clickhouse"));
+    c.urls = read_list(s, "url", 64, check_clickhouse_url);
+    s.read("database", c.database, database_name);
+    s.read("user", c.user, plain_text);
+    read_secret(s, "password", "password_file", c.password);
+    s.read_texts("settings", c.settings, clickhouse_setting_fault);
+    s.read("compression", c.compression, one_of(compressions));
+    read_tls(s);
+    read_limits(s);
+    s.refuse_the_rest();
+  }
+
+  static result<std::string> database_name(const std::string& name) {
+    if (name.empty()) return complaint("is empty");
+    return check_table(name, false);
+  }
+
+  // The name becomes part of a URL.
+  static std::string clickhouse_setting_fault(const std::string& name) {
+    if (const owned_name* o = find_owned(pinned_clickhouse_settings, name))
+      return "this setting cannot be set: " + std::string(o->why);
+    if (name.starts_with("param_")) return "this setting cannot be set: it is a parameter of the statement";
+    const bool plain = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    });
+    return plain ? "" : "no name of a setting";
+  }
+
+  void read_tls(section& clickhouse) {
+    if (!clickhouse.has("tls")) return;
+    section s(clickhouse.take("tls"), "clickhouse.tls", problems_);
+    s.read("ca", out_.clickhouse.ca_file, plain_text);
+    s.refuse_the_rest();
+    const auto& urls = out_.clickhouse.urls;
+    const bool plain = std::none_of(urls.begin(), urls.end(), [](auto& u) { return u.starts_with("https://"); });
+    if (s.has("ca") && plain && !urls.empty())
+      s.add(s.line_of("ca"), "ca", "has no meaning without an https:// URL in clickhouse.url");
+  }
+
+  void read_limits(section& clickhouse) {
+    constexpr std::int64_t second = 1'000, hour = 3'600'000;
+    if (!clickhouse.has("limits")) return;
+    section s(clickhouse.take("limits"), "clickhouse.limits", problems_);
+    clickhouse_config& c = out_.clickhouse;
+    s.read("insert", c.insert_limit_ms, duration_in(second, hour));
+    s.read("question", c.question_limit_ms, duration_in(100, hour));
+    s.read("confirm", c.confirm_limit_ms, duration_in(100, hour));
+    s.read("lease", c.lease_ms, duration_in(second, hour));
+    s.refuse_the_rest();
+  }
+
+  void read_state(section& top) {
+    if (!top.has("state")) return;
+    state_line_ = top.line_of("state");
+    section s(top.take("state"), "state", problems_);
+    state_config& c = out_.state;
+    const bool known = s.read("store", c.store, one_of(stores)) || !s.has("store");
+    if (known) state_line_ = s.has("store") ? s.line_of("store") : state_line_;
+    struct {
+      const char *key, *store;
+      store_kind of;
+      std::string& out;
+    } const belongings[] = {{"table", "keeper_map", store_kind::keeper_map, c.table},
+                            {"url", "redis", store_kind::redis, c.url},
+                            {"path", "file", store_kind::file, c.path}};
+    for (const auto& b : belongings) {
+      const bool given = s.read(b.key, b.out, plain_text);
+      if (given && known && c.store != b.of)
+        s.add(s.line_of(b.key), b.key, std::string("belongs to store: ") + b.store);
+    }
+    if (c.store == store_kind::file && !s.has("path"))
+      s.add(state_line_, "", "'path' is missing: the directory that store: file keeps its records in");
+    s.refuse_the_rest();
+  }
+
+  void read_admin(section& top) {
+    if (!top.has("admin")) return;
+    section s(top.take("admin"), "admin", problems_);
+    admin_config a{true, "127.0.0.1", 8088, ""};
+    std::pair<std::string, int> address(a.host, a.port);
+    admin_line_ = top.line_of("admin");
+    if (s.read("listen", address, check_listen)) admin_line_ = s.line_of("listen");
+    a.host = address.first;
+    a.port = address.second;
+    read_secret(s, "token", "token_file", a.token);
+    // It has to pass through an HTTP header.
+    if (std::any_of(a.token.begin(), a.token.end(), [](char c) { return c <= ' ' || c > '~'; }))
+      s.add(s.line_of(s.has("token") ? "token" : "token_file"), "token", "may hold visible ASCII characters only");
+    // What is wrong with the token is said above; that there is none would be said twice.
+    else if (!secret_is_wrong_ || is_loopback(a.host)) out_.admin = a;
+    s.refuse_the_rest();
+  }
+
+  // The value itself, or the path of a file whose last line end is not part of it. Never shows what it read.
+  void read_secret(section& s, std::string_view key, std::string_view file_key, std::string& out) {
+    const std::size_t before = problems_.size();
+    std::string path;
+    const bool given = s.read(key, out, any_text);
+    if (s.read(file_key, path, plain_text)) {
+      if (s.has(key))
+        s.add(s.line_of(file_key), file_key, "there is a '" + std::string(key) + "' as well; keep one of them");
+      else read_secret_file(s, file_key, path, out);
+    }
+    // A variable that is not set was reported before this.
+    secret_is_wrong_ = problems_.size() > before || (s.has(key) && !given);
+  }
+
+  void read_secret_file(section& s, std::string_view key, const std::string& path, std::string& out) {
+    constexpr std::size_t secret_bytes_max = 64u << 10;
+    auto text = read_ ? read_(path) : complaint("no files can be read here");
+    if (!text) {
+      s.add(s.line_of(key), key, text.failure().cause);
+      return;
+    }
+    while (!text->empty() && (text->back() == '\n' || text->back() == '\r')) text->pop_back();
+    if (text->size() > secret_bytes_max || has_control(*text))
+      s.add(s.line_of(key), key, quoted(path) + " does not hold one line of text");
+    else out = std::move(*text);
+  }
+
+  void read_pipelines(section& top) {
+    if (!top.has("pipelines")) return;
+    section s(top.take("pipelines"), "pipelines", problems_);
+    if (s.empty()) s.add(top.line_of("pipelines"), "", "there is none");
+    if (s.entries().size() > pipelines_max) {
+      s.add(top.line_of("pipelines"), "", "there are more than " + std::to_string(pipelines_max));
+      return;
+    }
+    for (const yaml_entry& e : s.entries()) {
+      if (const auto named = check_pipeline_name(e.key); !named) s.add(e.line, "", named.failure().cause);
+      else read_pipeline(e);
+    }
+  }
+
+  void read_pipeline(const yaml_entry& e) {
+    section s(e.value, "pipelines." + e.key, problems_);
+    pipeline_config p;
+    p.name = e.key;
+    p.line = e.line;
+    p.group = "chute-" + e.key;
+    p.database = out_.clickhouse.database;
+    s.require("topics", e.line);
+    s.require("table", e.line);
+    p.topics = read_list(s, "topics", topics_max, check_topic);
+    refuse_company_of_a_pattern(s, p.topics);
+    s.read("group", p.group, group_name);
+    s.read("database", p.database, database_name);
+    s.read("table", p.table, table_name);
+    read_choices(s, p);
+    read_batch(s, p);
+    read_start(s, p);
+    read_dead_letters(s, p);
+    read_columns(s, p);
+    s.refuse_the_rest();
+    lines_.push_back({e.line, s.line_of("group"), s.line_of("table"), s.line_of("delivery"), bytes_line_});
+    out_.pipelines.push_back(std::move(p));
+  }
+
+  static result<std::string> group_name(const std::string& name) {
+    if (name.empty() || name.size() > topic_length_max) return complaint("is empty or too long for a group's name");
+    return name;
+  }
+  static result<std::string> table_name(const std::string& name) {
+    if (name.empty()) return complaint("is empty");
+    return check_table(name, true);
+  }
+
+  void refuse_company_of_a_pattern(section& s, const std::vector<std::string>& topics) {
+    const bool pattern = std::any_of(topics.begin(), topics.end(), [](auto& t) { return t.starts_with('^'); });
+    if (pattern && topics.size() > 1)
+      s.add(s.line_of("topics"), "topics", "a pattern (it begins with ^) stands alone; write a pipeline for each");
+  }
+
+  void read_choices(section& s, pipeline_config& p) {
+    s.read("lanes", p.lanes, integer_in(1, 100'000));
+    s.read("format", p.format, one_of(formats));
+    s.read("encoding", p.encoding, one_of(encodings));
+    s.read("delivery", p.delivery, one_of(deliveries));
+    s.read("provenance", p.provenance, one_of(provenances));
+    s.read("on_bad_record", p.on_bad_record, one_of(bad_record_policies));
+    s.read("on_data_loss", p.on_data_loss, one_of(data_loss_policies));
+    s.read("deletes", p.deletes, one_of(delete_policies));
+  }
+
+  void read_batch(section& pipeline, pipeline_config& p) {
+    section s(pipeline.take("batch"), "pipelines." + p.name + ".batch", problems_);
+    s.read("rows", p.batch.rows, integer_in(1, 100'000'000));
+    const bool given = s.read("bytes", p.batch.bytes, size_in(1u << 10, 16ull << 30));
+    s.read("wait", p.batch.wait_ms, duration_in(1, 3'600'000));
+    s.refuse_the_rest();
+    // The default gives way to a small memory; what was asked for does not.
+    if (!given) p.batch.bytes = std::min(p.batch.bytes, out_.memory_bytes / 4);
+    bytes_line_ = s.line_of("bytes");
+  }
+
+  void read_start(section& s, pipeline_config& p) {
+    s.read("start", p, [&p](const std::string& text) -> result<pipeline_config> {
+      static constexpr std::string_view words[] = {"earliest", "latest"};
+      pipeline_config out = p;
+      if (text == "earliest") out.start = start_policy::earliest;
+      else if (text == "latest") out.start = start_policy::latest;
+      else if (const auto ms = parse_timestamp_ms(text)) {
+        out.start = start_policy::timestamp;
+        out.start_timestamp_ms = *ms;
+      } else if (!text.empty() && text.front() >= '0' && text.front() <= '9') return complaint(ms.failure().cause);
+      else
+        return complaint(quoted(text) +
+                         " is neither earliest, latest nor an ISO 8601 time, as in 2024-05-01T12:00:00Z" +
+                         suggestion(text, words));
+      return out;
+    });
+  }
+
+  void read_dead_letters(section& pipeline, pipeline_config& p) {
+    if (!pipeline.has("dead_letters")) return;
+    section s(pipeline.take("dead_letters"), "pipelines." + p.name + ".dead_letters", problems_);
+    s.read("table", p.dead_letter_table, database_name);
+    if (s.take("topic")) s.add(s.line_of("topic"), "topic", "not available in this version; write table");
+    s.refuse_the_rest();
+  }
+
+  void read_columns(section& pipeline, pipeline_config& p) {
+    section s(pipeline.take("columns"), "pipelines." + p.name + ".columns", problems_);
+    for (const yaml_entry& e : s.entries()) {
+      column_source source;
+      if (e.key.empty() || has_control(e.key)) s.add(e.line, e.key, "no name of a column");
+      else if (read_column(s, e, source)) p.columns[e.key] = source;
+    }
+  }
+
+  // {field: a.b} | {header: h} | {value: v} | {meta: m}; text alone is short for {field: text}.
+  bool read_column(section& columns, const yaml_entry& e, column_source& out) {
+    if (e.value->what == kind::scalar) return columns.read_scalar(*e.value, e.key, out.text, field_path);
+    if (e.value->what != kind::mapping)
+      return columns.add(e.line, e.key, "takes one of {field: …}, {header: …}, {value: …} and {meta: …}");
+    section s(e.value, columns.path(e.key), problems_);
+    const std::size_t before = problems_.size();
+    using from = column_source::from;
+    if (s.read("field", out.text, field_path)) out.kind = from::field;
+    if (s.read("header", out.text, plain_text)) out.kind = from::header;
+    if (s.read("meta", out.text, one_of(metas))) out.kind = from::meta;
+    if (const yaml_ptr value = s.take("value"); value && read_constant(s, *value, out.text)) out.kind = from::value;
+    s.refuse_the_rest();
+    if (problems_.size() == before && s.entries().size() != 1)
+      s.add(e.line, "", "takes exactly one of field, header, value and meta");
+    return problems_.size() == before;
+  }
+
+  static bool read_constant(section& s, const yaml_node& value, std::string& out) {
+    if (value.what == kind::null) return s.add(value.line, "value", "has no value; quote it if null is meant as text");
+    return s.read_scalar(value, "value", out, any_text, true);
+  }
+
+  static result<std::string> field_path(const std::string& path) {
+    const bool holes = path.starts_with('.') || path.ends_with('.') || path.find("..") != path.npos;
+    if (path.empty() || holes) return complaint(quoted(path) + " is no path of a field, as in a or a.b");
+    return path;
+  }
+
+  const file_reader& read_;
+  problem_list& problems_;
+  topology out_;
+  std::vector<pipeline_lines> lines_;
+  int state_line_ = 0, admin_line_ = 0, bytes_line_ = 0;
+  bool secret_is_wrong_ = false;
+};
+
+// One line each, in the file's order; the rest is counted.
+error as_error(problem_list& problems, const std::string& name) {
+  std::stable_sort(problems.begin(), problems.end(), [](auto& a, auto& b) { return a.line < b.line; });
+  std::string cause;
+  for (std::size_t i = 0; i < problems.size() && i < problems_shown_max; ++i) {
+    if (i) cause += '\n';
+    cause += name + ":" + std::to_string(problems[i].line) + ": " + problems[i].text;
+  }
+  if (problems.size() > problems_shown_max)
+    cause += "\n" + name + ": and " + std::to_string(problems.size() - problems_shown_max) + " more";
+  return {"topology", cause, ""};
+}
+
+} // namespace
+
+result<topology> parse_topology(const std::string& yaml, const std::string& name, const environment& env,
+                                const file_reader& read) {
+  problem_list problems;
+  const yaml_ptr root = read_yaml(yaml, env, problems);
+  if (!root) return as_error(problems, name);
+  if (root->what != kind::mapping) {
+    problems.push_back({root->line, "a topology is a mapping: kafka, clickhouse, pipelines, …"});
+    return as_error(problems, name);
+  }
+  topology out = topology_reader(read, problems).read(root);
+  if (!problems.empty()) return as_error(problems, name);
+  return out;
+}
+
+} // namespace chute

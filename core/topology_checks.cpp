@@ -1,0 +1,295 @@
+#include "core/topology_checks.hpp"
+
+#include "core/text.hpp"
+
+#include <regex.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <string_view>
+#include <tuple>
+
+namespace chute {
+namespace {
+
+error complaint(std::string cause) { return {"", std::move(cause), ""}; }
+std::string quoted(std::string_view s) { return "'" + printable(s) + "'"; }
+
+bool is_alphanumeric(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
+bool is_name_like(std::string_view s) { // what Kafka allows in the name of a topic
+  return std::all_of(s.begin(), s.end(), [](char c) { return is_alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
+}
+
+std::vector<std::string_view> split(std::string_view s, char at) {
+  std::vector<std::string_view> out;
+  for (;;) {
+    const auto end = s.find(at);
+    out.push_back(s.substr(0, end));
+    if (end == s.npos) return out;
+    s.remove_prefix(end + 1);
+  }
+}
+
+// --- addresses -------------------------------------------------------------------------------------------------------
+
+struct host_port {
+  std::string host;
+  std::optional<int> port;
+};
+
+// "host", "host:port", "[::1]:port". Nothing if it is none of them.
+std::optional<host_port> read_host_port(std::string_view text) {
+  host_port out;
+  std::string_view rest;
+  if (text.starts_with('[')) {
+    const auto close = text.find(']');
+    if (close == text.npos) return {};
+    out.host = std::string(text.substr(1, close - 1));
+    const bool plausible = std::all_of(out.host.begin(), out.host.end(),
+                                       [](char c) { return is_alphanumeric(c) || c == ':' || c == '.' || c == '%'; });
+    if (!plausible || out.host.find(':') == out.host.npos) return {};
+    rest = text.substr(close + 1);
+  } else {
+    const auto colon = text.find(':');
+    out.host = std::string(text.substr(0, colon));
+    if (!is_name_like(out.host)) return {};
+    rest = colon == text.npos ? std::string_view{} : text.substr(colon);
+  }
+  if (out.host.empty()) return {};
+  if (rest.empty()) return out;
+  const auto port = rest.front() == ':' && rest.size() > 1 && rest[1] >= '0' && rest[1] <= '9'
+                        ? parse_integer(rest.substr(1))
+                        : std::nullopt;
+  if (!port || *port > 65535) return {};
+  out.port = static_cast<int>(*port);
+  return out;
+}
+
+// --- patterns of topics ----------------------------------------------------------------------------------------------
+
+struct regex_free {
+  void operator()(regex_t* r) const {
+    regfree(r);
+    delete r;
+  }
+};
+using regex_ptr = std::unique_ptr<regex_t, regex_free>;
+
+// {1,255}{1,255}{1,255} makes the compiler take gigabytes: repetitions, all multiplied, are bounded.
+bool repeats_too_much(std::string_view pattern) {
+  constexpr std::int64_t most = 1'000;
+  std::int64_t product = 1;
+  for (std::size_t at = pattern.find('{'); at != pattern.npos; at = pattern.find('{', at + 1)) {
+    const std::string_view inside = pattern.substr(at + 1, pattern.find('}', at) - at - 1);
+    for (const std::string_view number : split(inside, ',')) {
+      if (number.find_first_not_of("0123456789") != number.npos) continue;
+      const auto n = number.size() > 4 ? most + 1 : parse_integer(number).value_or(1);
+      if (n > 1) product *= n;
+      if (product > most) return true;
+    }
+  }
+  return false;
+}
+
+// As librdkafka reads it: POSIX, extended.
+result<regex_ptr> compile(const std::string& pattern) {
+  if (repeats_too_much(pattern)) return complaint(quoted(pattern) + " repeats too much");
+  for (std::size_t at = 0; (at = pattern.find('\\', at)) != pattern.npos; at += 2)
+    if (at + 1 < pattern.size() && pattern[at + 1] >= '1' && pattern[at + 1] <= '9')
+      return complaint(quoted(pattern) + " refers back to a group, which a pattern of topics cannot");
+  auto raw = std::make_unique<regex_t>();
+  if (const int code = regcomp(raw.get(), pattern.c_str(), REG_EXTENDED | REG_NOSUB); code != 0) {
+    char why[128] = "";
+    regerror(code, raw.get(), why, sizeof why);
+    return complaint(quoted(pattern) + " is no POSIX extended regular expression: " + why);
+  }
+  return regex_ptr(raw.release());
+}
+
+bool is_pattern(std::string_view topic) { return topic.starts_with('^'); }
+
+// --- contradictions --------------------------------------------------------------------------------------------------
+
+class contradiction_finder {
+public:
+  contradiction_finder(const topology& t, const std::vector<pipeline_lines>& lines, std::vector<yaml_problem>& problems)
+      : t_(t), lines_(lines), problems_(problems) {}
+
+  void find(int state_line, int admin_line) {
+    groups();
+    records_written_twice();
+    memory();
+    for (std::size_t i = 0; i < t_.pipelines.size(); ++i) {
+      const pipeline_config& p = t_.pipelines[i];
+      if (p.table == p.dead_letter_table)
+        add(i, lines_[i].table, "the table and the dead-letter table are the same: " + quoted(p.table));
+      if (t_.state.store == store_kind::memory && p.delivery == delivery_mode::exactly_once)
+        add(i, lines_[i].delivery ? lines_[i].delivery : state_line,
+            "state.store: memory forgets everything when the process ends, so exactly_once cannot hold; choose another "
+            "store, or delivery: at_least_once");
+    }
+    if (t_.admin && !is_loopback(t_.admin->host) && t_.admin->token.empty())
+      problems_.push_back({admin_line, "admin.listen: " + quoted(t_.admin->host) +
+                                           " can be reached from other machines, which takes an admin.token; set one, "
+                                           "or listen on 127.0.0.1"});
+  }
+
+private:
+  void add(std::size_t pipeline, int line, const std::string& text) {
+    problems_.push_back(
+        {line ? line : lines_[pipeline].name, "pipelines." + t_.pipelines[pipeline].name + ": " + text});
+  }
+
+  void groups() {
+    std::map<std::string, std::size_t> seen;
+    for (std::size_t i = 0; i < t_.pipelines.size(); ++i) {
+      const auto [at, fresh] = seen.emplace(t_.pipelines[i].group, i);
+      if (!fresh)
+        add(i, lines_[i].group,
+            "the group " + quoted(t_.pipelines[i].group) + " is that of pipeline " +
+                quoted(t_.pipelines[at->second].name) + " too; a group belongs to one pipeline");
+    }
+  }
+
+  static std::string table_of(const pipeline_config& p, const std::string& topic) {
+    std::string table = p.table;
+    if (const auto at = table.find("{topic}"); at != table.npos) table.replace(at, 7, topic);
+    return table;
+  }
+
+  // Two pipelines that write one topic's records into one table double every row, and each would take the other's rows
+  // for its own when it recovers.
+  void records_written_twice() {
+    std::map<std::tuple<std::string, std::string, std::string>, std::size_t> seen; // database, table, topic
+    for (std::size_t i = 0; i < t_.pipelines.size(); ++i)
+      for (const std::string& topic : t_.pipelines[i].topics) {
+        const auto [at, fresh] =
+            seen.emplace(std::tuple(t_.pipelines[i].database, table_of(t_.pipelines[i], topic), topic), i);
+        if (!fresh && at->second != i) twice(i, at->second, topic);
+      }
+    for (std::size_t i = 0; i < t_.pipelines.size(); ++i)
+      for (const std::string& topic : t_.pipelines[i].topics)
+        if (is_pattern(topic)) matched_by(i, topic);
+  }
+
+  void matched_by(std::size_t i, const std::string& pattern) {
+    const auto regex = compile(pattern);
+    if (!regex) return; // reported where it stands
+    for (std::size_t j = 0; j < t_.pipelines.size(); ++j) {
+      if (j == i || t_.pipelines[i].database != t_.pipelines[j].database) continue;
+      for (const std::string& topic : t_.pipelines[j].topics)
+        if (!is_pattern(topic) && table_of(t_.pipelines[i], topic) == table_of(t_.pipelines[j], topic) &&
+            regexec(regex->get(), topic.c_str(), 0, nullptr, 0) == 0)
+          twice(std::max(i, j), std::min(i, j), topic);
+    }
+  }
+
+  void twice(std::size_t later, std::size_t earlier, const std::string& topic) {
+    add(later, lines_[later].table,
+        "pipeline " + quoted(t_.pipelines[earlier].name) + " writes the topic " + quoted(topic) +
+            " into the same table; every record would be there twice");
+  }
+
+  void memory() {
+    const std::uint64_t most = t_.memory_bytes / 4; // no plan may be larger: it must be rebuilt beside everything else
+    for (std::size_t i = 0; i < t_.pipelines.size(); ++i)
+      if (t_.pipelines[i].batch.bytes > most)
+        add(i, lines_[i].bytes,
+            "batch.bytes is " + format_size(t_.pipelines[i].batch.bytes) +
+                ", but a batch may take a quarter of memory at most, " + format_size(most) +
+                " here; raise memory, or lower batch.bytes");
+  }
+
+  const topology& t_;
+  const std::vector<pipeline_lines>& lines_;
+  std::vector<yaml_problem>& problems_;
+};
+
+} // namespace
+
+result<std::string> check_clickhouse_url(const std::string& url) {
+  static constexpr std::string_view shape = "write http://host:8123 or https://host:8443";
+  std::string_view rest = url;
+  if (rest.starts_with("http://")) rest.remove_prefix(7);
+  else if (rest.starts_with("https://")) rest.remove_prefix(8);
+  else return complaint("begins with neither http:// nor https://; " + std::string(shape));
+  const std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
+  if (authority.find('@') != authority.npos)
+    return complaint("holds a user or a password; write clickhouse.user and clickhouse.password");
+  if (rest.find_first_of("?#") != rest.npos) return complaint("holds parameters; write clickhouse.settings");
+  if (std::any_of(rest.begin(), rest.end(), [](char c) { return static_cast<unsigned char>(c) <= ' '; }))
+    return complaint("holds a blank; " + std::string(shape));
+  const auto address = read_host_port(authority);
+  if (!address || address->port == 0) return complaint("names no host and port; " + std::string(shape));
+  return url;
+}
+
+result<std::string> check_brokers(const std::string& brokers) {
+  for (std::string_view one : split(brokers, ',')) {
+    while (one.starts_with(' ')) one.remove_prefix(1);
+    while (one.ends_with(' ')) one.remove_suffix(1);
+    // librdkafka takes "PROTOCOL://" in front of the host.
+    const auto scheme = one.find("://");
+    const auto address = read_host_port(scheme == one.npos ? one : one.substr(scheme + 3));
+    if (!address || address->port == 0)
+      return complaint(quoted(one) + " is no address of a broker; write host:9092, several with commas");
+  }
+  return brokers;
+}
+
+result<std::string> check_topic(const std::string& topic) {
+  if (topic.size() > topic_length_max)
+    return complaint(quoted(topic) + " is longer than the " + std::to_string(topic_length_max) +
+                     " characters of Kafka");
+  if (is_pattern(topic)) {
+    if (const auto regex = compile(topic); !regex) return regex.failure();
+    return topic;
+  }
+  if (topic.empty() || topic == "." || topic == ".." || !is_name_like(topic))
+    return complaint(quoted(topic) +
+                     " is no name of a topic (letters, digits, '.', '_' and '-'); a pattern begins with ^");
+  return topic;
+}
+
+result<std::string> check_pipeline_name(const std::string& name) {
+  constexpr std::size_t most = 100;
+  if (name.empty() || name.size() > most || !is_name_like(name) || name == "." || name == "..")
+    return complaint(quoted(name) + " is no name of a pipeline: 1 to " + std::to_string(most) +
+                     " letters, digits, '.', '_' and '-'");
+  return name;
+}
+
+result<std::string> check_table(const std::string& table, bool may_name_topic) {
+  std::string rest = table;
+  if (const auto at = rest.find("{topic}"); may_name_topic && at != rest.npos) rest.erase(at, 7);
+  if (rest.find_first_of("{}") != rest.npos)
+    return complaint(quoted(table) + (may_name_topic ? ": the only braces that a table takes are one {topic}"
+                                                     : ": braces have no meaning here"));
+  if (rest.find('.') != rest.npos)
+    return complaint(quoted(table) + " holds a '.'; write the database by itself: database: name");
+  if (table.size() > 200 || rest.find_first_of("/\\") != rest.npos)
+    return complaint(quoted(table) + " is no name of a table");
+  return table;
+}
+
+result<std::pair<std::string, int>> check_listen(const std::string& listen) {
+  const auto address = read_host_port(listen);
+  if (!address || !address->port)
+    return complaint(quoted(listen) + " is no address to listen on; write host:port, as in 127.0.0.1:8088");
+  return std::pair(address->host, *address->port);
+}
+
+bool is_loopback(const std::string& host) {
+  if (host == "localhost" || host == "::1") return true;
+  if (!host.starts_with("127.")) return false;
+  // A name may begin with "127." as well: only digits and dots make an address.
+  return host.find_first_not_of("0123456789.") == host.npos && std::count(host.begin(), host.end(), '.') == 3;
+}
+
+void check_contradictions(const topology& t, const std::vector<pipeline_lines>& lines, int state_line, int admin_line,
+                          std::vector<yaml_problem>& problems) {
+  contradiction_finder(t, lines, problems).find(state_line, admin_line);
+}
+
+} // namespace chute
