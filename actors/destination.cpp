@@ -1,6 +1,7 @@
 #include "actors/destination.hpp"
 
 #include "clickhouse/insert.hpp"
+#include "clickhouse/listing.hpp"
 #include "clickhouse/questions.hpp"
 #include "clickhouse/schema.hpp"
 #include "clickhouse/tables.hpp"
@@ -93,7 +94,8 @@ insert_answer not_sent(const std::string& why, insert_answer::verdict what = ins
 // Rows of a chunk before record `k`.
 std::size_t rows_before(const chunk& c, std::size_t k) {
   if (c.dead.empty() && c.rows.rows == c.offsets.size()) return k;
-  return static_cast<std::size_t>(std::count(c.outcomes.begin(), c.outcomes.begin() + static_cast<std::ptrdiff_t>(k), outcome::row));
+  return static_cast<std::size_t>(
+      std::count(c.outcomes.begin(), c.outcomes.begin() + static_cast<std::ptrdiff_t>(k), outcome::row));
 }
 
 std::vector<chunk_rows> rows_of(const batch& b) {
@@ -125,7 +127,8 @@ result<void> refuse_without_provenance(const destination::impl& d, const ch::pro
   fatal = true;
   return error{"pipeline " + d.context->config.name,
                "table " + ch::table_name(d.database, d.table) + " lacks the provenance columns that recovery checks",
-               "ALTER TABLE " + ch::table_name(d.database, d.table) + " " + add + "; or set provenance: off, which docs/guarantees.md prices"};
+               "ALTER TABLE " + ch::table_name(d.database, d.table) + " " + add +
+                   "; or set provenance: off, which docs/guarantees.md prices"};
 }
 
 result<void> refuse_without_window(const destination::impl& d, const ch::dedup_window& w, bool& fatal) {
@@ -134,17 +137,20 @@ result<void> refuse_without_window(const destination::impl& d, const ch::dedup_w
   if (w.inserts == 0 || w.seconds == 0) {
     fatal = true;
     return error{"pipeline " + d.context->config.name,
-                 "table " + name + ", the target of one of its views, or the dead-letter table does not deduplicate inserts",
-                 "ALTER TABLE " + name + " MODIFY SETTING non_replicated_deduplication_window = 10000 (and likewise its "
-                 "views' targets); `chute check` names each table"};
+                 "table " + name +
+                     ", the target of one of its views, or the dead-letter table does not deduplicate inserts",
+                 "ALTER TABLE " + name +
+                     " MODIFY SETTING non_replicated_deduplication_window = 10000 (and likewise its "
+                     "views' targets); `chute check` names each table"};
   }
   const auto& limits = d.context->top.clickhouse;
   if (d.context->config.provenance == provenance_mode::off &&
       w.seconds / 2 * 1000 < limits.lease_ms + limits.insert_limit_ms) {
     fatal = true;
     return error{"pipeline " + d.context->config.name,
-                 "half of the deduplication window of " + name + " is shorter than lease and insert limit together, and "
-                 "without provenance columns nothing else tells what landed",
+                 "half of the deduplication window of " + name +
+                     " is shorter than lease and insert limit together, and "
+                     "without provenance columns nothing else tells what landed",
                  "widen replicated_deduplication_window_seconds, or add the provenance columns"};
   }
   return {};
@@ -152,8 +158,8 @@ result<void> refuse_without_window(const destination::impl& d, const ch::dedup_w
 
 } // namespace
 
-result<std::shared_ptr<destination>> destination::open(worker_tools& tools, context_ptr context, const std::string& topic,
-                                                       bool& fatal) {
+result<std::shared_ptr<destination>> destination::open(worker_tools& tools, context_ptr context,
+                                                       const std::string& topic, bool& fatal) {
   auto d = std::make_shared<impl>();
   d->context = context;
   d->topic = topic;
@@ -169,20 +175,23 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
   for (const auto& pin : ch::pinned_settings())
     if (pin.essential && !d->facts.knows(pin.name) && d->exact()) {
       fatal = true;
-      return error{"clickhouse", std::string("the server (") + d->facts.version + ") does not know the setting " + pin.name,
+      return error{"clickhouse",
+                   std::string("the server (") + d->facts.version + ") does not know the setting " + pin.name,
                    pin.without_it};
     }
   auto table = ch::describe(s, d->facts, d->database, d->table, limit);
   if (!table.ok()) return table.failure();
   if (!table->exists)
-    return error{"clickhouse", "table " + ch::table_name(d->database, d->table) + " does not exist", "create it; the pipeline waits"};
+    return error{"clickhouse", "table " + ch::table_name(d->database, d->table) + " does not exist",
+                 "create it; the pipeline waits"};
   d->described = *table;
   auto targets = targets_of(d->described, p);
   if (!targets.ok()) return fatal = true, targets.failure();
   d->columns = provenance_of(*targets);
   if (auto r = refuse_without_provenance(*d, d->columns, fatal); !r.ok()) return r.failure();
   d->has_provenance = !d->columns.topic.empty() && !d->columns.partition.empty() && !d->columns.offset.empty();
-  auto dead = ch::ensure_dead_letter_table(s, d->facts, d->described, d->dead_letter_database, d->dead_letter_table, limit);
+  auto dead =
+      ch::ensure_dead_letter_table(s, d->facts, d->described, d->dead_letter_database, d->dead_letter_table, limit);
   if (!dead.ok()) return dead.failure();
   d->dead_letters_replicated = dead->replicated;
   d->starts.database = p.database;
@@ -197,7 +206,8 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
   out->table_name = d->database + "." + d->table;
   out->identity = ch::destination_identity(d->described);
   out->spec = make_spec(d->facts, context, topic, *std::move(targets), 1);
-  auto belief = d->has_provenance && p.provenance == provenance_mode::required ? ch::believed(d->described, d->columns) : ch::belief{};
+  auto belief = d->has_provenance && p.provenance == provenance_mode::required ? ch::believed(d->described, d->columns)
+                                                                               : ch::belief{};
   out->trust.there = belief.there;
   out->trust.not_there = belief.not_there;
   out->trust.dependent_views = !d->described.views.empty();
@@ -218,11 +228,13 @@ result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const 
   if (!table->exists) return error{"clickhouse", "table " + name + " does not exist", "create it; the pipeline waits"};
   if (ch::destination_identity(*table) != identity) {
     d.suspect = true;
-    return error{"clickhouse", "table " + name + " was made anew", "bring the old table back, or restart the pipeline with a new group"};
+    return error{"clickhouse", "table " + name + " was made anew",
+                 "bring the old table back, or restart the pipeline with a new group"};
   }
   for (const auto& t : before->targets)
     if (!table->find(t.column.name))
-      return error{"clickhouse", "column " + t.column.name + " of " + name + " is gone; records are held until it is back",
+      return error{"clickhouse",
+                   "column " + t.column.name + " of " + name + " is gone; records are held until it is back",
                    "add it again, or restart chute to go on without it"};
   auto targets = targets_of(*table, d.context->config);
   if (!targets.ok()) return targets.failure();
@@ -247,7 +259,8 @@ std::optional<insert_answer> refuse_another_table(destination::impl& d, std::uin
   auto name = ch::table_name(d.database, d.table);
   if (!now->exists) return not_sent("table " + name + " does not exist: create it; the pipeline waits", v::wait_person);
   if (ch::destination_identity(*now) != identity)
-    return not_sent("table " + name + " was made anew: bring the old one back, or give the pipeline a new group", v::wait_person);
+    return not_sent("table " + name + " was made anew: bring the old one back, or give the pipeline a new group",
+                    v::wait_person);
   d.suspect = false;
   return {};
 }
@@ -393,11 +406,20 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
     q.columns = d.columns;
     q.topic = d.topic;
     q.ranges = fx.ranges;
-    q.dead_letters = ch::dead_letter_place{d.dead_letter_database, d.dead_letter_table, d.context->config.name, d.dead_letters_replicated};
+    q.dead_letters = ch::dead_letter_place{d.dead_letter_database, d.dead_letter_table, d.context->config.name,
+                                           d.dead_letters_replicated};
     q.replicated = d.described.replicated;
     q.settled = fx.settled;
     q.limit_ms = d.question_ms();
     out = ch::ask(tools.http(), d.facts, q);
+    if (out.answered && fx.list) {
+      auto present = ch::list_offsets(tools.http(), q);
+      if (present.ok()) out.present = *std::move(present);
+      else {
+        out.answered = false;
+        out.why = present.failure().text();
+      }
+    }
     if (!out.answered) tools.next_url();
   } else out.answered = true;
   // The earliest moment at which the server can have started: uptime counts whole seconds.
@@ -409,9 +431,7 @@ namespace {
 ch::start_key key_of(const destination::impl& d) {
   return {d.context->cluster_id, d.context->config.group, d.context->config.name, d.topic};
 }
-topic_start convert(const ch::started& s) {
-  return {s.known, s.lanes, s.from, {s.begun.begin(), s.begun.end()}};
-}
+topic_start convert(const ch::started& s) { return {s.known, s.lanes, s.from, {s.begun.begin(), s.begun.end()}}; }
 } // namespace
 
 result<topic_start> destination::read_start(worker_tools& tools) {
@@ -423,14 +443,16 @@ result<topic_start> destination::read_start(worker_tools& tools) {
 
 result<void> destination::write_start(worker_tools& tools, std::int32_t lanes, const std::vector<offset_t>& from) {
   auto& d = *impl_;
-  auto r = ch::write_start(tools.http(), d.facts, d.starts, key_of(d), lanes, from, d.context->clock->now().server, d.question_ms());
+  auto r = ch::write_start(tools.http(), d.facts, d.starts, key_of(d), lanes, from, d.context->clock->now().server,
+                           d.question_ms());
   if (!r.ok()) return r.failure();
   return {};
 }
 
 result<void> destination::mark_lane(worker_tools& tools, lane_id lane) {
   auto& d = *impl_;
-  return ch::mark_lane(tools.http(), d.facts, d.starts, key_of(d), lane, d.context->clock->now().server, d.question_ms());
+  return ch::mark_lane(tools.http(), d.facts, d.starts, key_of(d), lane, d.context->clock->now().server,
+                       d.question_ms());
 }
 
 } // namespace chute

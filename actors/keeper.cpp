@@ -51,10 +51,10 @@ void join_alone(self_ptr self) {
   if (s.waiting_since == 0) s.waiting_since = now;
   auto limit = s.context->session_timeout_ms + 10'000;
   if (now - s.waiting_since <= limit) return;
-  self->send(s.pipeline, msg::failed{"state: the file store is for one process, but the group " + s.context->config.group +
-                                     " has " + std::to_string(members->size()) + " other members (" +
-                                     members->front().client_id + " on " + members->front().host +
-                                     "); stop them, or use another store"});
+  self->send(s.pipeline,
+             msg::failed{"state: the file store is for one process, but the group " + s.context->config.group +
+                         " has " + std::to_string(members->size()) + " other members (" + members->front().client_id +
+                         " on " + members->front().host + "); stop them, or use another store"});
 }
 
 void make_anew(self_ptr self, const std::string& why) {
@@ -66,7 +66,8 @@ void make_anew(self_ptr self, const std::string& why) {
 
 void handle(self_ptr self, kafka::group_event& e) {
   auto& s = self->state;
-  if (auto* a = std::get_if<kafka::assigned>(&e)) return self->send(s.pipeline, msg::group_assigned{std::move(a->partitions)});
+  if (auto* a = std::get_if<kafka::assigned>(&e))
+    return self->send(s.pipeline, msg::group_assigned{std::move(a->partitions)});
   if (std::holds_alternative<kafka::revoked>(e)) return self->send(s.pipeline, msg::group_revoked{false});
   if (std::holds_alternative<kafka::lost>(e)) return self->send(s.pipeline, msg::group_revoked{true});
   if (auto* t = std::get_if<kafka::trouble>(&e)) return self->send(s.pipeline, msg::group_trouble{t->what.text()});
@@ -114,7 +115,8 @@ void save_all(self_ptr self) {
     auto& m = s.saves[i];
     if (answers[i].status == save_status::accepted) commit_beside(self, m.request);
     if (auto to = caf::actor_cast<batcher_actor>(m.from))
-      self->send(to, msg::saved_lane{m.ticket, outcome_of(answers[i].status), answers[i].why ? answers[i].why->text() : std::string()});
+      self->send(to, msg::saved_lane{m.ticket, outcome_of(answers[i].status),
+                                     answers[i].why ? answers[i].why->text() : std::string()});
   }
   s.saves.clear();
 }

@@ -45,7 +45,6 @@ struct pipeline_state {
 };
 
 pipeline_actor::behavior_type pipeline(pipeline_actor::stateful_pointer<pipeline_state> self,
-                                       std::shared_ptr<pipeline_context> context,
-                                       std::shared_ptr<store> opened_store);
+                                       std::shared_ptr<pipeline_context> context, std::shared_ptr<store> opened_store);
 
 } // namespace chute

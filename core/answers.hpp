@@ -41,9 +41,11 @@ struct range_count {
 };
 
 struct table_answer {
-  bool answered = false;              // false: no answer, ask again
-  std::string why;                    // if not answered
-  std::vector<range_count> counts;    // one a range asked for, in order
+  bool answered = false;           // false: no answer, ask again
+  std::string why;                 // if not answered
+  std::vector<range_count> counts; // one a range asked for, in order
+  // If they were asked for: the offsets of each range that are there, in either table; ascending, each once.
+  std::vector<std::vector<std::int64_t>> present;
   std::int64_t server_started_ms = 0; // on the server's clock, Unix ms; 0: not known
 };
 

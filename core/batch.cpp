@@ -194,4 +194,30 @@ batch make_batch(const plan& p, const cut& c, std::string reason) {
   return b;
 }
 
+batch make_fill(const plan& p, const cut& c, std::string reason,
+                const std::vector<std::vector<std::int64_t>>& present) {
+  batch b = make_batch(p, c, std::move(reason));
+  b.ranges.clear();
+  b.records = b.rows = b.dead = b.dropped = 0;
+  for (std::size_t i = 0; i < c.pieces.size(); ++i)
+    for (auto& x : c.pieces[i]) {
+      bool open = false; // the last range ends at the record before
+      for (auto k = x.first; k < x.first + x.count; ++k) {
+        bool wanted =
+            p.as == plan_as::dead_letter || (p.as == plan_as::rows && x.from->outcomes[k] != outcome::dropped);
+        if (!wanted || std::binary_search(present[i].begin(), present[i].end(), x.from->offsets[k])) {
+          open = false;
+          continue;
+        }
+        if (open) ++b.ranges.back().count;
+        else b.ranges.push_back({x.from, k, 1});
+        open = true;
+        ++b.records;
+        bool row = p.as == plan_as::rows && x.from->outcomes[k] == outcome::row;
+        ++(row ? b.rows : b.dead);
+      }
+    }
+  return b;
+}
+
 } // namespace chute

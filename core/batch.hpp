@@ -81,5 +81,7 @@ private:
 };
 
 batch make_batch(const plan& p, const cut& c, std::string reason);
+// Of a fill: only the records that are not `present` (one ascending list a partition of the lane).
+batch make_fill(const plan& p, const cut& c, std::string reason, const std::vector<std::vector<std::int64_t>>& present);
 
 } // namespace chute

@@ -177,6 +177,7 @@ void lane::tick(instant now) {
     else if (w.at == step::confirming && w.ask_ticket == 0 && now.mono >= w.rest_until) confirm(now);
     else if (w.at == step::waiting_quiet && w.ask_ticket == 0 && now.mono >= w.rest_until) wait_quiet(now);
     else if (w.at == step::asking && w.ask_ticket == 0 && now.mono >= w.rest_until) ask(now);
+    else if (w.at == step::listing && w.ask_ticket == 0 && now.mono >= w.rest_until) list(now);
     else if (w.at == step::looking && w.ask_ticket == 0 && now.mono >= w.rest_until) look(now);
   }
   maybe_plan(now);
@@ -196,7 +197,8 @@ mono_ms lane::next_wake() const {
     case step::confirming:
     case step::waiting_quiet:
     case step::asking:
-    case step::looking: earliest(work_->rest_until); break;
+    case step::looking:
+    case step::listing: earliest(work_->rest_until); break;
     default: break;
     }
   }

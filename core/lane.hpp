@@ -109,6 +109,7 @@ struct fx_ask { // count what landed
   std::vector<offset_range> ranges;
   std::optional<token_t> running; // also: is a query with this token running anywhere?
   bool settled = false;           // sync replicas first: the answer must be final
+  bool list = false;              // which offsets, not only how many
 };
 struct fx_save {
   ticket_t ticket;
@@ -219,6 +220,7 @@ private:
     saving,
     building,
     looking,
+    listing,
     sending,
     confirming,
     waiting_quiet,
@@ -244,7 +246,8 @@ private:
     int tries = 0;
     std::string doubt; // why it is in doubt
     bool halve_if_none = false;
-    bool final_ask = false; // no attempt can still be running
+    bool acknowledged = false; // fill: the last attempt was, and the table is to confirm it
+    bool final_ask = false;    // no attempt can still be running
     attempt_history& history() { return rows_done ? dead : rows; }
   };
 
@@ -290,6 +293,9 @@ private:
   void look(instant now);
   void looked(instant now, const table_answer& answer);
   void confirm(instant now);
+  void list(instant now);
+  void listed(instant now, const table_answer& answer);
+  std::uint64_t expected() const; // records of the plan that must be found somewhere
   void rest(instant now, step then);
   void doubt(instant now, const std::string& why);
   void wait_quiet(instant now);
@@ -304,6 +310,7 @@ private:
   // `server_started_` is the earliest moment it can have been; the clock it is made from counts whole seconds.
   bool restarted_since(wall_ms at) const { return server_started_ + 2'000 > at; }
   bool lease_short(instant now) const;
+  bool token_settles(instant now) const; // whether sending under the token again can do no harm
   std::string rejection(const insert_answer& answer) const;
   std::vector<offset_range> slices() const;
   std::vector<offset_range> controls() const;

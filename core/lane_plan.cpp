@@ -31,8 +31,8 @@ std::vector<offset_range> lane::slices() const {
 
 void lane::start_work(instant now) {
   auto& w = *work_;
+  if (expected() == 0) return complete(now);
   if (w.what->rows == 0) w.rows_done = true;
-  if (w.rows_done && w.what->dead == 0) return complete(now);
   next_send(now);
 }
 
@@ -64,14 +64,22 @@ bool lane::lease_short(instant now) const {
   return now.mono - save_sent_mono_ > half || now.wall - save_sent_wall_ > half || now.wall < save_sent_wall_ - half;
 }
 
+bool lane::token_settles(instant now) const {
+  if (config_.delivery == delivery_mode::at_least_once) return true;
+  const auto& w = *work_;
+  const auto& h = w.rows_done ? w.dead : w.rows;
+  bool in_time = now.server < w.p.good_until;
+  bool same_rows = w.content_fingerprint == w.p.fingerprint;
+  return may_repeat(h, in_time, same_rows, restarted_since(w.p.since), config_.trust);
+}
+
 // Sends the part that is next, if the token still settles it; looks first where something may have landed.
 void lane::next_send(instant now) {
   auto& w = *work_;
   auto& h = w.history();
   if (revoking_) return check_released(now);
-  if (!may_repeat(h, now.server<w.p.good_until, w.content_fingerprint == w.p.fingerprint, server_started_> w.p.since,
-                  config_.trust) &&
-      config_.delivery == delivery_mode::exactly_once)
+  if (w.p.kind == plan_kind::fill) return list(now);
+  if (!token_settles(now))
     return doubt(now, now.server >= w.p.good_until               ? "its deduplication token may be forgotten by now"
                       : w.content_fingerprint != w.p.fingerprint ? "the table or the mapping changed since it was made"
                                                                  : "the server was restarted since it was made");
@@ -89,6 +97,7 @@ void lane::check_send() const {
   expect(w.insert_ticket == 0, "7: one attempt is under way");
   if (config_.delivery == delivery_mode::at_least_once) return;
   expect(record_.open && *record_.open == w.p, "1: no insert before its plan is durable");
+  expect(w.p.kind == plan_kind::batch || !w.acknowledged, "2: a fill asks before every send");
   for (std::size_t i = 0; i < w.p.last.size(); ++i)
     expect(w.content.last[i] == w.p.last[i] || w.p.last[i] < record_.partitions[i].next,
            "2: a token stands for the same slices");
@@ -138,6 +147,11 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
   switch (next) {
   case next_step::done: return part_done(now);
   case next_step::confirm:
+    if (w.p.kind == plan_kind::fill) {
+      w.acknowledged = true;
+      w.confirm_until = now.mono + config_.confirm_limit_ms;
+      return list(now);
+    }
     w.at = step::confirming;
     w.confirm_until = now.mono + config_.confirm_limit_ms;
     return confirm(now);
@@ -206,10 +220,7 @@ void lane::looked(instant now, const table_answer& answer) {
   bool repeat_anyway = config_.trust.dependent_views || config_.trust.quorum;
   if (found == landed::all && !repeat_anyway) return part_done(now);
   // The answer may have told that the server was restarted meanwhile.
-  if (!may_repeat(w.history(),
-                  now.server<w.p.good_until, w.content_fingerprint == w.p.fingerprint, server_started_> w.p.since,
-                  config_.trust))
-    return doubt(now, "the server was restarted since it was made");
+  if (!token_settles(now)) return doubt(now, "the server was restarted since it was made");
   send(now);
 }
 
@@ -234,6 +245,7 @@ void lane::answered(instant now, ticket_t ticket, const table_answer& answer, bo
   case step::looking: return looked(now, answer);
   case step::waiting_quiet: return quiet_answered(now, answer, token_running);
   case step::asking: return asked(now, answer);
+  case step::listing: return listed(now, answer);
   case step::confirming: break;
   default: return;
   }
@@ -249,6 +261,53 @@ void lane::answered(instant now, ticket_t ticket, const table_answer& answer, bo
     return doubt(now, "a repeated insert was acknowledged, but the table does not confirm it");
   waiting_ = "the table to confirm a repeated insert";
   w.rest_until = now.mono + confirm_every_ms;
+}
+
+// --- filling in what is missing --------------------------------------------------------------------------------------
+
+std::uint64_t lane::expected() const {
+  const auto& w = *work_;
+  if (w.p.as == plan_as::rows) return w.content.rows + w.content.dead;
+  return w.p.as == plan_as::dead_letter ? w.content.records : 0;
+}
+
+void lane::list(instant) {
+  auto& w = *work_;
+  w.at = step::listing;
+  w.ask_ticket = new_ticket();
+  effects_.push_back(fx_ask{w.ask_ticket, slices(), {}, true, true});
+}
+
+// A fill asks before every send. Within one partition of the table its rows landed together or not at all, so what is
+// missing then is what its token stood for before.
+void lane::listed(instant now, const table_answer& answer) {
+  auto& w = *work_;
+  if (!answer.answered) {
+    waiting_ = "the table's answer: " + answer.why;
+    w.rest_until = now.mono + backoff(w.tries++);
+    return;
+  }
+  auto t = add_up(answer, 0, answer.counts.size());
+  if (t.rows + t.dead > expected())
+    return stop("the table holds more of " + describe_plan() +
+                " than its records (docs/operations.md, \"Contradictions\")");
+  std::vector<std::vector<std::int64_t>> present(w.p.last.size());
+  auto ranges = slices();
+  expect(answer.present.size() == ranges.size(), "a list has an entry for each range");
+  for (std::size_t k = 0; k < ranges.size(); ++k) present[*index_of(ranges[k].partition)] = answer.present[k];
+  auto missing = make_fill(w.p, w.content, w.reason, present);
+  if (missing.rows + missing.dead == 0) return complete(now);
+  bool rows_next = missing.rows > 0;
+  if (w.acknowledged && rows_next == !w.rows_done) { // acknowledged, and not there yet
+    if (now.mono >= w.confirm_until) return doubt(now, "a fill was acknowledged, but the table does not confirm it");
+    w.rest_until = now.mono + confirm_every_ms;
+    return;
+  }
+  w.acknowledged = false;
+  w.rows_done = !rows_next;
+  w.what = std::make_shared<batch>(std::move(missing));
+  if (!token_settles(now)) return doubt(now, "its deduplication token may be forgotten by now");
+  send(now);
 }
 
 // --- doubt -----------------------------------------------------------------------------------------------------------
@@ -313,8 +372,8 @@ void lane::asked(instant now, const table_answer& answer) {
   }
   auto plan_ranges = slices().size();
   auto t = add_up(answer, 0, plan_ranges);
-  auto expected = w.what->rows + w.what->dead;
-  auto found = judge(expected, t.rows + t.dead, t.either);
+  auto wanted = expected();
+  auto found = judge(wanted, t.rows + t.dead, t.either);
   auto control = add_up(answer, plan_ranges, answer.counts.size());
   auto say = [&](const std::string& what) {
     stop(describe_plan() + " is in doubt: " + w.doubt + "; " + what + " (docs/operations.md, \"A doubted plan\")");
@@ -325,10 +384,17 @@ void lane::asked(instant now, const table_answer& answer) {
     return complete(now);
   case landed::more:
     return say("the table holds " + std::to_string(t.rows + t.dead) + " rows and dead letters for " +
-               std::to_string(expected) + " records");
+               std::to_string(wanted) + " records");
   case landed::some:
     if (!w.final_ask) return wait_quiet(now);
-    return say(std::to_string(t.either) + " of " + std::to_string(expected) + " records are there");
+    if (config_.trust.dependent_views)
+      return say("a part of its rows is there, and its dependent views cannot be asked");
+    if (!config_.trust.not_there)
+      return say(std::to_string(t.either) + " of " + std::to_string(wanted) +
+                 " records are there, but this table's engine may have dropped rows");
+    for (std::size_t i = 0; i < w.p.last.size(); ++i) // what is missing is filled in, and nothing else is sent
+      if (w.p.last[i] >= record_.partitions[i].next) record_.partitions[i].fill_to = w.p.last[i];
+    return plan_anew(now, w.halve_if_none ? std::max<std::uint64_t>(1, w.content.records / 2) : w.content.records);
   case landed::none: break;
   }
   if (!w.final_ask) return wait_quiet(now);
@@ -359,11 +425,12 @@ void lane::part_done(instant now) {
 void lane::complete(instant now) {
   auto& w = *work_;
   counters_.records += w.content.records;
-  counters_.rows += w.what->rows;
-  counters_.dead_letters += w.what->dead;
-  counters_.dropped += w.what->dropped;
+  bool as_rows = w.p.as == plan_as::rows;
+  counters_.rows += as_rows ? w.content.rows : 0;
+  counters_.dead_letters += as_rows ? w.content.dead : expected();
+  counters_.dropped += w.content.records - expected();
   counters_.bytes += w.content.bytes;
-  advance_ = advanced(w.content, w.what->rows + w.what->dead > 0);
+  advance_ = advanced(w.content, expected() > 0);
   // After a rejection plans stay small until the rejected one is through, then they grow again.
   if (!split_to_.empty()) {
     bool through = true;

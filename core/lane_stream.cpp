@@ -160,6 +160,8 @@ void lane::make_plan(instant now, plan_as as, std::uint64_t records_max, const s
   work w;
   w.p.token = {random_.next(), random_.next()};
   w.p.as = as;
+  for (std::size_t i = 0; i < base.partitions.size(); ++i) // nothing but a fill may touch what is partly there
+    if (base.partitions[i].fill_to && !c.pieces[i].empty()) w.p.kind = plan_kind::fill;
   w.p.since = now.server;
   w.p.good_until = good_until(now);
   w.p.fingerprint = config_.fingerprint;
