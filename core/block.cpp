@@ -33,6 +33,7 @@ column make(const type_ptr& t, int dynamic_levels) {
   c.type = t;
   const auto s = storage_type(t);
   c.width = s->width;
+  if (s->kind == type_kind::array) c.length = s->precision;
   const auto children = [&](layout form) {
     c.form = form;
     for (const auto& a : s->args) c.children.push_back(make(a, dynamic_levels));
@@ -116,7 +117,10 @@ void append_default(column& c) {
     if (c.type->kind == type_kind::json) c.data.append("\2{}", 3);
     else c.data.push(char{0});
     break;
-  case layout::array: c.data.push(static_cast<std::uint64_t>(c.children[0].rows)); break;
+  case layout::array:
+    for (std::uint32_t i = 0; i < c.length; ++i) append_default(c.children[0]);
+    c.data.push(static_cast<std::uint64_t>(c.children[0].rows));
+    break;
   case layout::tuple:
     for (auto& f : c.children) append_default(f);
     break;

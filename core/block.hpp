@@ -107,8 +107,9 @@ constexpr int dynamic_depth = 4;
 
 struct column {
   layout form = layout::fixed;
-  type_ptr type;           // what the buffers mean: a storage type, or an alternative of a Variant under its own name
-  std::uint32_t width = 0; // fixed
+  type_ptr type;            // what the buffers mean: a storage type, or an alternative of a Variant under its own name
+  std::uint32_t width = 0;  // fixed
+  std::uint32_t length = 0; // array, from QBit: the number of elements that every row must have; 0: any
   std::size_t rows = 0;
   bytes data;
   std::vector<column> children;

@@ -472,8 +472,13 @@ private:
       t.kind = type_kind::qbit;
       expect('(');
       t.args.push_back(parse(depth + 1));
-      t.text = "QBit(" + t.args[0]->text;
-      while (accept(',')) t.text += ", " + raw_argument();
+      expect(',');
+      t.precision = number(1, fixed_string_max, "a number of dimensions");
+      t.text = "QBit(" + t.args[0]->text + ", " + std::to_string(t.precision);
+      while (accept(',')) {
+        skip_space();
+        t.text += ", " + raw_argument();
+      }
       expect(')');
       t.text += ")";
     } else {
@@ -573,6 +578,13 @@ type_ptr made(type_kind kind, std::string text, std::vector<type_ptr> args, std:
 
 type_ptr array_of(const type_ptr& t) { return made(type_kind::array, "Array(" + t->text + ")", {t}); }
 
+// QBit(T, n) travels as an array that must have n elements.
+type_ptr stored_qbit(const type& t) {
+  auto array = std::make_shared<type>(*array_of(storage_type(t.args[0])));
+  array->precision = t.precision;
+  return array;
+}
+
 bool plain_word(const std::string& s) {
   return !s.empty() && is_word_start(s[0]) && std::all_of(s.begin(), s.end(), is_word);
 }
@@ -656,7 +668,12 @@ type_ptr storage_type(const type_ptr& t) {
   case type_kind::map:
   case type_kind::tuple:
   case type_kind::nested: return stored_composite(t);
-  case type_kind::qbit: return array_of(storage_type(t->args[0]));
+  case type_kind::qbit: return stored_qbit(*t);
+  case type_kind::dynamic: {
+    // Other limits than the default are the table's business: the server converts.
+    static const type_ptr plain = made(type_kind::dynamic, "Dynamic", {});
+    return t->text == plain->text ? t : plain;
+  }
   case type_kind::point:
   case type_kind::ring:
   case type_kind::line_string:

@@ -14,24 +14,58 @@
 namespace chute {
 
 enum class type_kind : std::uint8_t {
-  int8, int16, int32, int64, int128, int256,
-  uint8, uint16, uint32, uint64, uint128, uint256,
-  bfloat16, float32, float64,
-  decimal,                 // width 4, 8, 16 or 32 bytes; scale
+  int8,
+  int16,
+  int32,
+  int64,
+  int128,
+  int256,
+  uint8,
+  uint16,
+  uint32,
+  uint64,
+  uint128,
+  uint256,
+  bfloat16,
+  float32,
+  float64,
+  decimal, // width 4, 8, 16 or 32 bytes; scale
   boolean,
-  string, fixed_string,    // fixed_string: width
+  string,
+  fixed_string, // fixed_string: width
   uuid,
-  date, date32, datetime, datetime64, // datetime64: scale; both: timezone (empty: the server's)
-  time, time64,            // time64: scale
-  enum8, enum16,           // names
-  ipv4, ipv6,
-  array, tuple, map, nullable, low_cardinality, variant,
-  nested,                  // args and names as for tuple; stored as Array(Tuple(…))
-  dynamic, json,
-  point, ring, line_string, multi_line_string, polygon, multi_polygon, geometry,
+  date,
+  date32,
+  datetime,
+  datetime64, // datetime64: scale; both: timezone (empty: the server's)
+  time,
+  time64, // time64: scale
+  enum8,
+  enum16, // names
+  ipv4,
+  ipv6,
+  array,
+  tuple,
+  map,
+  nullable,
+  low_cardinality,
+  variant,
+  nested, // args and names as for tuple; stored as Array(Tuple(…))
+  dynamic,
+  json,
+  point,
+  ring,
+  line_string,
+  multi_line_string,
+  polygon,
+  multi_polygon,
+  geometry,
   simple_aggregate_function, // args[0] is the value's type
-  aggregate_function, interval, nothing, qbit, // parsed, but not insertable from records (qbit: as Array(Float))
-  unknown,                 // a type of a later server: kept as text, so that DESCRIBE never fails
+  aggregate_function,
+  interval,
+  nothing,
+  qbit,    // parsed, but not insertable from records (qbit: as Array(Float))
+  unknown, // a type of a later server: kept as text, so that DESCRIBE never fails
 };
 
 struct type;
@@ -41,7 +75,7 @@ struct type {
   type_kind kind = type_kind::unknown;
   std::string text;               // canonical text, as DESCRIBE prints it
   std::uint32_t width = 0;        // bytes of a value with a fixed width, else 0
-  std::uint32_t precision = 0;    // decimal
+  std::uint32_t precision = 0;    // decimal; qbit, and the array it is stored as: the number of elements it must have
   std::uint32_t scale = 0;        // decimal, datetime64, time64
   std::string timezone;           // datetime, datetime64
   std::vector<type_ptr> args;     // array, tuple, map (2), nullable, low_cardinality, variant (sorted as the server
