@@ -10,14 +10,22 @@
 namespace chute {
 
 enum class lane_phase : std::uint8_t {
-  unassigned, loading, comparing, claiming, settling, streaming, draining, released, stopped
+  unassigned,
+  loading,
+  comparing,
+  claiming,
+  settling,
+  streaming,
+  draining,
+  released,
+  stopped
 };
 const char* to_string(lane_phase p);
 
 struct partition_status {
   partition_id partition;
-  offset_t next;              // all offsets below are done
-  std::int64_t end = -1;      // the log's end as last seen; -1: not known
+  offset_t next;         // all offsets below are done
+  std::int64_t end = -1; // the log's end as last seen; -1: not known
   std::int64_t lag() const { return end < 0 ? -1 : (end > next.value ? end - next.value : 0); }
 };
 
@@ -28,13 +36,21 @@ struct lane_status {
   std::string waiting_for; // why it does not go on at once; empty: it does
   std::string stopped_for; // the reason, with the way out
   std::uint64_t version = 0;
-  std::string open_token;  // of the plan that is open; empty: none
+  std::string open_token; // of the plan that is open; empty: none
   std::uint64_t buffered_bytes = 0;
   std::vector<partition_status> partitions;
 };
 
 struct pipeline_status {
-  enum class state : std::uint8_t { starting, streaming, waiting, paused, draining, drained, stopped } state = state::starting;
+  enum class state : std::uint8_t {
+    starting,
+    streaming,
+    waiting,
+    paused,
+    draining,
+    drained,
+    stopped
+  } state = state::starting;
   std::string name, table, reason; // reason: of waiting or stopped
   std::vector<lane_status> lanes;  // those that this process owns
   // Since the start of this process:

@@ -44,9 +44,9 @@ struct clickhouse_config {
 
 struct state_config {
   store_kind store = store_kind::kafka;
-  std::string table;                // keeper_map
-  std::string url;                  // redis
-  std::string path;                 // file: directory
+  std::string table; // keeper_map
+  std::string url;   // redis
+  std::string path;  // file: directory
 };
 
 struct admin_config {
