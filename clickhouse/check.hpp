@@ -30,7 +30,8 @@ double reachable_inserts_per_second(const pipeline_config& pipeline, int lanes);
 
 std::vector<finding> check_server(const server_facts& facts, const std::string& where, const expectations& e);
 // The table, its columns, and the targets of all views that depend on it.
-std::vector<finding> check_table(const table_description& t, const std::string& where, const expectations& e);
+std::vector<finding> check_table(const table_description& t, const server_facts& facts, const std::string& where,
+                                 const expectations& e);
 // `t.exists` may be false: it will be made.
 std::vector<finding> check_dead_letters(const table_description& t, const std::string& where, const expectations& e);
 // How long a question about offsets took.

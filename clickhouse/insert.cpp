@@ -11,26 +11,27 @@ constexpr const char* beyond_any_batch = "1000000000000";
 // For the answer to a query that the server ended at its limit.
 constexpr std::int64_t reply_grace_ms = 5'000;
 
+using enum pinned_setting::necessity;
 constexpr std::array pinned = {
-    pinned_setting{"async_insert", "0", false, "it inserts synchronously anyway"},
-    pinned_setting{"insert_deduplicate", "1", true, "it cannot drop an insert that is sent again"},
-    pinned_setting{"deduplicate_insert", "enable", false, "insert_deduplicate decides alone"},
-    pinned_setting{"insert_deduplication_token", "", true, "it cannot know an insert again by its token"},
-    pinned_setting{"deduplicate_blocks_in_dependent_materialized_views", "1", false,
+    pinned_setting{"async_insert", "0", harmless, ""},
+    pinned_setting{"insert_deduplicate", "1", essential, "it cannot drop an insert that is sent again"},
+    pinned_setting{"deduplicate_insert", "enable", harmless, ""},
+    pinned_setting{"insert_deduplication_token", "", essential, "it cannot know an insert again by its token"},
+    pinned_setting{"deduplicate_blocks_in_dependent_materialized_views", "1", useful,
                    "an insert that is sent again is doubled in the targets of materialized views"},
-    pinned_setting{"materialized_views_ignore_errors", "0", false, "errors of views are not ignored anyway"},
-    pinned_setting{"min_insert_block_size_rows", beyond_any_batch, true, "it may cut an insert into several blocks"},
-    pinned_setting{"min_insert_block_size_bytes", "0", true, "it may cut an insert into several blocks"},
-    pinned_setting{"max_insert_block_size", beyond_any_batch, true, "it may cut an insert into several blocks"},
-    pinned_setting{"max_insert_block_size_bytes", "0", false, "it does not cut inserts by bytes anyway"},
-    pinned_setting{"use_strict_insert_block_limits", "0", false, "it does not enforce limits on blocks anyway"},
-    pinned_setting{"max_partitions_per_insert_block", "0", false,
-                   "a batch that touches many partitions of the table may be refused"},
-    pinned_setting{"max_execution_time", "", true, "an insert may run for longer than recovery waits"},
-    pinned_setting{"timeout_overflow_mode", "throw", true, "an insert may end early and look as if all of it landed"},
-    pinned_setting{"input_format_null_as_default", "1", false, "missing fields do not take the column's default"},
-    pinned_setting{"input_format_allow_errors_num", "0", true, "it may skip rows that it cannot read"},
-    pinned_setting{"input_format_allow_errors_ratio", "0", true, "it may skip rows that it cannot read"},
+    pinned_setting{"materialized_views_ignore_errors", "0", harmless, ""},
+    pinned_setting{"min_insert_block_size_rows", beyond_any_batch, essential, "it may cut an insert into blocks"},
+    pinned_setting{"min_insert_block_size_bytes", "0", essential, "it may cut an insert into blocks"},
+    pinned_setting{"max_insert_block_size", beyond_any_batch, essential, "it may cut an insert into blocks"},
+    pinned_setting{"max_insert_block_size_bytes", "0", harmless, ""},
+    pinned_setting{"use_strict_insert_block_limits", "0", harmless, ""},
+    pinned_setting{"max_partitions_per_insert_block", "0", useful,
+                   "a batch that touches many partitions of the table may be refused for ever"},
+    pinned_setting{"max_execution_time", "", essential, "an insert may run for longer than recovery waits"},
+    pinned_setting{"timeout_overflow_mode", "throw", essential, "an insert may end early and look complete"},
+    pinned_setting{"input_format_null_as_default", "1", useful, "missing fields do not take the column's default"},
+    pinned_setting{"input_format_allow_errors_num", "0", essential, "it may skip rows that it cannot read"},
+    pinned_setting{"input_format_allow_errors_ratio", "0", essential, "it may skip rows that it cannot read"},
 };
 
 std::string statement(const insert_request& r) {

@@ -15,8 +15,12 @@ namespace chute::clickhouse {
 // A setting that every insert carries, because exactly-once rests on it.
 struct pinned_setting {
   const char* name;
-  const char* value;      // empty: made for each insert
-  bool essential;         // a server that does not know it cannot keep the promise
+  const char* value; // empty: made for each insert
+  enum class necessity : std::uint8_t {
+    essential, // a server that does not know it cannot keep the promise
+    useful,    // it can, but something hurts
+    harmless,  // it behaves so anyway
+  } need = necessity::harmless;
   const char* without_it; // what it means that a server does not know it
 };
 std::span<const pinned_setting> pinned_settings();

@@ -17,13 +17,13 @@ std::string within(const std::vector<offset_range>& ranges, const std::string& p
 
 std::string listing_sql(const question& q) {
   auto partition = quote_name(q.columns.partition), offset = quote_name(q.columns.offset);
-  std::string sql = "SELECT p, arraySort(groupUniqArray(o)) FROM (SELECT toInt32(" + partition + ") AS p, toUInt64(" +
-                    offset + ") AS o FROM " + table_name(q.database, q.table) + " WHERE " +
-                    quote_name(q.columns.topic) + " = " + quote_text(q.topic) + " AND " +
+  std::string sql = "SELECT p, arraySort(groupUniqArray(o)) FROM (SELECT toInt64(assumeNotNull(" + partition +
+                    ")) AS p, toUInt64(assumeNotNull(" + offset + ")) AS o FROM " + table_name(q.database, q.table) +
+                    " WHERE " + quote_name(q.columns.topic) + " = " + quote_text(q.topic) + " AND " +
                     within(q.ranges, partition, offset);
   if (q.source) sql += " AND " + quote_name(q.columns.source) + " = " + quote_text(*q.source);
   if (const auto& d = q.dead_letters)
-    sql += " UNION ALL SELECT toInt32(`partition`) AS p, toUInt64(`offset`) AS o FROM " +
+    sql += " UNION ALL SELECT toInt64(`partition`) AS p, toUInt64(`offset`) AS o FROM " +
            table_name(d->database, d->table) + " WHERE pipeline = " + quote_text(d->pipeline) +
            " AND topic = " + quote_text(q.topic) + " AND " + within(q.ranges, "`partition`", "`offset`");
   return sql + ") GROUP BY p";
@@ -31,15 +31,12 @@ std::string listing_sql(const question& q) {
 
 } // namespace
 
-result<std::vector<std::vector<std::int64_t>>> list_offsets(session& s, const question& q) {
+result<std::vector<std::vector<std::int64_t>>> list_offsets(session& s, const question& q, const settings_map& settings,
+                                                            std::string* server) {
   std::vector<std::vector<std::int64_t>> out(q.ranges.size());
   if (q.ranges.empty()) return out;
-  settings_map settings{{"read_overflow_mode", "throw"},
-                        {"group_by_overflow_mode", "throw"},
-                        {"result_overflow_mode", "throw"},
-                        {"timeout_overflow_mode", "throw"}};
-  if (q.replicated) settings["select_sequential_consistency"] = "1";
   auto a = run(s, listing_sql(q), q.limit_ms, settings);
+  if (server) *server = a.server;
   if (!a.ok) return query_error(s, "which offsets of " + q.topic + " are in " + table_name(q.database, q.table), a);
   std::map<std::string, std::size_t> at;
   for (std::size_t i = 0; i < q.ranges.size(); ++i) at[std::to_string(q.ranges[i].partition.value)] = i;

@@ -1,5 +1,7 @@
 #include "clickhouse/questions.hpp"
 
+#include "clickhouse/listing.hpp"
+
 #include <algorithm>
 #include <map>
 #include <numeric>
@@ -7,7 +9,7 @@
 namespace chute::clickhouse {
 namespace {
 
-constexpr std::size_t reply_fields = 8;
+constexpr std::size_t reply_fields = 9;
 constexpr const char* statement_bytes_max = "4194304";
 
 // Ranges of one partition, of which no two overlap, by their first offset.
@@ -82,53 +84,47 @@ std::vector<std::vector<std::size_t>> layers_of(const question& q) {
   return layers;
 }
 
-// Settings of a question: nothing may be skipped, cut short or read from a cache or from a replica that lags.
-settings_map question_settings(const server_facts& facts, bool replicated) {
-  settings_map out;
-  auto set = [&](const char* name, const char* value) {
-    if (facts.knows(name)) out[name] = value;
-  };
-  for (const char* mode :
-       {"read_overflow_mode", "read_overflow_mode_leaf", "group_by_overflow_mode", "result_overflow_mode",
-        "set_overflow_mode", "transfer_overflow_mode", "timeout_overflow_mode_leaf"})
-    set(mode, "throw");
-  set("use_query_cache", "0");
-  set("enable_parallel_replicas", "0");
-  set("limit", "0");
-  set("offset", "0");
-  set("max_query_size", statement_bytes_max);
-  if (replicated) set("select_sequential_consistency", "1");
-  return out;
-}
-
-// Lets the replica that answers catch up with what its neighbours know. Returns why it could not; empty: done.
-std::string sync(session& s, const std::string& database, const std::string& table, std::int64_t limit_ms,
-                 std::string& server) {
-  auto a = run(s, "SYSTEM SYNC REPLICA " + table_name(database, table) + " LIGHTWEIGHT", limit_ms);
-  server = a.server;
-  return a.ok ? "" : "the replica did not catch up: " + a.text;
-}
-
-// The single row of a reply: count, then arrays: number of the range, rows, distinct, dead, distinct dead, either;
-// "end".
-bool read_counts(const query_answer& a, std::vector<range_count>& out) {
+// The single row of a reply: count; arrays: number of the range, rows, distinct, dead, distinct dead, either; when the
+// server started; "end".
+bool read_counts(const query_answer& a, table_answer& out) {
   if (a.rows.size() != 1 || a.rows[0].size() != reply_fields || a.rows[0].back() != "end") return false;
-  auto ranges = parse_number(a.rows[0][0]);
-  if (!ranges) return false;
+  const auto& row = a.rows[0];
+  auto ranges = parse_number(row[0]), started = parse_number(row[reply_fields - 2]);
+  if (!ranges || !started) return false;
+  out.server_started_ms = static_cast<std::int64_t>(*started);
   std::vector<std::vector<std::uint64_t>> columns;
-  for (std::size_t i = 1; i + 1 < reply_fields; ++i) {
-    auto values = parse_numbers(a.rows[0][i]);
+  for (std::size_t i = 1; i + 2 < reply_fields; ++i) {
+    auto values = parse_numbers(row[i]);
     if (!values || values->size() != *ranges) return false;
     columns.push_back(std::move(*values));
   }
   for (std::size_t k = 0; k < *ranges; ++k) {
-    if (columns[0][k] >= out.size()) return false;
-    out[columns[0][k]] = {columns[1][k], columns[2][k], columns[3][k], columns[4][k], columns[5][k]};
+    if (columns[0][k] >= out.counts.size()) return false;
+    out.counts[columns[0][k]] = {columns[1][k], columns[2][k], columns[3][k], columns[4][k], columns[5][k]};
   }
   return true;
 }
 
-table_answer no_answer(std::string why) { return {false, std::move(why), {}}; }
+table_answer no_answer(std::string why) {
+  table_answer a;
+  a.why = std::move(why);
+  return a;
+}
+
+// All replicated tables of the question catch up, on one server. Returns why not; empty: done, and `server` says where.
+std::string catch_up(session& s, const question& q, std::string& server) {
+  std::vector<std::pair<std::string, std::string>> tables;
+  if (q.replicated) tables.emplace_back(q.database, q.table);
+  if (q.dead_letters && q.dead_letters->replicated)
+    tables.emplace_back(q.dead_letters->database, q.dead_letters->table);
+  for (const auto& [database, table] : tables) {
+    auto a = sync_replica(s, database, table, q.limit_ms);
+    if (!a.ok) return "the replica did not catch up: " + a.text;
+    if (!server.empty() && a.server != server) return "answers came from different servers behind " + s.url();
+    server = a.server;
+  }
+  return {};
+}
 
 } // namespace
 
@@ -155,29 +151,51 @@ std::string question_sql(const question& q, std::span<const std::size_t> which) 
          range_expression(q, parts) + " AS r FROM (" + sources + ")) WHERE r >= 0 GROUP BY r)";
 }
 
+settings_map reading_settings(const server_facts& facts, bool replicated) {
+  settings_map out;
+  auto set = [&](const char* name, const char* value) {
+    if (facts.knows(name)) out[name] = value;
+  };
+  for (const char* mode : {"read_overflow_mode", "read_overflow_mode_leaf", "group_by_overflow_mode",
+                           "result_overflow_mode", "set_overflow_mode", "transfer_overflow_mode"})
+    set(mode, "throw");
+  set("use_query_cache", "0");
+  set("enable_parallel_replicas", "0");
+  set("limit", "0");
+  set("offset", "0");
+  set("max_query_size", statement_bytes_max);
+  if (replicated) set("select_sequential_consistency", "1");
+  return out;
+}
+
+query_answer sync_replica(session& s, const std::string& database, const std::string& table, std::int64_t limit_ms) {
+  return run(s, "SYSTEM SYNC REPLICA " + table_name(database, table) + " LIGHTWEIGHT", limit_ms);
+}
+
 table_answer ask(session& s, const server_facts& facts, const question& q) {
   if (q.ranges.size() > ranges_max)
     return no_answer("more than " + std::to_string(ranges_max) + " ranges in one question");
   std::string server;
-  bool synced = q.settled && q.replicated;
-  if (synced)
-    if (auto why = sync(s, q.database, q.table, q.limit_ms, server); !why.empty()) return no_answer(why);
-  if (q.settled && q.dead_letters && q.dead_letters->replicated) {
-    std::string other;
-    if (auto why = sync(s, q.dead_letters->database, q.dead_letters->table, q.limit_ms, other); !why.empty())
-      return no_answer(why);
-    if (synced && other != server) return no_answer("answers came from different servers behind " + s.url());
-    server = other;
-    synced = true;
-  }
+  if (q.settled)
+    if (auto why = catch_up(s, q, server); !why.empty()) return no_answer(why);
+  auto settings = reading_settings(facts, q.replicated);
+  auto elsewhere = [&](const std::string& who) {
+    return no_answer("the answer came from " + who + ", not from " + server + ", which had caught up");
+  };
   table_answer out;
   out.counts.resize(q.ranges.size());
   for (const auto& layer : layers_of(q)) {
-    auto a = run(s, question_sql(q, layer), q.limit_ms, question_settings(facts, q.replicated));
+    auto a = run(s, question_sql(q, layer), q.limit_ms, settings);
     if (!a.ok) return no_answer(a.text);
-    if (synced && a.server != server)
-      return no_answer("the answer came from " + a.server + ", not from " + server + ", which had caught up");
-    if (!read_counts(a, out.counts)) return no_answer("the reply does not have the form that was asked for");
+    if (!server.empty() && a.server != server) return elsewhere(a.server);
+    if (!read_counts(a, out)) return no_answer("the reply does not have the form that was asked for");
+  }
+  if (q.list) {
+    std::string who;
+    auto present = list_offsets(s, q, settings, &who);
+    if (!present) return no_answer(present.failure().cause);
+    if (!server.empty() && who != server) return elsewhere(who);
+    out.present = *std::move(present);
   }
   out.answered = true;
   return out;

@@ -26,6 +26,7 @@ struct question {
   std::optional<dead_letter_place> dead_letters; // absent: dead letters count as none
   bool replicated = false;                       // the table is: read with select_sequential_consistency
   bool settled = false;           // replicas catch up first (SYSTEM SYNC REPLICA … LIGHTWEIGHT): the answer is final
+  bool list = false;              // also which offsets are there; the ranges are of different partitions then
   std::int64_t limit_ms = 10'000; // for each request
 };
 
@@ -33,12 +34,20 @@ struct question {
 inline constexpr std::size_t ranges_max = 2'000;
 
 // The statement that answers for ranges of which no two of a partition overlap. Its reply is a single row: how many
-// ranges have anything, then arrays of their numbers and of the five counts.
+// ranges have anything, arrays of their numbers and of the five counts, and the earliest moment at which the server can
+// have started (Unix ms; uptime() counts whole seconds).
 std::string question_sql(const question& q, std::span<const std::size_t> which);
 
 // One request for all ranges, unless some overlap. It is answered only if the reply is whole, and came from the server
 // that caught up. A table that lacks a column, or that is not there, is no answer either.
 table_answer ask(session& s, const server_facts& facts, const question& q);
+
+// Settings for all reading that must be right: nothing is skipped, cut short, or read from a cache or a lagging
+// replica.
+settings_map reading_settings(const server_facts& facts, bool replicated);
+
+// Lets the replica that answers catch up with what its neighbours know.
+query_answer sync_replica(session& s, const std::string& database, const std::string& table, std::int64_t limit_ms);
 
 // Is a query with this token running anywhere? A silent server may be running it, so it counts as `unknown`.
 struct token_answer {

@@ -29,7 +29,8 @@ std::span<const owned_column> starts_columns();
 // The engine of a table of ours beside this destination. Replicated destinations get ReplicatedMergeTree: without
 // arguments in a Replicated database, else with a path that is the same on all replicas of a shard
 // (/clickhouse/tables/chute/<shard>/<database>/<table>).
-std::string sibling_engine(const table_description& destination, const std::string& table, const std::string& shard);
+std::string sibling_engine(const table_description& destination, const std::string& database, const std::string& table,
+                           const std::string& shard);
 
 // CREATE TABLE IF NOT EXISTS …, as it is run and as `check` prints it.
 std::string dead_letter_statement(const table_description& destination, const std::string& database,
@@ -37,16 +38,16 @@ std::string dead_letter_statement(const table_description& destination, const st
 std::string starts_statement(const table_description& destination, const std::string& database,
                              const std::string& table, const std::string& shard);
 
-// Makes the table if it is missing, and checks the one that is there: columns, engine, deduplication. On each server
-// of a replicated table it must be done once.
+// Makes the table if it is missing, and checks the one that is there: its columns, and for exactly_once that it
+// deduplicates. Where the destination is replicated by hand (not by its database), once on each server.
 result<table_description> ensure_dead_letter_table(session& s, const server_facts& facts,
                                                    const table_description& destination, const std::string& database,
-                                                   const std::string& table, std::int64_t limit_ms);
+                                                   const std::string& table, bool exactly_once, std::int64_t limit_ms);
 result<table_description> ensure_starts_table(session& s, const server_facts& facts,
                                               const table_description& destination, const std::string& database,
                                               const std::string& table, std::int64_t limit_ms);
 // Why a table cannot serve as ours: one line a reason.
-std::vector<std::string> dead_letter_table_faults(const table_description& t);
+std::vector<std::string> dead_letter_table_faults(const table_description& t, bool exactly_once);
 std::vector<std::string> starts_table_faults(const table_description& t);
 
 // --- dead letters ----------------------------------------------------------------------------------------------------
@@ -71,7 +72,7 @@ insert_answer insert_dead_letters(session& s, const server_facts& facts, const d
 
 // One row says where a pipeline's topic began (kind 'start'); one more a lane says that its first record was saved
 // (kind 'lane'). Rows are never changed. Where two 'start' rows stand, against all care, the oldest wins: by
-// created_at, then by mark.
+// created_at, then by content.
 struct starts_place {
   std::string database, table = "chute_starts";
   bool replicated = false;

@@ -26,7 +26,6 @@ struct server_facts {
   std::string timezone;
   server_clock clock;                   // when the facts were read
   std::set<std::string> settings;       // all that it knows
-  std::set<std::string> fixed;          // of those, the ones that this user may not change
   std::set<std::string> system_columns; // "tables.target_table", "parts.has_lightweight_delete", …: what we may ask for
 
   bool knows(const std::string& setting) const { return settings.contains(setting); }

@@ -1,0 +1,392 @@
+#include "clickhouse/check.hpp"
+
+#include "clickhouse/questions.hpp"
+#include "clickhouse/schema.hpp"
+#include "core/types.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace chute::clickhouse {
+namespace {
+
+using severity = finding::severity;
+
+constexpr double window_margin_s = 30;
+// What is proposed is at least this, and a multiple of it.
+constexpr double window_step = 1'000;
+constexpr int access_denied = 497;
+
+struct findings {
+  std::string where;
+  std::vector<finding> list;
+  void add(severity level, std::string reason, std::string mend = {}) {
+    list.push_back({level, where, std::move(reason), std::move(mend)});
+  }
+};
+
+bool exactly_once(const expectations& e) { return e.delivery == delivery_mode::exactly_once; }
+bool needs_provenance(const expectations& e) { return exactly_once(e) && e.provenance == provenance_mode::required; }
+
+std::string alter(const storage& t, const std::string& what) {
+  return "ALTER TABLE " + table_name(t.database, t.table) + " " + what;
+}
+
+// --- windows ---------------------------------------------------------------------------------------------------------
+
+// An insert is repeated only in the first half of its window; that half must be longer than the time in which an answer
+// can be outstanding.
+double half_window_s(const expectations& e) {
+  return static_cast<double>(e.lease_ms + e.insert_limit_ms) / 1000 + window_margin_s;
+}
+
+double rate(const expectations& e) { return e.inserts_per_second + e.other_inserts_per_second; }
+
+std::uint64_t inserts_needed(const expectations& e) {
+  auto steps = std::ceil(2 * half_window_s(e) * rate(e) / window_step);
+  return static_cast<std::uint64_t>(std::clamp(steps, 1.0, 1e9) * window_step);
+}
+
+std::string set_window(const storage& t, const expectations& e) {
+  auto inserts = std::to_string(std::max(inserts_needed(e), t.window_inserts));
+  if (!t.replicated) return alter(t, "MODIFY SETTING non_replicated_deduplication_window = " + inserts);
+  auto needed = static_cast<std::int64_t>(2 * half_window_s(e));
+  auto seconds = std::max<std::int64_t>({needed, t.window_seconds, 3'600});
+  return alter(t, "MODIFY SETTING replicated_deduplication_window = " + inserts +
+                      ", replicated_deduplication_window_seconds = " + std::to_string(seconds));
+}
+
+std::string inserts_text(double v) {
+  auto tenths = static_cast<long>(std::lround(v * 10));
+  return std::to_string(tenths / 10) + (tenths % 10 ? "." + std::to_string(tenths % 10) : "");
+}
+
+// The window of the table, of a view's target or of the dead letters; `what` names it.
+void check_window(findings& out, const storage& t, const std::string& what, const expectations& e) {
+  if (!exactly_once(e) || t.family == engine_family::null) return;
+  if (!t.merge_tree()) {
+    out.add(severity::error,
+            what + " has the engine " + t.engine +
+                ", which does not deduplicate: an insert that is "
+                "sent again would be doubled in it",
+            "use a table of the MergeTree family, or delivery: at_least_once");
+    return;
+  }
+  if (!t.deduplicates()) {
+    out.add(severity::error, what + " does not deduplicate inserts: its deduplication window is 0", set_window(t, e));
+    return;
+  }
+  auto by_count = static_cast<double>(t.window_inserts) / 2 / std::max(rate(e), 1e-9);
+  auto by_time = static_cast<double>(t.window_seconds) / 2;
+  if (std::min(by_count, by_time) >= half_window_s(e)) return;
+  auto level = e.provenance == provenance_mode::off ? severity::error : severity::warning;
+  out.add(level,
+          what + " knows " + std::to_string(t.window_inserts) + " inserts again" +
+              (t.replicated ? ", for " + std::to_string(t.window_seconds) + " s" : "") + ": at up to " +
+              inserts_text(rate(e)) + " inserts a second, half of that is shorter than the " +
+              std::to_string(static_cast<long>(half_window_s(e))) +
+              " s in which an answer can be outstanding, so a batch without an answer is never sent again",
+          set_window(t, e));
+}
+
+// --- the table -------------------------------------------------------------------------------------------------------
+
+std::string provenance_type(const provenance_columns& columns, const std::string& name) {
+  if (name == columns.partition) return "Int32";
+  if (name == columns.offset) return "Int64";
+  return "LowCardinality(String)";
+}
+
+std::string add_columns(const storage& t, const provenance_columns& columns, const std::vector<std::string>& missing) {
+  std::string what;
+  for (const auto& name : missing)
+    what += (what.empty() ? "" : ", ") + std::string("ADD COLUMN ") + quote_name(name) + " " +
+            provenance_type(columns, name);
+  return alter(t, what);
+}
+
+std::string example_table(const table_description& t, const expectations& e) {
+  return "CREATE TABLE " + table_name(t.database, t.table) + " (…your columns…, " + quote_name(e.columns.topic) +
+         " LowCardinality(String), " + quote_name(e.columns.partition) + " Int32, " + quote_name(e.columns.offset) +
+         " Int64) ENGINE = MergeTree ORDER BY (…your key…) SETTINGS non_replicated_deduplication_window = " +
+         std::to_string(inserts_needed(e));
+}
+
+bool check_existence(findings& out, const table_description& t, const expectations& e) {
+  if (t.exists) return true;
+  if (!t.database_exists)
+    out.add(severity::error, "there is no database " + quote_name(t.database) + ", or the user may not see it",
+            "CREATE DATABASE " + quote_name(t.database));
+  out.add(severity::error, "there is no table " + table_name(t.database, t.table) + ", or the user may not see it",
+          example_table(t, e));
+  return false;
+}
+
+void check_engine(findings& out, const table_description& t, const expectations& e) {
+  switch (t.family) {
+  case engine_family::distributed:
+    out.add(severity::error, "it is a Distributed table: inserts into it are passed on later, and not deduplicated",
+            "write into the local tables: give their servers under clickhouse.url");
+    return;
+  case engine_family::view: out.add(severity::error, "it is a view", "write into the table behind it"); return;
+  case engine_family::null:
+    out.add(exactly_once(e) ? severity::error : severity::warning,
+            "it has the engine Null, which keeps nothing: recovery cannot ask it what landed",
+            "write into a MergeTree table that has the views instead, or delivery: at_least_once");
+    return;
+  case engine_family::merging:
+    if (needs_provenance(e))
+      out.add(severity::error, "its engine " + t.engine + " melts rows together: recovery cannot ask it what landed",
+              "write into a MergeTree table and fill this one by a materialized view, or provenance: off");
+    break;
+  case engine_family::replacing:
+  case engine_family::collapsing:
+    if (needs_provenance(e))
+      out.add(severity::info, "its engine " + t.engine +
+                                  " takes rows away: a row that is found did land, but one that is "
+                                  "not found may have landed too; a doubt that rests on it stops its lane");
+    break;
+  case engine_family::plain:
+  case engine_family::other: break;
+  }
+  check_window(out, t, "the table", e);
+}
+
+void check_memory_of_rows(findings& out, const table_description& t, const expectations& e) {
+  if (!needs_provenance(e) || t.family != engine_family::plain) return;
+  if (t.rows_expire)
+    out.add(severity::warning,
+            "a TTL takes rows away: rows that are not found may have landed, so a doubt about a plan "
+            "stops its lane instead of sending again");
+  if (t.deletes_seen)
+    out.add(severity::warning, "rows were deleted from it: rows that are not found may have landed, so a doubt about a "
+                               "plan stops its lane instead of sending again");
+}
+
+bool whole_number(const std::string& type, bool wide) {
+  static constexpr std::array narrow = {"Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64"};
+  static constexpr std::array wide_ones = {"Int64", "UInt64"};
+  auto plain = type.starts_with("Nullable(") ? type.substr(9, type.size() - 10) : type;
+  auto is = [&](const char* name) { return plain == name; };
+  return wide ? std::any_of(wide_ones.begin(), wide_ones.end(), is) : std::any_of(narrow.begin(), narrow.end(), is);
+}
+
+void check_provenance(findings& out, const table_description& t, const expectations& e) {
+  if (!exactly_once(e)) return;
+  auto missing = missing_provenance(t, e.columns);
+  if (!missing.empty()) {
+    std::string names;
+    for (const auto& m : missing) names += (names.empty() ? "" : ", ") + m;
+    bool required = e.provenance == provenance_mode::required;
+    out.add(required ? severity::error : severity::warning,
+            "it lacks " + names +
+                (required ? ", by which recovery finds out what landed"
+                          : ": recovery cannot ask it what landed, and stops on every doubt"),
+            add_columns(t, e.columns, missing));
+  }
+  auto wrong = [&](const column_description& c, const char* should) {
+    out.add(severity::error, "its column " + c.name + " is " + c.type + ", and should be " + should,
+            alter(t, "MODIFY COLUMN " + quote_name(c.name) + " " + provenance_type(e.columns, c.name)));
+  };
+  for (const auto& name : {e.columns.topic, e.columns.partition, e.columns.offset}) {
+    const auto* c = t.find(name);
+    if (!c) continue;
+    if (c->default_kind == "MATERIALIZED" || c->default_kind == "ALIAS")
+      out.add(severity::error, "its column " + name + " is " + c->default_kind + ": it cannot be written",
+              alter(t, "MODIFY COLUMN " + quote_name(name) + " " + provenance_type(e.columns, name)));
+    else if (name == e.columns.partition && !whole_number(c->type, false)) wrong(*c, "Int32");
+    else if (name == e.columns.offset && !whole_number(c->type, true)) wrong(*c, "Int64");
+    else if (name == e.columns.topic && c->type.find("String") == std::string::npos)
+      wrong(*c, "LowCardinality(String)");
+  }
+}
+
+void check_columns(findings& out, const table_description& t) {
+  for (const auto& c : t.columns) {
+    if (c.default_kind == "MATERIALIZED" || c.default_kind == "ALIAS") continue;
+    auto type = parse_type(c.type);
+    if (!type)
+      out.add(severity::warning, "the type of its column " + c.name + " cannot be read: " + type.failure().cause,
+              "leave the column out of the records: it takes its default");
+    else if (!insertable(**type))
+      out.add(severity::warning,
+              "its column " + c.name + " is " + c.type + ", which records cannot fill: it takes its default");
+  }
+}
+
+void check_views(findings& out, const table_description& t, const server_facts& facts, const expectations& e) {
+  if (t.views.empty() || !exactly_once(e)) return;
+  if (!facts.knows("deduplicate_blocks_in_dependent_materialized_views"))
+    out.add(severity::error,
+            "materialized views depend on it, and this server (" + facts.version +
+                ") cannot deduplicate "
+                "in their targets: an insert that is sent again would be doubled there",
+            "use a newer ClickHouse, or drop the views");
+  for (const auto& v : t.views) {
+    auto what = "the target of the view " + table_name(v.view.database, v.view.table) + ", " +
+                table_name(v.target.database, v.target.table) + ",";
+    if (!v.target_known)
+      out.add(severity::error, what + " is not there, or the user may not see it",
+              "grant SHOW TABLES on it, or drop the view");
+    else check_window(out, v.target, what, e);
+  }
+  if (t.views_cut)
+    out.add(severity::warning,
+            "more than " + std::to_string(views_max) + " views depend on it: the rest was not looked at");
+  out.add(severity::info,
+          "materialized views depend on it: their targets cannot be asked what landed, so a doubt about a "
+          "plan whose rows are all there stops its lane");
+}
+
+// --- rights ----------------------------------------------------------------------------------------------------------
+
+void report(findings& out, const std::string& tried, int code, const std::string& text, const std::string& mend) {
+  bool denied = code == access_denied;
+  out.add(severity::error, tried + ": " + text, denied ? mend : "");
+}
+
+void probe_insert(findings& out, session& s, const server_facts& facts, const table_description& t,
+                  const expectations& e, std::int64_t limit_ms) {
+  insert_request r;
+  r.database = t.database;
+  r.table = t.table;
+  for (const auto& c : t.columns) {
+    if (c.default_kind == "MATERIALIZED" || c.default_kind == "ALIAS") continue;
+    auto type = parse_type(c.type);
+    if (type && insertable(**type)) r.columns.push_back(c.name);
+  }
+  r.format = "Native"; // no bytes: no rows
+  r.token = "chute_check";
+  r.settings = e.settings;
+  r.limit_ms = limit_ms;
+  auto a = insert(s, facts, r);
+  if (a.what == insert_answer::verdict::acknowledged) return;
+  report(out, "an insert of no rows was refused", a.code, a.message,
+         "GRANT INSERT ON " + table_name(t.database, t.table) + " TO " + quote_name(s.options().user));
+}
+
+void probe_question(findings& out, session& s, const server_facts& facts, const table_description& t,
+                    const expectations& e, std::int64_t limit_ms) {
+  if (!exactly_once(e) || !missing_provenance(t, e.columns).empty()) return;
+  question q;
+  q.database = t.database;
+  q.table = t.table;
+  q.columns = e.columns;
+  q.ranges = {{partition_id{0}, offset_t{0}, offset_t{0}}};
+  q.replicated = t.replicated;
+  q.settled = t.replicated;
+  q.limit_ms = limit_ms;
+  auto grant = "GRANT SELECT ON " + table_name(t.database, t.table) + " TO " + quote_name(s.options().user);
+  if (t.replicated)
+    grant +=
+        "; GRANT SYSTEM SYNC REPLICA ON " + table_name(t.database, t.table) + " TO " + quote_name(s.options().user);
+  auto a = ask(s, facts, q);
+  if (!a.answered) report(out, "a question about what landed was refused", access_denied, a.why, grant);
+  session* self = &s;
+  auto running = token_running(std::span(&self, 1), token_t{}, limit_ms);
+  if (running.is == token_answer::state::unknown)
+    report(out, "the list of running queries cannot be read", access_denied, running.why,
+           "GRANT SELECT ON system.processes TO " + quote_name(s.options().user));
+}
+
+} // namespace
+
+double reachable_inserts_per_second(const pipeline_config& pipeline, int lanes) {
+  // A lane closes a batch on time or when it is full; full batches take about as long to insert as `wait` usually is.
+  auto wait_s = static_cast<double>(std::max<std::int64_t>(1, pipeline.batch.wait_ms)) / 1000;
+  return std::max(1, lanes) / std::max(wait_s, 0.05);
+}
+
+std::vector<finding> check_server(const server_facts& facts, const std::string& where, const expectations& e) {
+  findings out{where, {}};
+  for (const auto& p : pinned_settings()) {
+    if (facts.knows(p.name) || p.need == pinned_setting::necessity::harmless) continue;
+    bool fatal = p.need == pinned_setting::necessity::essential && exactly_once(e);
+    out.add(fatal ? severity::error : severity::warning,
+            "ClickHouse " + facts.version + " does not know the setting " + p.name + ": " + p.without_it,
+            "use a newer ClickHouse");
+  }
+  for (const auto& [name, value] : e.settings) {
+    if (is_pinned(name))
+      out.add(severity::error, "clickhouse.settings sets " + name + ", which every insert sets itself", "remove it");
+    else if (!facts.knows(name))
+      out.add(severity::error,
+              "clickhouse.settings sets " + name + ", which ClickHouse " + facts.version + " does not know",
+              "remove it, or correct its name");
+  }
+  return std::move(out.list);
+}
+
+std::vector<finding> check_table(const table_description& t, const server_facts& facts, const std::string& where,
+                                 const expectations& e) {
+  findings out{where, {}};
+  if (!check_existence(out, t, e)) return std::move(out.list);
+  check_engine(out, t, e);
+  check_memory_of_rows(out, t, e);
+  check_provenance(out, t, e);
+  check_columns(out, t);
+  check_views(out, t, facts, e);
+  return std::move(out.list);
+}
+
+std::vector<finding> check_dead_letters(const table_description& t, const std::string& where, const expectations& e) {
+  findings out{where, {}};
+  if (!t.exists) {
+    out.add(severity::info,
+            "there is no table " + table_name(t.database, t.table) + " for dead letters yet: it is made at the start");
+    return std::move(out.list);
+  }
+  for (const auto& fault : dead_letter_table_faults(t, false))
+    out.add(severity::error, "the table for dead letters cannot be used: " + fault,
+            "change it, or rename it so that chute makes one of its own");
+  check_window(out, t, "the table for dead letters", e);
+  if (needs_provenance(e) && (t.rows_expire || t.deletes_seen || t.family != engine_family::plain))
+    out.add(severity::warning, "dead letters may be taken away again (TTL, deletes or the engine " + t.engine +
+                                   "): one that is not found may have landed, so a doubt about a plan stops its lane");
+  return std::move(out.list);
+}
+
+std::vector<finding> check_question_time(const table_description& t, const std::string& where, const expectations& e,
+                                         std::int64_t took_ms, std::int64_t question_limit_ms) {
+  findings out{where, {}};
+  if (took_ms * 2 < question_limit_ms) return {};
+  auto topic = quote_name(e.columns.topic), partition = quote_name(e.columns.partition),
+       offset = quote_name(e.columns.offset);
+  auto key = topic + ", " + partition + ", " + offset;
+  auto mend = t.family == engine_family::plain
+                  ? alter(t, "ADD PROJECTION chute_offsets (SELECT " + key + " ORDER BY " + key + ")") + "; " +
+                        alter(t, "MATERIALIZE PROJECTION chute_offsets")
+                  : alter(t, "ADD INDEX chute_offsets " + offset + " TYPE minmax") + "; " +
+                        alter(t, "MATERIALIZE INDEX chute_offsets");
+  out.add(took_ms < question_limit_ms ? severity::warning : severity::error,
+          "a question about what landed took " + std::to_string(took_ms) + " ms, of a limit of " +
+              std::to_string(question_limit_ms) + " ms: recovery waits for such questions",
+          mend);
+  return std::move(out.list);
+}
+
+bool has_errors(const std::vector<finding>& findings) {
+  return std::any_of(findings.begin(), findings.end(), [](const auto& f) { return f.level == severity::error; });
+}
+
+std::string error_text(const std::vector<finding>& findings) {
+  std::string out;
+  for (const auto& f : findings) {
+    if (f.level != severity::error) continue;
+    out.append(out.empty() ? "" : "\n").append(f.where).append(": ").append(f.reason);
+    if (!f.mend.empty()) out.append(" (").append(f.mend).append(")");
+  }
+  return out;
+}
+
+std::vector<finding> probe_rights(session& s, const server_facts& facts, const table_description& t,
+                                  const std::string& where, const expectations& e, std::int64_t limit_ms) {
+  findings out{where, {}};
+  if (!t.exists || t.family == engine_family::view || t.family == engine_family::distributed) return {};
+  probe_insert(out, s, facts, t, e, limit_ms);
+  probe_question(out, s, facts, t, e, limit_ms);
+  return std::move(out.list);
+}
+
+} // namespace chute::clickhouse

@@ -1,0 +1,302 @@
+#include "clickhouse/check.hpp"
+#include "clickhouse/schema.hpp"
+
+#include <doctest/doctest.h>
+#include <limits>
+
+using namespace chute;
+using namespace chute::clickhouse;
+using severity = finding::severity;
+
+namespace {
+
+server_facts new_server() {
+  server_facts f;
+  f.version = "26.7.2.1";
+  for (const auto& p : pinned_settings()) f.settings.insert(p.name);
+  return f;
+}
+
+storage plain_storage(const std::string& table, std::uint64_t window) {
+  storage s;
+  s.database = "shop";
+  s.table = table;
+  s.uuid = "3a8f93dc-b727-4b05-8ebe-c4dd8ff8d9f8";
+  s.engine = "MergeTree";
+  s.family = engine_family::plain;
+  s.window_inserts = window;
+  s.window_seconds = std::numeric_limits<std::int64_t>::max();
+  return s;
+}
+
+table_description good_table() {
+  table_description t;
+  static_cast<storage&>(t) = plain_storage("orders", 100'000);
+  t.exists = t.database_exists = true;
+  t.database_engine = "Atomic";
+  t.columns = {{"id", "UInt64", "", ""},
+               {"_topic", "LowCardinality(String)", "", ""},
+               {"_partition", "Int32", "", ""},
+               {"_offset", "Int64", "", ""}};
+  return t;
+}
+
+std::vector<finding> check(const table_description& t, const expectations& e = {}) {
+  return check_table(t, new_server(), "table", e);
+}
+
+bool finds(const std::vector<finding>& list, severity level, const std::string& reason, const std::string& mend = "") {
+  for (const auto& f : list)
+    if (f.level == level && f.reason.find(reason) != std::string::npos && f.mend.find(mend) != std::string::npos)
+      return true;
+  std::string all;
+  for (const auto& f : list) all += "\n  " + f.reason + " → " + f.mend;
+  MESSAGE("not found: ", reason, " / ", mend, "; there is:", all);
+  return false;
+}
+
+} // namespace
+
+TEST_CASE("a good table has no findings") { CHECK(check(good_table()).empty()); }
+
+TEST_CASE("missing provenance columns come with the statement that adds them") {
+  auto t = good_table();
+  t.columns.resize(2);
+  auto f = check(t);
+  CHECK(finds(f, severity::error, "lacks _partition, _offset",
+              "ALTER TABLE `shop`.`orders` ADD COLUMN `_partition` Int32, ADD COLUMN `_offset` Int64"));
+  expectations off;
+  off.provenance = provenance_mode::off;
+  CHECK_FALSE(has_errors(check(t, off)));
+  CHECK(finds(check(t, off), severity::warning, "lacks _partition"));
+  expectations once;
+  once.delivery = delivery_mode::at_least_once;
+  CHECK(check(t, once).empty());
+}
+
+TEST_CASE("other names for the provenance columns") {
+  auto t = good_table();
+  t.columns[3].name = "kafka_offset";
+  expectations e;
+  e.columns.offset = "kafka_offset";
+  CHECK(check(t, e).empty());
+  CHECK(has_errors(check(t)));
+}
+
+TEST_CASE("provenance columns that cannot hold what they must") {
+  auto t = good_table();
+  t.columns[3].type = "Int32";
+  CHECK(finds(check(t), severity::error, "_offset is Int32", "MODIFY COLUMN `_offset` Int64"));
+  t = good_table();
+  t.columns[2].default_kind = "ALIAS";
+  CHECK(finds(check(t), severity::error, "_partition is ALIAS"));
+  t = good_table();
+  t.columns[1].type = "UInt8";
+  CHECK(finds(check(t), severity::error, "_topic is UInt8"));
+}
+
+TEST_CASE("a table without a window cannot drop a repeated insert") {
+  auto t = good_table();
+  t.window_inserts = 0;
+  expectations e;
+  e.inserts_per_second = 32;
+  CHECK(finds(check(t, e), severity::error, "deduplication window is 0",
+              "ALTER TABLE `shop`.`orders` MODIFY SETTING non_replicated_deduplication_window = 14000"));
+}
+
+TEST_CASE("a window that is too small for the rate is a warning, and an error where the table is not asked") {
+  auto t = good_table();
+  t.window_inserts = 1'000;
+  expectations e;
+  e.inserts_per_second = 32; // half of 1,000 lasts 16 s, 210 s are needed
+  CHECK(finds(check(t, e), severity::warning, "knows 1000 inserts", "= 14000"));
+  e.provenance = provenance_mode::off;
+  CHECK(finds(check(t, e), severity::error, "knows 1000 inserts"));
+  t.window_inserts = 14'000;
+  CHECK(check(t, e).empty());
+  e.other_inserts_per_second = 32;
+  CHECK(finds(check(t, e), severity::error, "knows 14000 inserts", "= 27000"));
+}
+
+TEST_CASE("a replicated table has a window in seconds too") {
+  auto t = good_table();
+  t.engine = "ReplicatedMergeTree";
+  t.replicated = true;
+  t.window_seconds = 300;
+  CHECK(finds(check(t), severity::warning, "for 300 s", "replicated_deduplication_window_seconds = 3600"));
+  t.window_seconds = 0;
+  CHECK(finds(check(t), severity::error, "window is 0"));
+  t.window_seconds = 3'600;
+  CHECK(check(t).empty());
+}
+
+TEST_CASE("engines that cannot keep the promise") {
+  auto with = [](engine_family family, const char* engine) {
+    auto t = good_table();
+    t.family = family;
+    t.engine = engine;
+    return check(t);
+  };
+  CHECK(finds(with(engine_family::distributed, "Distributed"), severity::error, "Distributed", "local tables"));
+  CHECK(finds(with(engine_family::view, "View"), severity::error, "is a view"));
+  CHECK(finds(with(engine_family::null, "Null"), severity::error, "keeps nothing"));
+  CHECK(finds(with(engine_family::merging, "SummingMergeTree"), severity::error, "melts rows together"));
+  CHECK(finds(with(engine_family::other, "Log"), severity::error, "does not deduplicate"));
+  CHECK_FALSE(has_errors(with(engine_family::replacing, "ReplacingMergeTree")));
+}
+
+TEST_CASE("what makes an absent row no proof is said") {
+  auto t = good_table();
+  t.rows_expire = true;
+  CHECK(finds(check(t), severity::warning, "TTL"));
+  t = good_table();
+  t.deletes_seen = true;
+  CHECK(finds(check(t), severity::warning, "deleted"));
+}
+
+TEST_CASE("targets of views need windows of their own") {
+  auto t = good_table();
+  t.views.push_back({{"shop", "v"}, {"shop", "orders"}, plain_storage("by_day", 0), true});
+  CHECK(finds(check(t), severity::error, "view `shop`.`v`",
+              "ALTER TABLE `shop`.`by_day` MODIFY SETTING non_replicated_deduplication_window = 1000"));
+  t.views[0].target.window_inserts = 10'000;
+  CHECK_FALSE(has_errors(check(t)));
+  CHECK(finds(check(t), severity::info, "views depend on it"));
+  t.views[0].target_known = false;
+  CHECK(finds(check(t), severity::error, "not there"));
+  auto old = new_server();
+  old.settings.erase("deduplicate_blocks_in_dependent_materialized_views");
+  CHECK(finds(check_table(t, old, "table", {}), severity::error, "cannot deduplicate in their targets"));
+}
+
+TEST_CASE("a missing table and a missing database") {
+  table_description t;
+  t.database = "shop";
+  t.table = "orders";
+  CHECK(finds(check(t), severity::error, "no database", "CREATE DATABASE `shop`"));
+  CHECK(finds(check(t), severity::error, "no table", "CREATE TABLE `shop`.`orders`"));
+  t.database_exists = true;
+  CHECK(check(t).size() == 1);
+}
+
+TEST_CASE("columns that records cannot fill") {
+  auto t = good_table();
+  t.columns.push_back({"state", "AggregateFunction(sum, UInt64)", "", ""});
+  t.columns.push_back({"double_id", "UInt64", "MATERIALIZED", "id * 2"});
+  auto f = check(t);
+  CHECK(finds(f, severity::warning, "state is AggregateFunction"));
+  CHECK(f.size() == 1);
+}
+
+TEST_CASE("old servers and unknown settings") {
+  auto facts = new_server();
+  facts.settings.erase("insert_deduplication_token");
+  CHECK(finds(check_server(facts, "server", {}), severity::error, "insert_deduplication_token"));
+  expectations once;
+  once.delivery = delivery_mode::at_least_once;
+  CHECK_FALSE(has_errors(check_server(facts, "server", once)));
+  facts = new_server();
+  facts.settings.erase("deduplicate_insert");
+  CHECK(check_server(facts, "server", {}).empty());
+  expectations e;
+  e.settings = {{"insert_qourum", "2"}, {"async_insert", "1"}};
+  CHECK(finds(check_server(facts, "server", e), severity::error, "insert_qourum"));
+  CHECK(finds(check_server(facts, "server", e), severity::error, "async_insert, which every insert sets"));
+}
+
+TEST_CASE("the table of the dead letters") {
+  table_description t;
+  t.database = "shop";
+  t.table = "chute_dead_letters";
+  CHECK_FALSE(has_errors(check_dead_letters(t, "dead letters", {})));
+  static_cast<storage&>(t) = plain_storage("chute_dead_letters", 10'000);
+  t.exists = true;
+  for (const auto& c : dead_letter_columns()) t.columns.push_back({c.name, c.type, "", ""});
+  CHECK(check_dead_letters(t, "dead letters", {}).empty());
+  t.columns[6].type = "String"; // key: null and empty would be the same
+  CHECK(finds(check_dead_letters(t, "dead letters", {}), severity::error, "`key` is String, not Nullable(String)"));
+  t.columns[6].type = "Nullable(String)";
+  t.columns[0].type = "DateTime64(3, 'UTC')";
+  t.columns[1].type = "String";
+  CHECK(check_dead_letters(t, "dead letters", {}).empty());
+  t.columns.pop_back();
+  CHECK(finds(check_dead_letters(t, "dead letters", {}), severity::error, "no column `error`"));
+  CHECK(dead_letter_table_faults(t, true).size() == 1);
+  t.window_inserts = 0;
+  CHECK(dead_letter_table_faults(t, true).size() == 2);
+  CHECK(dead_letter_table_faults(t, false).size() == 1);
+}
+
+TEST_CASE("slow questions come with what makes them fast") {
+  auto t = good_table();
+  CHECK(check_question_time(t, "table", {}, 100, 10'000).empty());
+  CHECK(finds(check_question_time(t, "table", {}, 6'000, 10'000), severity::warning, "6000 ms", "ADD PROJECTION"));
+  t.family = engine_family::replacing;
+  CHECK(finds(check_question_time(t, "table", {}, 11'000, 10'000), severity::error, "11000 ms", "ADD INDEX"));
+}
+
+TEST_CASE("whether a pipeline may start") {
+  auto t = good_table();
+  t.window_inserts = 0;
+  auto f = check(t);
+  CHECK(has_errors(f));
+  CHECK(error_text(f).find("table: the table does not deduplicate") == 0);
+  CHECK_FALSE(has_errors({}));
+  CHECK(error_text({}).empty());
+}
+
+TEST_CASE("what the table is believed") {
+  auto t = good_table();
+  provenance_columns c;
+  CHECK(believed(t, c).there);
+  CHECK(believed(t, c).not_there);
+  t.deletes_seen = true;
+  CHECK(believed(t, c).there);
+  CHECK_FALSE(believed(t, c).not_there);
+  t = good_table();
+  t.rows_expire = true;
+  CHECK_FALSE(believed(t, c).not_there);
+  for (auto family : {engine_family::replacing, engine_family::collapsing}) {
+    t = good_table();
+    t.family = family;
+    CHECK(believed(t, c).there);
+    CHECK_FALSE(believed(t, c).not_there);
+  }
+  for (auto family : {engine_family::merging, engine_family::other, engine_family::distributed}) {
+    t = good_table();
+    t.family = family;
+    CHECK_FALSE(believed(t, c).there);
+  }
+  t = good_table();
+  t.columns.pop_back();
+  CHECK_FALSE(believed(t, c).there);
+  CHECK_FALSE(believed(t, c).not_there);
+}
+
+TEST_CASE("the smallest window counts") {
+  auto t = good_table();
+  CHECK(smallest_window(t, nullptr).inserts == 100'000);
+  auto dead = plain_storage("chute_dead_letters", 10'000);
+  CHECK(smallest_window(t, &dead).inserts == 10'000);
+  t.views.push_back({{"shop", "v"}, {"shop", "orders"}, plain_storage("by_day", 500), true});
+  t.views[0].target.window_seconds = 3'600;
+  CHECK(smallest_window(t, &dead).inserts == 500);
+  CHECK(smallest_window(t, &dead).seconds == 3'600);
+  t.views[0].target.window_inserts = 0;
+  CHECK(smallest_window(t, &dead).seconds == 0);
+  t.views[0].target.family = engine_family::null; // keeps nothing that could be doubled
+  CHECK(smallest_window(t, &dead).inserts == 10'000);
+}
+
+TEST_CASE("a destination is known again by its UUID, or by the path that its replicas share") {
+  auto a = plain_storage("orders", 1), b = a;
+  CHECK(destination_identity(a) == destination_identity(b));
+  b.table = "renamed";
+  CHECK(destination_identity(a) == destination_identity(b));
+  b.uuid = "4a8f93dc-b727-4b05-8ebe-c4dd8ff8d9f8";
+  CHECK(destination_identity(a) != destination_identity(b));
+  a.keeper_path = b.keeper_path = "/clickhouse/tables/01/orders";
+  CHECK(destination_identity(a) == destination_identity(b));
+  b.keeper = "auxiliary";
+  CHECK(destination_identity(a) != destination_identity(b));
+}

@@ -1,0 +1,107 @@
+#include "clickhouse/questions.hpp"
+#include "clickhouse/schema.hpp"
+
+#include <doctest/doctest.h>
+#include <numeric>
+
+using namespace chute;
+using namespace chute::clickhouse;
+
+namespace {
+session_options nowhere() {
+  session_options o;
+  o.url = "http://127.0.0.1:1";
+  return o;
+}
+} // namespace
+
+TEST_CASE("our tables are of the destination's engine family") {
+  table_description t;
+  t.engine = "MergeTree";
+  t.database_engine = "Atomic";
+  CHECK(sibling_engine(t, "shop", "dead", "") == "MergeTree");
+  t.engine = "SharedMergeTree";
+  t.replicated = true;
+  CHECK(sibling_engine(t, "shop", "dead", "") == "MergeTree");
+  t.engine = "ReplicatedReplacingMergeTree";
+  t.replica = "r1";
+  CHECK(sibling_engine(t, "shop", "dead", "02") ==
+        "ReplicatedMergeTree('/clickhouse/tables/chute/02/shop/dead', 'r1')");
+  CHECK(sibling_engine(t, "shop", "dead", "") == "ReplicatedMergeTree('/clickhouse/tables/chute/shop/dead', 'r1')");
+  t.database_engine = "Replicated";
+  CHECK(sibling_engine(t, "shop", "dead", "02") == "ReplicatedMergeTree");
+}
+
+TEST_CASE("our tables deduplicate") {
+  table_description t;
+  auto sql = dead_letter_statement(t, "shop", "dead", "");
+  CHECK(sql.starts_with("CREATE TABLE IF NOT EXISTS `shop`.`dead` (`failed_at` DateTime64(3), "));
+  CHECK(sql.find("non_replicated_deduplication_window = 10000") != std::string::npos);
+  CHECK(starts_statement(t, "shop", "chute_starts", "").find("`positions` Array(Int64)) ENGINE = MergeTree ORDER BY") !=
+        std::string::npos);
+}
+
+TEST_CASE("a dead letter's bytes depend on nothing but the record and the plan") {
+  dead_letter d;
+  d.partition = {3};
+  d.offset = {17};
+  d.key = std::string("k\0y", 3);
+  d.headers = {{"h", std::nullopt}, {"h", "v"}};
+  d.error = "why";
+  const dead_letter* one[] = {&d};
+  auto body = dead_letter_body(one, "orders", "orders", 1'700'000'000'000);
+  CHECK(body == dead_letter_body(one, "orders", "orders", 1'700'000'000'000));
+  CHECK(body != dead_letter_body(one, "orders", "orders", 1'700'000'000'001));
+  CHECK(body.find(std::string("k\0y", 3)) != std::string::npos);
+}
+
+TEST_CASE("no letters: nothing is sent") {
+  auto s = session::open(nowhere());
+  REQUIRE(s);
+  auto a = insert_dead_letters(**s, {}, {});
+  CHECK(a.what == insert_answer::verdict::acknowledged);
+}
+
+TEST_CASE("the largest question stays below the server's limits") {
+  question q;
+  q.database = "shop";
+  q.table = "orders";
+  q.topic = "orders";
+  q.dead_letters = dead_letter_place{"shop", "chute_dead_letters", "orders", false};
+  for (int p = 0; p < static_cast<int>(ranges_max); ++p)
+    q.ranges.push_back({{p}, {9'000'000'000'000'000'000}, {9'000'000'000'000'000'001}});
+  std::vector<std::size_t> all(q.ranges.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  auto sql = question_sql(q, all);
+  CHECK(sql.size() < 1'000'000);
+  q.ranges.push_back(q.ranges.front());
+  auto s = session::open(nowhere());
+  CHECK_FALSE(ask(**s, {}, q).answered);
+}
+
+TEST_CASE("addresses that are refused") {
+  auto fails = [](const std::string& url, const std::string& why) {
+    session_options o;
+    o.url = url;
+    auto s = session::open(o);
+    REQUIRE_FALSE(s);
+    CHECK_MESSAGE(s.failure().text().find(why) != std::string::npos, s.failure().text());
+    CHECK(s.failure().text().find("secret") == std::string::npos);
+  };
+  fails("http://me:secret@host:8123", "user or a password");
+  fails("http://host:8123/?password=secret", "parameters");
+  fails("ftp://host", "scheme");
+  fails("", "cannot be read");
+  fails("http://ho st", "cannot be read");
+  session_options o;
+  o.url = "http://host";
+  o.password = "a\r\nX-Evil: 1";
+  CHECK_FALSE(session::open(o));
+}
+
+TEST_CASE("the time-out of unacknowledged bytes stays below the lease") {
+  clickhouse_config c;
+  CHECK(options_for(c, "http://h").unacknowledged_limit_ms < c.lease_ms);
+  c.lease_ms = 5'000;
+  CHECK(options_for(c, "http://h").unacknowledged_limit_ms == 2'500);
+}
