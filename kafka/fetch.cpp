@@ -172,12 +172,31 @@ struct stream::impl {
   // The next message in order, or null.
   rd_kafka_message_t* peek() {
     if (taken_at < taken.size()) return taken[taken_at];
+    if (told) return nullptr;
     taken.resize(taken_at_once);
+    served = this;
     auto n = rd_kafka_consume_batch_queue(queue, 0, taken.data(), taken.size());
+    served = nullptr;
     taken.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
     taken_at = 0;
     return taken.empty() ? nullptr : taken[0];
   }
+  void fail(raw_batch& out, rd_kafka_resp_err_t code, const std::string& text) {
+    out.failure =
+        stream_error{kind_of(code), position,
+                     make_error(code, to_string(where) + " at offset " + std::to_string(position.value), text)};
+    halted = out.failure->what != stream_error::kind::transient;
+  }
+
+  // librdkafka tells some errors of a partition (it does not exist, no right to see it) to the error callback, in the
+  // thread that serves the partition's queue; errors of no partition in one that serves the main queue.
+  static thread_local impl* served;
+  std::optional<std::pair<rd_kafka_resp_err_t, std::string>> told;
+  static void on_error(rd_kafka_t* rk, int code, const char* text, void*) {
+    if (served) served->told.emplace(static_cast<rd_kafka_resp_err_t>(code), text ? text : "");
+    else write_log(rk, 3, "ERROR", text ? text : "");
+  }
+
   rd_kafka_message_t* next() { return taken[taken_at++]; }
   // The partition's end, or an error: either ends a batch.
   void take_event(raw_batch& out, rd_kafka_message_t* m) {
@@ -185,15 +204,13 @@ struct stream::impl {
       position = std::max(position, offset_t{m->offset});
       out.end = position;
     } else {
-      auto what = kind_of(m->err);
-      out.failure = stream_error{what, position,
-                                 make_error(m->err, to_string(where) + " at offset " + std::to_string(position.value),
-                                            rd_kafka_message_errstr(m))};
-      halted = what != stream_error::kind::transient;
+      fail(out, m->err, rd_kafka_message_errstr(m));
     }
     rd_kafka_message_destroy(m);
   }
 };
+
+thread_local stream::impl* stream::impl::served = nullptr;
 
 stream::stream(std::unique_ptr<impl> state) : impl_(std::move(state)) {}
 stream::~stream() = default;
@@ -205,6 +222,7 @@ result<void> stream::start(offset_t from) {
   auto& s = *impl_;
   s.halt();
   s.halted = false;
+  s.told.reset();
   s.position = from;
   if (from.value < 0) return error{"kafka", to_string(s.where) + ": no offset " + std::to_string(from.value), ""};
   s.queue = rd_kafka_queue_new(s.from->rk);
@@ -248,9 +266,14 @@ raw_batch stream::take(std::size_t max_records, std::uint64_t max_bytes) {
     out.bytes += m->len + m->key_len;
     s.position = offset_t{m->offset} + 1;
   }
+  if (s.told && s.taken_at == s.taken.size() && !out.failure && !out.end) {
+    s.fail(out, s.told->first, s.told->second);
+    s.told.reset();
+  }
   out.last = s.position - 1;
+  rd_kafka_poll(s.from->rk, 0); // errors of no partition, for the log; or they would pile up
   if (s.halted) s.halt();
-  out.more = s.queue && (s.taken_at < s.taken.size() || rd_kafka_queue_length(s.queue) > 0);
+  out.more = s.queue && (s.told || s.taken_at < s.taken.size() || rd_kafka_queue_length(s.queue) > 0);
   return out;
 }
 
@@ -263,7 +286,9 @@ fetcher::~fetcher() = default;
 
 result<std::unique_ptr<fetcher>> fetcher::open(fetch_options options) {
   auto state = std::make_shared<impl>();
-  if (auto done = open_handle(*state, options.client, defaults_of(options), needed_of(options)); !done)
+  if (auto done = open_handle(*state, options.client, defaults_of(options), needed_of(options),
+                              [](rd_kafka_conf_t* c) { rd_kafka_conf_set_error_cb(c, stream::impl::on_error); });
+      !done)
     return done.failure();
   return std::unique_ptr<fetcher>(new fetcher(std::move(state)));
 }

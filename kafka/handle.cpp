@@ -68,11 +68,6 @@ log_level level_of(int syslog) {
                        : log_level::debug;
 }
 
-void write_log(const rd_kafka_t* rk, int level, const char* what, const char* text) {
-  auto* h = static_cast<handle*>(rd_kafka_opaque(rk));
-  if (h && h->log) h->log(level_of(level), std::string(what) + ": " + text);
-}
-
 // librdkafka quotes a value that it does not like; that of a secret must not reach a log.
 bool may_be_secret(std::string name) {
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -108,6 +103,11 @@ result<void> set_users(rd_kafka_conf_t* conf, const client_options& options) {
 }
 
 } // namespace
+
+void write_log(const rd_kafka_t* rk, int level, const char* what, const char* text) {
+  auto* h = static_cast<handle*>(rd_kafka_opaque(rk));
+  if (h && h->log) h->log(level_of(level), std::string(what) + ": " + text);
+}
 
 error make_error(rd_kafka_resp_err_t code, const std::string& doing, const std::string& detail) {
   std::string cause = doing + ": " + (detail.empty() ? rd_kafka_err2str(code) : detail);

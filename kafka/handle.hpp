@@ -32,6 +32,9 @@ using settings = std::vector<std::pair<std::string, std::string>>;
 result<void> open_handle(handle& h, const client_options& options, const settings& defaults, const settings& needed,
                          void (*callbacks)(rd_kafka_conf_t*) = nullptr);
 
+// A line for the handle's log; `level` as syslog has them.
+void write_log(const rd_kafka_t* rk, int level, const char* what, const char* text);
+
 struct list_deleter {
   void operator()(rd_kafka_topic_partition_list_t* l) const { rd_kafka_topic_partition_list_destroy(l); }
 };

@@ -93,6 +93,26 @@ struct inspector::impl final : handle {
     return out;
   }
 
+  // Those that cannot be read, and why.
+  std::map<topic_partition, error> find_missing(const std::vector<partition_offset>& places, std::int64_t deadline) {
+    std::map<std::string, topic_info> topics;
+    std::map<topic_partition, error> out;
+    for (const auto& p : places) {
+      auto it = topics.find(p.where.topic);
+      if (it == topics.end()) {
+        auto asked = ask_topics(p.where.topic, deadline - now_ms());
+        topic_info info{p.where.topic, 0, {}};
+        if (!asked) info.failure = asked.failure();
+        else if (!asked->empty()) info = asked->front();
+        it = topics.emplace(p.where.topic, std::move(info)).first;
+      }
+      if (it->second.failure) out.emplace(p.where, *it->second.failure);
+      else if (p.where.partition.value < 0 || p.where.partition.value >= it->second.partitions)
+        out.emplace(p.where, make_error(RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, "reading " + to_string(p.where)));
+    }
+    return out;
+  }
+
   // ListOffsets for all partitions of one topic: a time, or -2 for the beginning and -1 for the end.
   void list_offsets(const std::vector<topic_partition>& partitions, std::int64_t at, std::int64_t deadline,
                     std::map<topic_partition, result<offset_t>>& out) {
@@ -281,8 +301,23 @@ private:
 
 std::vector<record_at> inspector::read(const std::vector<partition_offset>& places, std::int64_t limit_ms) {
   auto deadline = now_ms() + limit_of(limit_ms);
+  // A partition that does not exist would only be silent.
+  std::vector<partition_offset> there;
+  std::vector<record_at> out(places.size());
+  std::vector<std::size_t> index;
+  auto missing = impl_->find_missing(places, deadline);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    if (auto it = missing.find(places[i].where); it != missing.end()) {
+      out[i].why = it->second;
+      continue;
+    }
+    there.push_back(places[i]);
+    index.push_back(i);
+  }
   std::lock_guard hold(impl_->reading);
-  return side_by_side(impl_->rk, places).run(deadline);
+  auto answers = side_by_side(impl_->rk, there).run(deadline);
+  for (std::size_t i = 0; i < index.size(); ++i) out[index[i]] = std::move(answers[i]);
+  return out;
 }
 
 record_at inspector::read_one(const topic_partition& where, offset_t offset, std::int64_t limit_ms) {

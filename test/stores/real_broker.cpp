@@ -43,6 +43,18 @@ struct client {
     rd_kafka_queue_destroy(queue);
     rd_kafka_destroy(rk);
   }
+  // Partitions with a leader; metadata comes a little after the answer to a request.
+  int partitions(const std::string& topic) {
+    auto* t = rd_kafka_topic_new(rk, topic.c_str(), nullptr);
+    const rd_kafka_metadata_t* m = nullptr;
+    int n = 0;
+    if (!rd_kafka_metadata(rk, 0, t, &m, limit_ms)) {
+      for (int i = 0; i < m->topics[0].partition_cnt; ++i) n += m->topics[0].partitions[i].leader >= 0;
+      rd_kafka_metadata_destroy(m);
+    }
+    rd_kafka_topic_destroy(t);
+    return n;
+  }
   // Waits for the answer to one request about one thing.
   void wait(const char* doing) {
     auto* event = rd_kafka_queue_poll(queue, limit_ms);
@@ -89,10 +101,12 @@ void create_topic(const std::string& name, int partitions, const topic_settings&
   char why[256];
   auto* t = rd_kafka_NewTopic_new(name.c_str(), partitions, 1, why, sizeof why);
   if (!t) fail(why);
+  rd_kafka_NewTopic_set_config(t, "retention.ms", "-1"); // tests write records of 1970
   for (const auto& [key, value] : settings) rd_kafka_NewTopic_set_config(t, key.c_str(), value.c_str());
   rd_kafka_CreateTopics(c.rk, &t, 1, nullptr, c.queue);
   rd_kafka_NewTopic_destroy(t);
   c.wait("creating a topic");
+  if (!eventually([&] { return c.partitions(name) == partitions; })) fail("topic " + name + " does not appear");
 }
 
 void delete_topic(const std::string& name) {
