@@ -231,7 +231,7 @@ result<std::int64_t> parse_timestamp_ms(std::string_view text) {
 
 std::string format_count(std::uint64_t n) {
   std::string out = std::to_string(n);
-  for (std::size_t at = out.size(); at > 3;) out.insert(at -= 3, ",");
+  for (std::size_t at = out.size(); at > 3;) out.insert(at -= 3, 1, ',');
   return out;
 }
 
