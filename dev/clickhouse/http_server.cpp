@@ -209,6 +209,11 @@ http_server::http_server(http_limits limits) : limits_(limits) {
   set_read_timeout(limits_.transfer_ms / 1000);
   set_write_timeout(limits_.transfer_ms / 1000);
   set_tcp_nodelay(true);
+  // The library's own choice, SO_REUSEPORT, would let two servers share a port unnoticed.
+  set_socket_options([](socket_t socket) {
+    int on = 1;
+    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  });
 }
 
 bool http_server::enter(socket_t socket) {
