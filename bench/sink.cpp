@@ -37,10 +37,10 @@
 namespace chute {
 namespace {
 
-constexpr std::size_t head_bytes_max = 64u << 10;     // a request's line and headers
-constexpr std::size_t forward_bytes_max = 64u << 20;  // a forwarded request's body: questions are small
-constexpr std::size_t reply_bytes_max = 256u << 20;   // a forwarded reply
-constexpr std::size_t discard_bytes = 4u << 20;       // asked of the kernel at once
+constexpr std::size_t head_bytes_max = 64u << 10;    // a request's line and headers
+constexpr std::size_t forward_bytes_max = 64u << 20; // a forwarded request's body: questions are small
+constexpr std::size_t reply_bytes_max = 256u << 20;  // a forwarded reply
+constexpr std::size_t discard_bytes = 4u << 20;      // asked of the kernel at once
 constexpr int connections_max = 256;
 constexpr int idle_s_max = 600;     // a kept-alive connection without a request
 constexpr int upstream_s_max = 120; // silence of the real server
@@ -89,7 +89,8 @@ std::string url_decoded(std::string_view s) {
   std::string out;
   for (std::size_t i = 0; i < s.size(); ++i) {
     unsigned char byte = 0;
-    if (s[i] == '%' && i + 2 < s.size() && std::from_chars(s.data() + i + 1, s.data() + i + 3, byte, 16).ec == std::errc()) {
+    if (s[i] == '%' && i + 2 < s.size() &&
+        std::from_chars(s.data() + i + 1, s.data() + i + 3, byte, 16).ec == std::errc()) {
       out.push_back(static_cast<char>(byte));
       i += 2;
     } else {
@@ -446,11 +447,12 @@ private:
     counts_.inserts++;
     counts_.rows += counter.rows();
     std::string rows = std::to_string(counter.rows());
-    return reply("200 OK",
-                 "Connection: Keep-Alive\r\nContent-Type: text/plain; charset=UTF-8\r\nX-ClickHouse-Server-Display-Name: "
-                 "bench-sink\r\nX-ClickHouse-Summary: {\"read_rows\":\"" +
-                     rows + "\",\"written_rows\":\"" + rows + "\"}\r\n",
-                 "");
+    return reply(
+        "200 OK",
+        "Connection: Keep-Alive\r\nContent-Type: text/plain; charset=UTF-8\r\nX-ClickHouse-Server-Display-Name: "
+        "bench-sink\r\nX-ClickHouse-Summary: {\"read_rows\":\"" +
+            rows + "\",\"written_rows\":\"" + rows + "\"}\r\n",
+        "");
   }
 
   std::string tell_counts(const request& r) {
@@ -475,7 +477,7 @@ private:
     std::string message = r.line + "\r\n";
     for (const auto& h : r.headers) message += h + "\r\n";
     message += "Connection: close\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n";
-    fd_guard up(connect_to(upstream_));
+    fd_guard up(connect_upstream(fd));
     send_all(up.fd, message);
     send_all(up.fd, body);
     std::vector<char> piece(64u << 10);
@@ -486,6 +488,16 @@ private:
       if (n == 0) return;
       if ((total += static_cast<std::size_t>(n)) > reply_bytes_max) throw broken("a reply is larger than 256 MiB");
       send_all(fd, {piece.data(), static_cast<std::size_t>(n)});
+    }
+  }
+
+  int connect_upstream(int client) {
+    try {
+      return connect_to(upstream_);
+    } catch (const broken& e) {
+      send_all(client,
+               reply("502 Bad Gateway", "Connection: close\r\n", std::string("bench-sink: ") + e.what() + "\n"));
+      throw;
     }
   }
 
