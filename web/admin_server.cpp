@@ -1,0 +1,290 @@
+#include "web/admin_server.hpp"
+
+#include "core/topology_checks.hpp"
+#include "web/metrics.hpp"
+#include "web/page.hpp"
+#include "web/status_json.hpp"
+
+#include <httplib.h>
+#include <nlohmann/json.hpp>
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace chute {
+namespace {
+
+constexpr std::size_t threads = 6;               // that answer; a silent client holds one for a few seconds
+constexpr std::size_t waiting_max = 64;          // connections accepted and not yet answered
+constexpr std::size_t body_bytes_max = 64 << 10; // nobody has anything to say that is longer
+constexpr int silence_s_max = 2, transfer_s_max = 5;
+
+// Answers connections with a few threads. Where they cannot keep up, accepting waits, and with it the clients.
+class bounded_pool final : public httplib::TaskQueue {
+public:
+  bounded_pool() {
+    for (std::size_t i = 0; i < threads; ++i) workers_.emplace_back([this] { work(); });
+  }
+
+  void enqueue(std::function<void()> job) override {
+    std::unique_lock held(lock_);
+    room_.wait(held, [&] { return jobs_.size() < waiting_max; });
+    jobs_.push_back(std::move(job));
+    held.unlock();
+    there_.notify_one();
+  }
+
+  // What was accepted is answered first.
+  void shutdown() override {
+    {
+      const std::lock_guard held(lock_);
+      over_ = true;
+    }
+    there_.notify_all();
+    for (std::thread& w : workers_) w.join();
+  }
+
+private:
+  void work() {
+    for (;;) {
+      std::unique_lock held(lock_);
+      there_.wait(held, [&] { return over_ || !jobs_.empty(); });
+      if (jobs_.empty()) return;
+      const auto job = std::move(jobs_.front());
+      jobs_.pop_front();
+      held.unlock();
+      room_.notify_one();
+      job();
+    }
+  }
+
+  std::mutex lock_;
+  std::condition_variable there_, room_;
+  std::deque<std::function<void()>> jobs_;
+  bool over_ = false;
+  std::vector<std::thread> workers_;
+};
+
+// Takes the same time for every `given` of one length, however much of it is right.
+bool equal_in_constant_time(std::string_view given, std::string_view token) {
+  unsigned differs = given.size() == token.size() ? 0u : 1u;
+  for (std::size_t i = 0; i < given.size(); ++i)
+    differs |= static_cast<unsigned char>(given[i]) ^ static_cast<unsigned char>(token[i % token.size()]);
+  return differs == 0;
+}
+
+// RFC 4648; nothing if it is not base64.
+std::optional<std::string> decode_base64(std::string_view text) {
+  static constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  while (text.ends_with('=')) text.remove_suffix(1);
+  std::string out;
+  std::uint32_t bits = 0;
+  int count = 0;
+  for (const char c : text) {
+    const auto digit = digits.find(c);
+    if (digit == digits.npos) return {};
+    bits = bits << 6 | static_cast<std::uint32_t>(digit);
+    count += 6;
+    if (count < 8) continue;
+    count -= 8;
+    out += static_cast<char>(bits >> count & 0xff);
+  }
+  return out;
+}
+
+bool starts_with_word(std::string_view text, std::string_view word) { // of a header: case does not count
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  return text.size() >= word.size() &&
+         std::equal(word.begin(), word.end(), text.begin(), [&](char a, char b) { return lower(a) == lower(b); });
+}
+
+bool is_authorized(const std::string& header, const std::string& token) {
+  if (starts_with_word(header, "bearer ")) return equal_in_constant_time(std::string_view(header).substr(7), token);
+  if (!starts_with_word(header, "basic ")) return false;
+  const auto decoded = decode_base64(std::string_view(header).substr(6));
+  const auto colon = decoded ? decoded->find(':') : std::string::npos;
+  return colon != std::string::npos && equal_in_constant_time(std::string_view(*decoded).substr(colon + 1), token);
+}
+
+// The host of "host:port" or "[::1]:port", without brackets.
+std::string host_of(std::string_view authority) {
+  if (authority.starts_with('[')) return std::string(authority.substr(1, authority.find(']') - 1));
+  return std::string(authority.substr(0, authority.find(':')));
+}
+
+void reply(httplib::Response& out, int status, const std::string& body, const char* type = "application/json") {
+  out.status = status;
+  out.set_content(body, type);
+}
+
+void refuse(httplib::Response& out, int status, const std::string& why) {
+  const nlohmann::json body = {{"error", why}};
+  reply(out, status, body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+// Pauses or resumes; the path is /pipelines/NAME/pause or /resume.
+struct order {
+  std::string pipeline;
+  bool pause = false;
+};
+std::optional<order> read_order(std::string_view path) {
+  static constexpr std::string_view before = "/pipelines/", pause = "/pause", resume = "/resume";
+  if (!path.starts_with(before)) return {};
+  path.remove_prefix(before.size());
+  const bool pauses = path.ends_with(pause);
+  if (!pauses && !path.ends_with(resume)) return {};
+  path.remove_suffix(pauses ? pause.size() : resume.size());
+  if (path.empty() || path.find('/') != path.npos) return {};
+  return order{std::string(path), pauses};
+}
+
+} // namespace
+
+struct admin_server::parts {
+  admin_config config;
+  admin_hooks hooks;
+  int port = 0;
+  httplib::Server http;
+  std::promise<void> running;
+  std::thread listener;
+
+  void set_up();
+  bool bind();
+  void answer(const httplib::Request& in, httplib::Response& out) const;
+  bool may_pass(const httplib::Request& in, httplib::Response& out) const;
+  void get(const httplib::Request& in, httplib::Response& out) const;
+  void obey(const order& what, httplib::Response& out) const;
+};
+
+void admin_server::parts::set_up() {
+  http.new_task_queue = [this] {
+    running.set_value(); // httplib is listening when it asks for its threads, and only then can be stopped
+    return new bounded_pool;
+  };
+  // One request a connection: a page that polls must not hold a thread in between.
+  http.set_keep_alive_max_count(1);
+  http.set_keep_alive_timeout(silence_s_max);
+  http.set_read_timeout(transfer_s_max, 0);
+  http.set_write_timeout(transfer_s_max, 0);
+  http.set_payload_max_length(body_bytes_max);
+  // httplib would set SO_REUSEPORT, with which two engines share one port without noticing.
+  http.set_socket_options([](int socket) {
+    const int yes = 1;
+    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  });
+  http.set_default_headers({{"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"}});
+  // Everything is answered here, before httplib matches paths with regular expressions. What has a body goes on to
+  // httplib, which reads it, and comes back below: a reply before the body was read can get lost.
+  http.set_pre_routing_handler([this](const httplib::Request& in, httplib::Response& out) {
+    if (in.method == "POST" && in.path.size() < 1'000) return httplib::Server::HandlerResponse::Unhandled;
+    answer(in, out);
+    return httplib::Server::HandlerResponse::Handled;
+  });
+  http.Post(".*", [this](const httplib::Request& in, httplib::Response& out) { answer(in, out); });
+  http.set_exception_handler([](const httplib::Request&, httplib::Response& out, std::exception_ptr) {
+    refuse(out, 500, "the status could not be put together");
+  });
+}
+
+bool admin_server::parts::bind() {
+  if (config.port == 0) port = http.bind_to_any_port(config.host);
+  else port = http.bind_to_port(config.host, config.port) ? config.port : -1;
+  return port > 0;
+}
+
+void admin_server::parts::answer(const httplib::Request& in, httplib::Response& out) const {
+  if (in.path != "/health" && !may_pass(in, out)) return;
+  const auto what = read_order(in.path);
+  if (in.method == "POST") {
+    if (what) obey(*what, out);
+    else refuse(out, 404, "there is nothing to post to here");
+  } else if (in.method == "GET" || in.method == "HEAD") {
+    if (!what) return get(in, out);
+    out.set_header("Allow", "POST");
+    refuse(out, 405, "send a POST");
+  } else refuse(out, 405, "send a GET or a POST");
+}
+
+bool admin_server::parts::may_pass(const httplib::Request& in, httplib::Response& out) const {
+  const std::string host = in.get_header_value("Host"), origin = in.get_header_value("Origin");
+  // A page of another site may make a browser send things here, also with a password that the browser remembers.
+  if (const auto at = origin.find("://"); !origin.empty() && (at == origin.npos || origin.substr(at + 3) != host)) {
+    refuse(out, 403, "requests from pages of other sites are not answered");
+    return false;
+  }
+  if (config.token.empty()) {
+    if (host.empty() || is_loopback(host_of(host))) return true;
+    refuse(out, 403, "without admin.token, only requests to localhost, 127.0.0.1 or [::1] are answered");
+    return false;
+  }
+  if (is_authorized(in.get_header_value("Authorization"), config.token)) return true;
+  out.set_header("WWW-Authenticate", "Bearer realm=\"chute\", Basic realm=\"chute\", charset=\"UTF-8\"");
+  refuse(out, 401, "send the topology's admin.token as 'Authorization: Bearer …', or as a password");
+  return false;
+}
+
+void admin_server::parts::get(const httplib::Request& in, httplib::Response& out) const {
+  if (in.path == "/health") return reply(out, 200, "{\"alive\":true}\n");
+  if (in.path == "/status") return reply(out, 200, status_json(hooks.status()));
+  if (in.path == "/metrics")
+    return reply(out, 200, metrics_text(hooks.status(), read_process_usage()),
+                 "text/plain; version=0.0.4; charset=utf-8");
+  if (in.path == "/ready") {
+    const engine_status s = hooks.status();
+    return reply(out, is_ready(s) ? 200 : 503, ready_json(s));
+  }
+  if (in.path != "/") return refuse(out, 404, "there is /, /status, /metrics, /health and /ready");
+  out.set_header("Content-Security-Policy",
+                 "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+                 "connect-src 'self'; img-src data:; frame-ancestors 'none'");
+  reply(out, 200, std::string(status_page), "text/html; charset=utf-8");
+}
+
+void admin_server::parts::obey(const order& what, httplib::Response& out) const {
+  const engine_status s = hooks.status();
+  const bool known =
+      std::any_of(s.pipelines.begin(), s.pipelines.end(), [&](auto& p) { return p.name == what.pipeline; });
+  if (!known) return refuse(out, 404, "there is no pipeline '" + what.pipeline + "'");
+  if (const auto done = hooks.pause(what.pipeline, what.pause); !done) return refuse(out, 409, done.failure().text());
+  const nlohmann::json body = {{"pipeline", what.pipeline}, {"paused", what.pause}};
+  reply(out, 200, body.dump() + "\n");
+}
+
+result<std::unique_ptr<admin_server>> admin_server::start(const admin_config& config, admin_hooks hooks) {
+  auto p = std::make_unique<parts>();
+  p->config = config;
+  p->hooks = std::move(hooks);
+  p->set_up();
+  if (!p->bind())
+    return error{"admin", "cannot listen on " + config.host + ":" + std::to_string(config.port),
+                 "another process may have the port: change admin.listen, or use port 0 for any free one"};
+  auto running = p->running.get_future();
+  p->listener = std::thread([http = &p->http] { http->listen_after_bind(); });
+  running.wait(); // at once: the address is bound, and nothing before that point can fail
+  return std::unique_ptr<admin_server>(new admin_server(std::move(p)));
+}
+
+admin_server::admin_server(std::unique_ptr<parts> p) : parts_(std::move(p)) {}
+
+admin_server::~admin_server() {
+  parts_->http.stop();
+  parts_->listener.join();
+}
+
+int admin_server::port() const { return parts_->port; }
+
+std::string admin_server::url() const {
+  const std::string& host = parts_->config.host;
+  return "http://" + (host.find(':') == host.npos ? host : "[" + host + "]") + ":" + std::to_string(port());
+}
+
+} // namespace chute
