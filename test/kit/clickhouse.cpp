@@ -88,7 +88,7 @@ std::string quoted(const std::string& text) {
 
 std::vector<described_column> describe(clickhouse& server, const std::string& table) {
   std::vector<described_column> out;
-  for (const auto& fields : server.lines("DESCRIBE TABLE " + table)) {
+  for (const auto& fields : server.lines("DESCRIBE TABLE " + table + " SETTINGS print_pretty_type_names = 0")) {
     described_column c{fields.at(0), fields.at(1), fields.at(2), fields.at(3)};
     for (std::string* s : {&c.type, &c.default_expression}) { // quotes inside come escaped
       for (std::size_t at; (at = s->find("\\'")) != s->npos;) s->erase(at, 1);

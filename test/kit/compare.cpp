@@ -1,5 +1,6 @@
 #include "test/kit/compare.hpp"
 
+#include "test/kit/read.hpp"
 #include "test/kit/records.hpp"
 #include "test/kit/row_binary.hpp"
 
@@ -7,7 +8,6 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 namespace chute::kit {
@@ -35,7 +35,6 @@ struct log {
   std::int64_t from = 0, to = 0;     // what is looked at
   std::vector<std::uint64_t> hashes; // of the row, or of the dead letter
   std::vector<mark> marks;
-  bool done = false;
 };
 constexpr std::int64_t offsets_max = 500'000'000; // 4.5 GB
 
@@ -58,7 +57,6 @@ public:
   void run(rd_kafka_t* reader);
 
 private:
-  void take(const rd_kafka_message_t& m);
   void record(log& l, const rd_kafka_message_t& m);
   std::uint64_t dead_letter_hash(const rd_kafka_message_t& m, const raw_record& r);
   const comparison& what_;
@@ -66,56 +64,16 @@ private:
   renderer rows_;
   findings& out_;
   std::string scratch_;
-  std::size_t open_ = 0;
 };
 
 void topic_reading::run(rd_kafka_t* reader) {
-  partition_list all(rd_kafka_topic_partition_list_new(static_cast<int>(logs_.size())));
-  for (std::size_t p = 0; p < logs_.size(); p++) {
-    if (logs_[p].from >= logs_[p].to) continue;
-    rd_kafka_topic_partition_list_add(all.get(), what_.topic.c_str(), static_cast<int>(p))->offset = logs_[p].from;
-    open_++;
-  }
-  if (const auto err = rd_kafka_assign(reader, all.get())) {
-    throw failure("oracle: cannot read " + what_.topic + ": " + rd_kafka_err2str(err));
-  }
-  std::unique_ptr<rd_kafka_queue_t, with<rd_kafka_queue_t, rd_kafka_queue_destroy>> queue(
-      rd_kafka_queue_get_consumer(reader));
-  std::vector<rd_kafka_message_t*> batch(10'000);
-  constexpr double patience_s = 60;
-  for (double give_up = seconds_now() + patience_s; open_;) {
-    if (interrupted) throw failure("oracle: interrupted");
-    const ssize_t n = rd_kafka_consume_batch_queue(queue.get(), 500, batch.data(), batch.size());
-    if (n > 0) give_up = seconds_now() + patience_s;
-    for (ssize_t i = 0; i < n; i++) {
-      take(*batch[static_cast<std::size_t>(i)]);
-      rd_kafka_message_destroy(batch[static_cast<std::size_t>(i)]);
-    }
-    if (seconds_now() > give_up) throw failure("oracle: " + what_.topic + " gave nothing for 60 s (is the broker up?)");
-  }
-  rd_kafka_assign(reader, nullptr);
-}
-
-void topic_reading::take(const rd_kafka_message_t& m) {
-  if (m.err && m.err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-    // Brokers that come and go are librdkafka's own business; a lost partition is not.
-    if (m.err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || m.err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) {
-      throw failure("oracle: " + what_.topic + ": " + rd_kafka_message_errstr(&m));
-    }
-    return;
-  }
-  log& l = logs_[static_cast<std::size_t>(m.partition)];
-  if (!m.err && m.offset < l.to) record(l, m);
-  // Done when the end is passed: by a record, by its last one, or by the broker's word that nothing follows.
-  const std::int64_t passed = m.err ? m.offset : m.offset + 1;
-  if (!l.done && passed >= l.to) {
-    l.done = true;
-    open_--;
-  }
+  std::vector<log_bounds> ranges;
+  for (const log& l : logs_) ranges.push_back({l.from, l.to});
+  read_topic(reader, what_.topic, ranges,
+             [&](const rd_kafka_message_t& m) { record(logs_[static_cast<std::size_t>(m.partition)], m); });
 }
 
 void topic_reading::record(log& l, const rd_kafka_message_t& m) {
-  if (m.offset < l.from) return;
   raw_record r;
   r.timestamp_ms = rd_kafka_message_timestamp(&m, nullptr);
   if (m.key) r.key = std::string_view(static_cast<const char*>(m.key), m.key_len);
@@ -174,6 +132,7 @@ std::vector<slice> cut(const std::vector<log>& logs) {
   for (std::size_t p = 0; p < logs.size(); p++) {
     const log& l = logs[p];
     const std::int64_t n = l.to - l.from;
+    if (!n) continue;
     if (n > slice_offsets) {
       for (std::int64_t at = l.from; at < l.to; at += slice_offsets)
         out.push_back({p, p, at, std::min(at + slice_offsets, l.to)});
@@ -346,6 +305,8 @@ void judge::read(const source& from, std::uint64_t& count, const row_reader::tak
     }
     std::uint64_t seen = 0;
     row_reader reader(from.types, [&](int partition, std::int64_t offset, std::string_view columns) {
+      std::uint64_t* unused = nullptr;
+      if (!at(partition, offset, unused)) return; // outside() tells of those
       seen++;
       on_row(partition, offset, columns);
     });
@@ -389,7 +350,6 @@ void judge::read_rows(const std::vector<row_column>& columns) {
   read(from, out_.rows, [&](int partition, std::int64_t offset, std::string_view bytes) {
     std::uint64_t* expected = nullptr;
     mark* m = at(partition, offset, expected);
-    if (!m) return;
     count(*m);
     m->found_row();
     if (m->expected() == verdict::row && *expected != hash(bytes)) m->found_different();
@@ -448,7 +408,6 @@ void judge::read_dead_letters() {
   read(from, out_.dead_letters, [&](int partition, std::int64_t offset, std::string_view bytes) {
     std::uint64_t* expected = nullptr;
     mark* m = at(partition, offset, expected);
-    if (!m) return;
     count(*m);
     m->found_dead();
     bool reasoned = false;

@@ -5,8 +5,10 @@
 #include "test/kit/latency.hpp"
 #include "test/kit/produce.hpp"
 #include "test/kit/proxy.hpp"
+#include "test/kit/read.hpp"
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include <csignal>
 #include <cstdio>
@@ -142,6 +144,48 @@ void add_produce(CLI::App& app, shared_options& shared, produce_options& o) {
   });
 }
 
+std::string base64(const void* data, std::size_t n) {
+  constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const auto* at = static_cast<const unsigned char*>(data);
+  std::string out;
+  for (std::size_t i = 0; i < n; i += 3) {
+    const std::size_t have = std::min<std::size_t>(3, n - i);
+    std::uint32_t bits = static_cast<std::uint32_t>(at[i]) << 16;
+    if (have > 1) bits |= static_cast<std::uint32_t>(at[i + 1]) << 8;
+    if (have > 2) bits |= at[i + 2];
+    for (std::size_t k = 0; k < 4; k++) out += k <= have ? letters[(bits >> (18 - 6 * k)) & 63] : '=';
+  }
+  return out;
+}
+
+nlohmann::json line_of(const rd_kafka_message_t& m) {
+  nlohmann::json line = {
+      {"partition", m.partition}, {"offset", m.offset}, {"timestamp", rd_kafka_message_timestamp(&m, nullptr)}};
+  line["key_base64"] = m.key ? nlohmann::json(base64(m.key, m.key_len)) : nlohmann::json();
+  line["value_base64"] = m.payload ? nlohmann::json(base64(m.payload, m.len)) : nlohmann::json();
+  rd_kafka_headers_t* headers = nullptr;
+  const char* name = nullptr;
+  const void* value = nullptr;
+  std::size_t size = 0;
+  line["headers_base64"] = nlohmann::json::array();
+  if (rd_kafka_message_headers(&m, &headers)) return line;
+  for (std::size_t i = 0; !rd_kafka_header_get_all(headers, i, &name, &value, &size); i++) {
+    line["headers_base64"].push_back({name, value ? nlohmann::json(base64(value, size)) : nlohmann::json()});
+  }
+  return line;
+}
+
+void add_read(CLI::App& app, shared_options& shared, std::string& topic) {
+  CLI::App* c = app.add_subcommand("read", "Print a topic's committed records, a line of JSON each");
+  add_brokers(c, shared);
+  c->add_option("TOPIC", topic)->required();
+  c->callback([&] {
+    kafka_handle reader = make_reader(shared.brokers, {});
+    read_topic(reader.get(), topic, bounds_of(reader.get(), topic),
+               [](const rd_kafka_message_t& m) { std::printf("%s\n", line_of(m).dump().c_str()); });
+  });
+}
+
 struct compare_options {
   comparison what;
   std::vector<std::string> ignore, from, to;
@@ -225,10 +269,12 @@ int run(int argc, char** argv) {
   topic_options topic;
   produce_options production;
   compare_options comparison;
+  std::string read_topic_name;
   proxy_texts proxy;
   latency_plan latency;
   add_topic(app, shared, topic);
   add_produce(app, shared, production);
+  add_read(app, shared, read_topic_name);
   add_compare(app, shared, comparison, code);
   add_proxy(app, proxy);
   add_latency(app, shared, latency);
