@@ -1,6 +1,7 @@
 #include "dev/clickhouse/face.hpp"
 
 #include "dev/clickhouse/codec.hpp"
+#include "dev/clickhouse/http_server.hpp"
 #include "dev/clickhouse/request.hpp"
 #include "dev/clickhouse/statement.hpp"
 
@@ -39,7 +40,6 @@ private:
 namespace {
 
 constexpr std::size_t statement_bytes_max = 1 << 20; // the engine's own limit, max_query_size, is lower
-constexpr std::size_t hold_bytes = 8 << 20;          // of an insert, before it takes a place among the running
 constexpr std::size_t append_bytes = 1 << 20;
 
 std::string quoted_name(const std::string& name) {
@@ -83,6 +83,7 @@ public:
       take({data, size});
       return true;
     });
+    body_left_ = !whole;
     if (decoder_ && seen_body_ && !decoder_->complete()) whole = false;
     if (!whole)
       fail(make_engine_error(33, "The body of the request ended early, or is not what its Content-Encoding says",
@@ -110,6 +111,7 @@ public:
 
   void reply(httplib::Response& response) {
     describe(response);
+    if (body_left_) http_server::close_after_reply(response);
     if (error_) return reply_error(response);
     response.status = 200;
     if (!answer_) return response.set_content("", "text/plain; charset=UTF-8");
@@ -186,15 +188,16 @@ private:
     format_ = s.format;
     rows_ = text_.substr(s.data_begin);
     text_.clear();
+    open_insert(); // at once, so that system.processes shows it while the rows are on their way
   }
 
   void take_rows(std::string_view bytes) {
     rows_ += bytes;
-    if (rows_.size() >= (insert_ ? append_bytes : hold_bytes)) send_rows();
+    if (rows_.size() >= append_bytes) send_rows();
   }
 
   bool send_rows() {
-    if (!insert_ && !open_insert()) return false;
+    if (error_) return false;
     bool taken = rows_.empty() || insert_->append(rows_);
     rows_.clear();
     if (taken) return true;
@@ -203,12 +206,11 @@ private:
     return false;
   }
 
-  bool open_insert() {
-    if (!open()) return false;
+  void open_insert() {
+    if (!open()) return;
     auto [stream, refused] = session_->insert(insert_text_, format_, terms_.values);
-    if (refused) return fail(*refused), false;
+    if (refused) return fail(*refused);
     insert_ = std::move(stream);
-    return true;
   }
 
   void finish_insert() {
@@ -228,7 +230,12 @@ private:
       return false;
     }
     holds_slot_ = true;
-    session_ = owner_.engine_.connect();
+    try {
+      session_ = owner_.engine_.connect();
+    } catch (const std::exception& e) {
+      fail(make_engine_error(1001, e.what(), "STD_EXCEPTION"));
+      return false;
+    }
     const std::string& database = terms_.database.empty() ? o.database : terms_.database;
     if (!prepare("USE " + quoted_name(database)) || !prepare(settings_statement(terms_))) return false;
     return request_.method != "GET" || prepare("SET readonly = 2");
@@ -271,6 +278,7 @@ private:
           return true;
         });
     end_of_field();
+    body_left_ = !whole;
     if (!whole) fail(make_engine_error(33, "The form ended early", "CANNOT_READ_ALL_DATA"));
     take_plain(query);
   }
@@ -300,6 +308,7 @@ private:
   std::unique_ptr<decoder> decoder_;
   bool seen_body_ = false;
   bool begun_ = false;
+  bool body_left_ = false;
   std::string text_;          // of the statement, as far as it has come
   std::size_t next_look_ = 1; // how long it must be before it is looked at again
   bool inserting_ = false;

@@ -16,7 +16,7 @@ struct face_options {
   std::string password;           // empty: none is asked for
   std::string database = "chute"; // made with the Atomic engine, and current where a request names none
   std::string display_name;       // X-ClickHouse-Server-Display-Name
-  int statements = 64;            // at once; more wait
+  int statements = 200;           // at once; more wait
   int queue_ms = 30'000;          // how long they wait before error 202
 };
 

@@ -162,6 +162,8 @@ private:
   std::string query_string_;
 };
 
+thread_local bool close_connection = false; // a connection has a thread
+
 void prepare(httplib::Request& request, const std::string& query_string) {
   request.params = parse_query_string(query_string);
   request.ranges.clear();
@@ -233,7 +235,8 @@ bool http_server::process_and_close_socket(socket_t socket) {
   if (entered) {
     socket_stream stream(socket, limits_);
     bool closed = false;
-    while (!closed && stream.begin_request())
+    close_connection = false;
+    while (!closed && !close_connection && stream.begin_request())
       if (!process_request(stream, false, closed, [&](httplib::Request& r) { prepare(r, stream.query_string()); }))
         break;
     leave(socket);
@@ -241,6 +244,11 @@ bool http_server::process_and_close_socket(socket_t socket) {
   shutdown(socket, SHUT_RDWR);
   close(socket);
   return entered;
+}
+
+void http_server::close_after_reply(httplib::Response& response) {
+  close_connection = true;
+  response.set_header("Connection", "close");
 }
 
 bool http_server::shut_down(int wait_ms) {

@@ -29,6 +29,9 @@ public:
   /// `wait_ms`. False: some were left.
   bool shut_down(int wait_ms);
 
+  /// For a handler that could not read its request to the end: no other request can follow on its connection.
+  static void close_after_reply(httplib::Response& response);
+
 private:
   class connection_threads; // the task queue
 

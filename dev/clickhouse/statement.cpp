@@ -127,8 +127,10 @@ statement split_insert(std::string_view text, scanner scan, bool whole) {
     if (same_word(t.text, "VALUES")) return with_data(text, t.begin, "Values", t.end());
     if (!same_word(t.text, "FORMAT")) continue;
     scanner::token name = scan.next();
-    if (name.word && (whole || name.end() < text.size()))
-      return with_data(text, t.begin, name.text, after_format(text, name.end()));
+    std::size_t rows = after_format(text, name.end());
+    // The line end that belongs to the clause may still be on its way.
+    if (name.word && (whole || rows < text.size() || text.ends_with('\n')))
+      return with_data(text, t.begin, name.text, rows);
     before = name;
   }
   // ClickHouse takes the rows of an INSERT without a format as Values.
