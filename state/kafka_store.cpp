@@ -1,31 +1,102 @@
 #include "state/kafka_store.hpp"
 
 #include "core/record.hpp"
+#include "state/compare.hpp"
+#include "state/offset_note.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <ctime>
+#include <map>
+#include <set>
+#include <utility>
 
 namespace chute {
 
 namespace {
 
-// Beside a record: "chute1+<lineage>.<version>", to notice a foreign move of a partition that is no seat.
-constexpr std::string_view beside_marker = "chute1+";
+constexpr std::size_t entry_overhead = 32; // bytes of a partition in a request, beside its metadata
+constexpr std::size_t shown_max = 60;      // characters of somebody else's metadata in a message
 
-std::string beside(const lane_record& r) {
-  char text[64];
-  std::snprintf(text, sizeof text, "chute1+%016llx.%llu", static_cast<unsigned long long>(r.lineage),
-                static_cast<unsigned long long>(r.version));
-  return text;
+std::int64_t now_ms() {
+  timespec t{};
+  clock_gettime(CLOCK_BOOTTIME, &t);
+  return std::int64_t{t.tv_sec} * 1000 + t.tv_nsec / 1'000'000;
 }
 
-bool ours(const std::string& metadata) {
-  return metadata.rfind(record_marker, 0) == 0 || metadata.rfind(beside_marker, 0) == 0;
+offset_log::place seat_of(const lane_key& k) { return {k.topic, {k.lane.value}}; }
+
+std::string shown(const std::string& metadata) {
+  auto out = metadata.substr(0, shown_max);
+  std::replace_if(
+      out.begin(), out.end(), [](unsigned char c) { return !std::isprint(c); }, '?');
+  return out + (metadata.size() > shown_max ? "…" : "");
 }
 
-std::string describe_foreign(const offset_log::place& p, const offset_log::entry& e) {
-  auto shown = e.metadata.substr(0, 60);
-  for (auto& c : shown)
-    if (static_cast<unsigned char>(c) < 32) c = '?';
-  return p.topic + "/" + std::to_string(p.partition.value) + " is committed at offset " + std::to_string(e.next.value) +
-         " with the metadata '" + shown + "', which is not chute's";
+loaded failed(const lane_key& k, const std::string& cause, const std::string& way_out) {
+  loaded out;
+  out.failure = error{"state", to_string(k) + ": " + cause, way_out};
+  return out;
+}
+
+loaded foreign(const std::string& what) {
+  loaded out;
+  out.status = loaded::status::absent;
+  out.foreign = what;
+  return out;
+}
+
+// What the seat's offset says of the lane.
+loaded read_seat(const lane_key& k, const offset_log::entry& e) {
+  using status = offset_log::entry::status;
+  if (e.what == status::failed)
+    return failed(k, e.why ? e.why->text() : "its offset could not be read", e.why ? e.why->way_out : "");
+  if (e.what == status::none) {
+    loaded out;
+    out.status = loaded::status::absent;
+    return out;
+  }
+  auto at = "offset " + std::to_string(e.next.value);
+  if (e.metadata.compare(0, record_marker.size(), record_marker) != 0)
+    return foreign(at + ", metadata '" + shown(e.metadata) + "'");
+  if (auto note = read_note(e.metadata))
+    return failed(k, "its record is not here: another run kept it in the store '" + note->store + "'",
+                  "write state.store: " + note->store + ", or give the pipeline another group");
+  auto record = decode_record(e.metadata);
+  if (!record) return failed(k, record.failure().cause, record.failure().way_out);
+  // Tools that mirror offsets copy metadata word for word.
+  if (!record->partitions.empty() && record->partitions[0].next != e.next)
+    return foreign(at + ", but the record in its metadata says " + std::to_string(record->partitions[0].next.value));
+  loaded out;
+  out.status = loaded::status::found;
+  out.record = {record->version, e.metadata};
+  return out;
+}
+
+std::vector<offset_log::commit> commits_of(const save_request& r, std::uint64_t lineage) {
+  auto note = write_note({"kafka", lineage, r.record.version});
+  std::vector<offset_log::commit> out;
+  for (std::size_t i = 0; i < r.offsets.size(); ++i)
+    out.push_back({{r.lane.topic, r.offsets[i].partition}, r.offsets[i].next, i == 0 ? r.record.text : note});
+  return out;
+}
+
+std::size_t size_of(const std::vector<offset_log::commit>& commits) {
+  std::size_t n = 0;
+  for (const auto& c : commits) n += entry_overhead + c.where.topic.size() + c.metadata.size();
+  return n;
+}
+
+saved answer_of(const offset_log::answer& a) {
+  using status = offset_log::answer::status;
+  switch (a.what) {
+  case status::ok: return {save_status::accepted, {}};
+  case status::refused:
+  case status::rejected: return {save_status::refused, a.why};
+  case status::not_now: return {save_status::not_now, a.why};
+  case status::unknown: break;
+  }
+  return {save_status::unknown, a.why};
 }
 
 class kafka_store final : public store {
@@ -35,96 +106,110 @@ public:
 
   std::vector<loaded> load(const std::vector<lane_key>& lanes, std::int64_t limit_ms) override {
     std::vector<offset_log::place> seats;
-    for (const auto& l : lanes) seats.push_back({l.topic, {l.lane.value}});
-    auto found = log_.committed(seats, limit_ms);
-    std::vector<loaded> out(lanes.size());
-    std::vector<offset_log::place> others;
-    std::vector<std::size_t> of; // whose
+    for (const auto& k : lanes) seats.push_back(seat_of(k));
+    auto entries = log_.committed(seats, limit_ms);
+    std::vector<loaded> out;
     for (std::size_t i = 0; i < lanes.size(); ++i) {
-      out[i] = from_seat(seats[i], found[i]);
-      if (out[i].status != loaded::status::found) continue;
-      auto r = decode_record(out[i].record.text);
-      if (!r.ok()) continue; // the lane says so
-      out[i].record.version = r->version;
-      for (std::size_t k = 1; k < r->partitions.size(); ++k) {
-        others.push_back({lanes[i].topic, lane_partition_id(lanes[i].lane, r->lanes, k)});
-        of.push_back(i);
-      }
+      out.push_back(i < entries.size() ? read_seat(lanes[i], entries[i]) : failed(lanes[i], "no answer", ""));
+      remember(lanes[i], out.back());
     }
-    if (others.empty()) return out;
-    auto beside_them = log_.committed(others, limit_ms);
-    for (std::size_t k = 0; k < others.size(); ++k) check_beside(others[k], beside_them[k], out[of[k]]);
     return out;
   }
 
   std::vector<saved> save(const std::vector<save_request>& requests, std::int64_t limit_ms) override {
-    std::vector<saved> out(requests.size());
-    std::size_t at = 0;
-    while (at < requests.size()) {
-      std::vector<offset_log::commit> commits;
-      std::vector<std::size_t> seat_of;
-      std::size_t bytes = 0, end = at;
-      for (; end < requests.size(); ++end) {
-        auto more = requests[end].record.text.size() + 64 * requests[end].offsets.size();
-        if (end > at && bytes + more > commit_bytes_max) break;
-        bytes += more;
-        seat_of.push_back(commits.size());
-        add(requests[end], commits);
-      }
-      auto answers = log_.write(commits, limit_ms);
-      for (std::size_t i = at; i < end; ++i) out[i] = translate(answers[seat_of[i - at]]);
-      at = end;
+    auto deadline = now_ms() + limit_ms;
+    std::vector<std::optional<saved>> answers(requests.size());
+    look_up_unknown(requests, deadline);
+    group batch;
+    std::set<lane_key> named;
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      // Two saves of one lane in one request would not be compared with each other.
+      if (!named.insert(requests[i].lane).second) send(std::exchange(batch, {}), requests, answers, deadline);
+      answers[i] = judge(requests[i]);
+      if (answers[i]) continue;
+      auto record = decode_record(requests[i].record.text); // it could be read, or judge() had answered
+      auto commits = commits_of(requests[i], record->lineage);
+      if (!batch.commits.empty() && size_of(batch.commits) + size_of(commits) > offsets_request_max)
+        send(std::exchange(batch, {}), requests, answers, deadline);
+      batch.lanes.emplace_back(i, batch.commits.size());
+      batch.commits.insert(batch.commits.end(), commits.begin(), commits.end());
     }
+    send(batch, requests, answers, deadline);
+    std::vector<saved> out;
+    for (auto& a : answers) out.push_back(std::move(*a));
     return out;
   }
 
 private:
-  static loaded from_seat(const offset_log::place& seat, offset_log::entry& e) {
-    loaded l;
-    switch (e.what) {
-    case offset_log::entry::status::failed: l.failure = e.why; break;
-    case offset_log::entry::status::none: l.status = loaded::status::absent; break;
-    case offset_log::entry::status::found:
-      if (e.metadata.rfind(record_marker, 0) == 0) {
-        l.status = loaded::status::found;
-        l.record.text = std::move(e.metadata);
-      } else l.foreign = describe_foreign(seat, e);
-    }
-    return l;
+  // What is known of a lane: its record or its absence; or why it cannot be saved.
+  struct knowledge {
+    std::optional<stored_record> record;
+    std::optional<error> unusable;
+    bool transient = false; // unusable for now: the question had no answer
+  };
+  // Lanes that go in one request: the request's index and where its seat stands among the commits.
+  struct group {
+    std::vector<std::pair<std::size_t, std::size_t>> lanes;
+    std::vector<offset_log::commit> commits;
+  };
+
+  // Without an answer there is nothing to remember: the next save asks again.
+  void remember(const lane_key& k, const loaded& l) {
+    if (l.status == loaded::status::failed) known_.erase(k);
+    else if (!l.foreign.empty()) known_[k] = {{}, error{"state", to_string(k) + ": a foreign " + l.foreign, ""}, false};
+    else known_[k] = {l.status == loaded::status::found ? std::optional(l.record) : std::nullopt, {}, false};
   }
 
-  // A partition that is no seat: absent or behind, the record wins; moved by somebody else, it is told.
-  static void check_beside(const offset_log::place& p, const offset_log::entry& e, loaded& l) {
-    if (l.status != loaded::status::found) return;
-    if (e.what == offset_log::entry::status::failed) {
-      l.status = loaded::status::failed;
-      l.failure = e.why;
-    } else if (e.what == offset_log::entry::status::found && !ours(e.metadata)) {
-      l.status = loaded::status::failed;
-      l.foreign = describe_foreign(p, e);
-    }
+  void look_up_unknown(const std::vector<save_request>& requests, std::int64_t deadline) {
+    std::vector<lane_key> ask;
+    for (const auto& r : requests)
+      if (!known_.count(r.lane)) ask.push_back(r.lane);
+    if (ask.empty()) return;
+    auto found = load(ask, std::max<std::int64_t>(deadline - now_ms(), 0));
+    for (std::size_t i = 0; i < ask.size(); ++i)
+      if (found[i].status == loaded::status::failed) known_[ask[i]] = {{}, found[i].failure, true};
   }
 
-  static void add(const save_request& r, std::vector<offset_log::commit>& commits) {
+  // The answer, if nothing is to be written.
+  std::optional<saved> judge(const save_request& r) {
+    auto it = known_.find(r.lane);
+    if (it == known_.end()) // an earlier save in this call had no answer
+      return saved{save_status::not_now, error{"state", to_string(r.lane) + ": the save before is not settled", ""}};
+    if (it->second.unusable) {
+      saved out{it->second.transient ? save_status::not_now : save_status::refused, it->second.unusable};
+      known_.erase(it);
+      return out;
+    }
     auto record = decode_record(r.record.text);
-    auto note = record.ok() ? beside(*record) : std::string(beside_marker);
-    for (std::size_t k = 0; k < r.offsets.size(); ++k)
-      commits.push_back({{r.lane.topic, r.offsets[k].partition}, r.offsets[k].next, k == 0 ? r.record.text : note});
+    bool fits = record && record->version == r.record.version && !r.offsets.empty() &&
+                r.offsets[0].partition == seat_of(r.lane).partition;
+    if (!fits)
+      return saved{save_status::refused,
+                   error{"state", to_string(r.lane) + ": this is no record with the seat's offset first", ""}};
+    return compare(r, it->second.record);
   }
 
-  static saved translate(const offset_log::answer& a) {
-    using from = offset_log::answer::status;
-    switch (a.what) {
-    case from::ok: return {save_status::accepted, {}};
-    case from::refused:
-    case from::rejected: return {save_status::refused, a.why};
-    case from::not_now: return {save_status::not_now, a.why};
-    case from::unknown: return {save_status::unknown, a.why};
+  void send(const group& g, const std::vector<save_request>& requests, std::vector<std::optional<saved>>& answers,
+            std::int64_t deadline) {
+    if (g.commits.empty()) return;
+    auto left = deadline - now_ms();
+    if (left <= 0) { // only behind an earlier request that took all the time
+      for (const auto& [i, seat] : g.lanes)
+        answers[i] =
+            saved{save_status::not_now, error{"state", to_string(requests[i].lane) + ": no time was left", ""}};
+      return;
     }
-    return {save_status::unknown, a.why};
+    auto done = log_.write(g.commits, left);
+    for (const auto& [i, seat] : g.lanes) {
+      answers[i] = seat < done.size() ? answer_of(done[seat]) : saved{save_status::unknown, {}};
+      const auto& r = requests[i];
+      if (answers[i]->status == save_status::accepted) known_[r.lane] = {r.record, {}, false};
+      else if (answers[i]->status != save_status::not_now) known_.erase(r.lane);
+    }
   }
 
   offset_log& log_;
+  std::map<lane_key, knowledge> known_;
 };
 
 } // namespace

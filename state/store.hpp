@@ -33,8 +33,10 @@ struct stored_record {
 
 struct loaded {
   enum class status : std::uint8_t { found, absent, failed } status = status::failed;
-  stored_record record;  // found
-  std::string foreign;   // kafka: an offset without our marker is there: "offset 17, metadata '…'"
+  stored_record record; // found
+  // kafka: an offset is there that the engine did not commit: "offset 17, metadata '…'". The status is then absent, but
+  // the lane must not begin as if it were new.
+  std::string foreign;
   std::optional<chute::error> failure; // failed: never taken for "absent"
 };
 

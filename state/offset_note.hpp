@@ -1,0 +1,22 @@
+// The short metadata of offsets that carry no record: those of a lane's other partitions with the kafka store, and all
+// of a lane's with any other store. It tells offsets that the engine committed from those that somebody moved.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace chute {
+
+struct offset_note {
+  std::string store; // that holds the record: "kafka", "file", …
+  std::uint64_t lineage = 0, version = 0;
+  bool operator==(const offset_note&) const = default;
+};
+
+// "chute1:note <store> <lineage in hexadecimal> <version>". No record's text looks like it: that has no blanks.
+std::string write_note(const offset_note& n);
+std::optional<offset_note> read_note(std::string_view metadata);
+
+} // namespace chute

@@ -1,0 +1,26 @@
+#include "state/offset_note.hpp"
+#include "test/unit/state/records.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace chute;
+
+TEST_CASE("a note says store, lineage and version") {
+  offset_note n{"keeper_map", 0xfedcba9876543210, 18446744073709551615ull};
+  CHECK(write_note(n) == "chute1:note keeper_map fedcba9876543210 18446744073709551615");
+  REQUIRE(read_note(write_note(n)));
+  CHECK(*read_note(write_note(n)) == n);
+  offset_note zero{"file", 0, 0};
+  CHECK(read_note(write_note(zero)) == zero);
+}
+
+TEST_CASE("what is no note is none") {
+  for (const char* text :
+       {"", "chute1:", "chute1:note", "chute1:note ", "chute1:note file", "chute1:note file 1", "chute1:note file 1 ",
+        "chute1:note file x 1", "chute1:note file 1 2x", "chute1:note file 1 2 ", "chute1:note  1 2",
+        "chute2:note file 1 2", "chute1:note file 1 18446744073709551616", "chute1:note file 11111111111111111 1"})
+    CHECK_MESSAGE(!read_note(text), text);
+  // A record is not a note, and a note is not a record.
+  CHECK(!read_note(encode_record(test::record_of(1, 1, 1))));
+  CHECK(!decode_record(write_note({"file", 1, 1})));
+}
