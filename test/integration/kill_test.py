@@ -1,0 +1,52 @@
+"""The engine is killed with -9 at random moments, again and again: nothing is lost and nothing is doubled."""
+
+import os
+import time
+
+import harness
+from harness import wait_until
+
+
+class Kill(harness.Scenario):
+    kills = int(os.environ.get("CHUTE_TEST_KILLS") or 40)
+    records, partitions = 200_000, 12
+
+    def kill_again_and_again(self, store):
+        topic, table = self.topic(self.partitions), self.table()
+        seconds = 2.1 * self.kills  # about what the kills take: records keep coming until the last one
+        records = self.records
+        producer = self.produce_slowly(topic, records, records / seconds, "--broken-every", 997)
+        hits, landed = 0, 0
+        for round_ in range(self.kills):
+            engine = self.engine(topic, table, name=f"chute{round_}", store=store, batch={"rows": 500, "wait": "30ms"})
+            self.rest_a_random_while(engine, table)
+            self.assertTrue(engine.alive(), f"{engine.name} ended by itself; see {engine.log}")
+            engine.kill()
+            now = self.found(table)
+            hits += now > landed
+            landed = now
+        self.assertEqual(producer.wait(120), 0)
+        # Kills that came before the engine had joined the group again prove less: enough must have come later.
+        self.assertGreaterEqual(hits, self.kills // 4, "kills while records were landing")
+        self.assertLess(landed, records, "the kills came while there was work left")
+        self.run_until_end(topic, table, name="last", store=store)
+        self.exact(topic, table, records=records)
+
+    def rest_a_random_while(self, engine, table):
+        """A moment at random: any moment of its life, or one while records land."""
+        if self.random.random() < 0.5:
+            time.sleep(self.random.uniform(0, 2.5))
+            return
+        before = self.found(table)
+        wait_until(lambda: self.found(table) > before or not engine.alive(), 30, f"{engine.name} lands records", every=0.02)
+        time.sleep(self.random.uniform(0, 0.4))
+
+    def test_store_kafka(self):
+        self.kill_again_and_again("kafka")
+
+    def test_store_file(self):
+        self.kill_again_and_again("file")
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,49 @@
+"""Processes of one group are stopped past the session time-out and woken as zombies, others join and leave."""
+
+import time
+
+import harness
+from harness import LONG, SESSION_MS, wait_until
+
+
+class Pause(harness.Scenario):
+    rounds = 30 if LONG else 15
+
+    def start(self, name, table, topic):
+        return self.engine(topic, table, name=name, batch={"rows": 500, "wait": "30ms"})
+
+    def test_two_processes_stopped_and_woken_and_a_third(self):
+        topic, table = self.topic(12), self.table()
+        records = 6_000 * self.rounds
+        producer = self.produce_slowly(topic, records, records / (5.0 * self.rounds), "--broken-every", 997)
+        engines = [self.start(name, table, topic) for name in ("one", "two")]
+        third = None
+        for round_ in range(self.rounds):
+            before = self.found(table)
+            wait_until(lambda: self.found(table) > before or producer.child.poll() is not None, 60,
+                       f"records land before round {round_}")
+            if round_ % 5 == 2:
+                third = self.start(f"third{round_}", table, topic)
+            victims = self.random.choice([engines[:1], engines[1:], engines])
+            for v in victims:
+                v.pause()
+            # Longer than the group waits for them, so that others own their lanes when they wake.
+            time.sleep(SESSION_MS / 1000 * self.random.uniform(1.2, 2.5))
+            for v in victims:
+                v.wake()
+                time.sleep(self.random.uniform(0, 0.3))
+            if third and round_ % 5 == 4:
+                if self.random.random() < 0.5:
+                    self.assertEqual(third.stop(), 0, third.name)
+                else:
+                    third.kill()
+                third = None
+        self.assertEqual(producer.wait(60), 0)
+        self.arrived(table, records, 120, *engines)
+        for e in engines:
+            self.assertEqual(e.stop(), 0, e.name)
+        self.exact(topic, table, records=records)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,59 @@
+"""A replay whose records come in another grouping of fetches: the same batches, the same tokens, no row twice."""
+
+import harness
+from harness import Proxy, wait_until
+
+# Bytes a fetch may bring of one partition: from a few records at a time to everything at once.
+FETCHES = (3_000, 1_000_000, 10_000, 200_000, 50_000)
+
+
+class Replay(harness.Scenario):
+    def replay(self, table, topic, records):
+        """Each time an insert was applied, its reply is held back, and the engine dies before it can save."""
+        proxy = Proxy(self, self.server.url)
+        short = table.split(".")[1]
+        for round_, fetch in enumerate(FETCHES):
+            before = self.found(table)
+            proxy.clear()
+            # The first inserts of the round pass: settling the plan of the round before is no news.
+            engine = self.engine(topic, table, name=f"chute{round_}", url=proxy.url, batch={"rows": 700, "wait": "20ms"},
+                                 kafka={"fetch.message.max.bytes": fetch})
+            wait_until(lambda: self.found(table) > before, 60, lambda: f"records land; the engine says {engine.reasons()!r}")
+            held = proxy.counts().get("delay_reply", 0)
+            # A pipeline's name may be its table's: only inserts into the table itself are meant.
+            proxy.fault("delay_reply", match=short, ms=60_000, count=1)
+            self.produce(topic, records, "--first", (round_ + 1) * records)
+            wait_until(lambda: proxy.counts().get("delay_reply", 0) > held, 60, "a reply that is held back")
+            wait_until(lambda: self.quiet(table), 20, "what was sent has landed")
+            self.assertTrue(engine.alive(), engine.log)
+            engine.kill()
+
+    def quiet(self, table):
+        """Nothing has been landing for a few looks: each look takes a round trip."""
+        return len({self.found(table) for _ in range(20)}) == 1
+
+    def test_batches_are_the_same_in_another_grouping(self):
+        topic, table, records = self.topic(3), self.table(), 4_000
+        self.produce(topic, records, "--broken-every", 97)
+        self.replay(table, topic, records)
+        self.run_until_end(topic, table, name="last")
+        self.exact(topic, table, records=records * (len(FETCHES) + 1))
+
+    def test_tokens_deduplicate_where_a_view_makes_every_batch_be_sent_again(self):
+        topic, table, records = self.topic(3), self.table(), 4_000
+        target = f"{table}_target"
+        self.server.ask(f"CREATE TABLE {target} (id UInt64, _partition Int32, _offset Int64) ENGINE = MergeTree "
+                        "ORDER BY (_partition, _offset) SETTINGS non_replicated_deduplication_window = 1000")
+        self.addCleanup(self.drop, target)
+        self.server.ask(f"CREATE MATERIALIZED VIEW {table}_view TO {target} AS SELECT id, _partition, _offset FROM {table}")
+        self.addCleanup(self.drop, f"{table}_view")
+        self.produce(topic, records)
+        self.replay(table, topic, records)
+        self.run_until_end(topic, table, name="last")
+        figures = self.exact(topic, table, records=records * (len(FETCHES) + 1))
+        rows, distinct = self.server.ask(f"SELECT count(), uniqExact(_partition, _offset) FROM {target}").split("\t")
+        self.assertEqual((int(rows), int(distinct)), (figures["rows"], figures["rows"]), "the view's target")
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,51 @@
+"""ClickHouse dies, and its replies are lost after the insert was applied."""
+
+import signal
+import time
+
+import harness
+from harness import LONG, Proxy, wait_until
+
+
+class ServerFaults(harness.Scenario):
+    faults = 100
+    kills = 25 if LONG else 8
+
+    def test_killed_and_replies_dropped_100_times(self):
+        services = self.private_services("clickhouse")
+        proxy = Proxy(self, self.server.url)
+        topic, table = self.topic(4), self.table()
+        drops = self.faults - self.kills
+        proxy.fault("drop_reply", match="INSERT", probability=0.25, count=drops // 2)
+        proxy.fault("cut_reply", match="INSERT", probability=0.2, count=drops - drops // 2, bytes=12)
+        proxy.fault("duplicate", match="INSERT", probability=0.05)
+        proxy.fault("cut_request", match="INSERT", probability=0.05)
+        proxy.fault("status_503", match="INSERT", probability=0.05)
+        proxy.fault("error_in_200", match="INSERT", probability=0.05, code=252)
+        producer = self.produce_slowly(topic, 10_000_000, 3_000, "--broken-every", 997)
+        engine = self.engine(topic, table, url=proxy.url, batch={"rows": 2_000, "wait": "50ms"})
+        for _ in range(self.kills):
+            self.progress(engine, table)
+            time.sleep(self.random.uniform(0, 0.5))
+            services.call("kill", "clickhouse")
+            time.sleep(self.random.uniform(0, 1))
+            services.call("start", "clickhouse")
+        struck = lambda: sum(proxy.counts().get(k, 0) for k in ("drop_reply", "cut_reply"))
+        wait_until(lambda: struck() >= drops or not engine.alive(), 240, lambda: f"{drops} replies dropped: {proxy.counts()}")
+        proxy.clear()
+        producer.signal(signal.SIGTERM)
+        self.assertEqual(producer.wait(60), 0)
+        records = int(self.kit("topic", "end", topic, "--sum").stdout)
+        self.arrived(table, records, 120, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(topic, table, records=records)
+
+    def progress(self, engine, table):
+        before = self.found(table)
+        wait_until(lambda: self.found(table) > before or not engine.alive(), 60,
+                   lambda: f"records land; the engine says: {engine.reasons()!r}")
+        self.assertTrue(engine.alive(), f"the engine ended; see {engine.log}")
+
+
+if __name__ == "__main__":
+    harness.main()

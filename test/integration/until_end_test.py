@@ -1,0 +1,45 @@
+"""`chute run --until-end`: everything that the topics hold lands exactly once, and a second run adds nothing."""
+
+import harness
+from harness import LONG
+
+
+class UntilEnd(harness.Scenario):
+    def run_over(self, partitions, records, *produced, **topology):
+        topic, table = self.topic(partitions), self.table()
+        self.produce(topic, records, *produced)
+        topology.setdefault("batch", {"rows": 100_000, "wait": "500ms"})
+        self.run_until_end(topic, table, limit=300 if LONG else 120, **topology)
+        figures = self.exact(topic, table, records=records)
+        self.run_until_end(topic, table, name="again", **topology)
+        self.assertEqual(self.exact(topic, table), figures)
+        return figures
+
+    def test_12_partitions(self):
+        figures = self.run_over(12, 2_000_000 if LONG else 300_000, "--broken-every", 997)
+        self.assertGreater(figures["dead_letters"], 250)
+
+    def test_100_partitions_in_25_lanes(self):
+        self.run_over(100, 2_000_000 if LONG else 300_000, lanes=25)
+
+    def test_transactions_keys_and_headers(self):
+        self.run_over(3, 30_000, "--transactions", "--keys", "--broken-every", 97)
+
+    def test_empty_topic_and_empty_partitions(self):
+        topic, table = self.topic(5), self.table()
+        self.run_until_end(topic, table)
+        self.exact(topic, table, records=0)
+        self.produce(topic, 3)
+        self.run_until_end(topic, table, name="then")
+        self.exact(topic, table, records=3)
+
+    def test_goes_on_where_it_ended(self):
+        topic, table = self.topic(4), self.table()
+        for part in range(4):
+            self.produce(topic, 2_000, "--first", part * 2_000, "--broken-every", 97)
+            self.run_until_end(topic, table, name=f"run{part}")
+            self.exact(topic, table, records=(part + 1) * 2_000)
+
+
+if __name__ == "__main__":
+    harness.main()

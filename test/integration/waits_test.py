@@ -1,0 +1,119 @@
+"""What only a person can mend: the pipeline waits, says why, goes on by itself once it is mended, and skips nothing."""
+
+import os
+
+import harness
+from harness import BUILD, ClickHouse, Proxy, ServerError, wait_until
+
+
+class Waits(harness.Scenario):
+    def begin(self, topic, table, **topology):
+        """An engine that has landed its first records."""
+        self.produce(topic, 1_000)
+        engine = self.engine(topic, table, **topology)
+        self.arrived(table, 1_000, 60, engine)
+        return engine
+
+    def mended(self, engine, topic, table, records, *options):
+        self.arrived(table, records, 90, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(topic, table, *options, records=records)
+
+    def test_missing_table_at_the_start(self):
+        topic = self.topic(2)
+        self.produce(topic, 1_000)
+        table = f"{self.database}.{self.name}"
+        engine = self.engine(topic, table)
+        engine.says(self.name)
+        self.assertTrue(engine.alive())
+        self.table()
+        self.mended(engine, topic, table, 1_000)
+
+    def test_missing_table_on_the_way(self):
+        topic, table = self.topic(2), self.table()
+        engine = self.begin(topic, table)
+        self.server.ask(f"RENAME TABLE {table} TO {table}_away")
+        self.addCleanup(self.drop, f"{table}_away")
+        self.produce(topic, 1_000, "--first", 1_000)
+        engine.says("60", "does not exist", "no table", "missing")
+        self.server.ask(f"RENAME TABLE {table}_away TO {table}")
+        self.mended(engine, topic, table, 2_000)
+
+    def test_wrong_password(self):
+        wrapper = self.dir / "clickhouse-with-password"
+        password = self.dir / "password"
+        password.write_text("right")
+        server = os.environ.get("CHUTE_CLICKHOUSE_BIN") or BUILD / "dev" / "chute-clickhouse"
+        wrapper.write_text(f'#!/bin/sh\nexec "{server}" --password "$(cat {password})" "$@"\n')
+        wrapper.chmod(0o755)
+        services = self.private_services("clickhouse", env={"CHUTE_CLICKHOUSE_BIN": str(wrapper)})
+        self.server = ClickHouse(services.clickhouse, password="right")
+        self.assertEqual(self.server.ask("SELECT 1"), "1")
+        topic, table = self.topic(2), self.table()
+        engine = self.begin(topic, table)
+        password.write_text("changed")  # somebody changes it on the server …
+        services.call("restart", "clickhouse")
+        self.server.password = "changed"
+        wait_until(self.server.alive, 30, "ClickHouse with another password")
+        self.produce(topic, 1_000, "--first", 1_000)
+        engine.says("516", "password", "authentication")
+        self.assertEqual(self.found(table), 1_000)
+        password.write_text("right")  # … and back
+        services.call("restart", "clickhouse")
+        self.server.password = "right"
+        wait_until(self.server.alive, 30, "ClickHouse with the right password")
+        self.mended(engine, topic, table, 2_000)
+
+    def exact(self, topic, table, *options, **expected):
+        return super().exact(topic, table, "--password", self.server.password, *options, **expected)
+
+    def test_dropped_column(self):
+        topic, table = self.topic(2), self.table()
+        engine = self.begin(topic, table)
+        self.server.ask(f"ALTER TABLE {table} DROP COLUMN note")
+        self.produce(topic, 1_000, "--first", 1_000)
+        # Its field is one without a column now: rows go on without it, or the engine says what it waits for.
+        wait_until(lambda: self.found(table) == 2_000 or "note" in engine.reasons(), 60,
+                   lambda: f"the engine goes on or names the column: {engine.reasons()!r}")
+        self.server.ask(f"ALTER TABLE {table} ADD COLUMN note Nullable(String)")
+        self.produce(topic, 1_000, "--first", 2_000)
+        self.mended(engine, topic, table, 3_000, "--ignore", "note")
+
+    def test_read_only(self):
+        proxy = Proxy(self, self.server.url)
+        topic, table = self.topic(2), self.table()
+        engine = self.begin(topic, table, url=proxy.url)
+        proxy.fault("error_in_200", match="INSERT", code=164)
+        self.produce(topic, 1_000, "--first", 1_000)
+        engine.says("164", "read only", "readonly", "read-only")
+        self.assertEqual(self.found(table), 1_000)
+        proxy.clear()
+        self.mended(engine, topic, table, 2_000)
+
+    def test_too_many_parts(self):
+        topic = self.topic(2)
+        table = self.table(settings="parts_to_delay_insert = 1000")
+        engine = self.begin(topic, table)
+        self.server.ask(f"SYSTEM STOP MERGES {table}")
+        self.server.ask(f"ALTER TABLE {table} MODIFY SETTING parts_to_throw_insert = 1, parts_to_delay_insert = 1")
+        self.produce(topic, 1_000, "--first", 1_000)
+        engine.says("252", "too many parts", "TOO_MANY_PARTS")
+        self.assertEqual(self.found(table), 1_000)
+        self.server.ask(f"ALTER TABLE {table} MODIFY SETTING parts_to_throw_insert = 3000, parts_to_delay_insert = 1000")
+        self.server.ask(f"SYSTEM START MERGES {table}")
+        self.mended(engine, topic, table, 2_000)
+
+    def test_server_away(self):
+        services = self.private_services("clickhouse")
+        topic, table = self.topic(2), self.table()
+        engine = self.begin(topic, table)
+        services.call("stop", "clickhouse")
+        self.assertRaises(ServerError, self.server.ask, "SELECT 1")
+        self.produce(topic, 1_000, "--first", 1_000)
+        engine.says("connect", "refused", "answer", "reach")
+        services.call("start", "clickhouse")
+        self.mended(engine, topic, table, 2_000)
+
+
+if __name__ == "__main__":
+    harness.main()
