@@ -144,7 +144,8 @@ std::string question_sql(const question& q, std::span<const std::size_t> which) 
                           " AND " + hull_condition(q, parts, "`partition`", "`offset`"));
   // Bitmaps count distinct offsets exactly, at about a bit an offset: ranges can be as long as the log.
   return "SELECT count(), groupArray(r), groupArray(n), groupArray(d), groupArray(l), groupArray(e), groupArray(b), "
-         "'end' FROM ("
+         // The earliest moment at which the server can have started: uptime counts whole seconds.
+         "toUnixTimestamp64Milli(now64(3)) - (toInt64(uptime()) + 1) * 1000, 'end' FROM ("
          "SELECT r, countIf(w = 0) AS n, groupBitmapIf(u, w = 0) AS d, countIf(w = 1) AS l, groupBitmapIf(u, w = 1) AS "
          "e, "
          "groupBitmap(u) AS b FROM (SELECT w, toUInt64(o) AS u, " +
