@@ -173,7 +173,7 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
   d->facts = *facts;
   context->clock->set(d->facts.clock.now_ms, mono_now());
   for (const auto& pin : ch::pinned_settings())
-    if (pin.essential && !d->facts.knows(pin.name) && d->exact()) {
+    if (pin.need == ch::pinned_setting::necessity::essential && !d->facts.knows(pin.name) && d->exact()) {
       fatal = true;
       return error{"clickhouse",
                    std::string("the server (") + d->facts.version + ") does not know the setting " + pin.name,
@@ -190,8 +190,8 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
   d->columns = provenance_of(*targets);
   if (auto r = refuse_without_provenance(*d, d->columns, fatal); !r.ok()) return r.failure();
   d->has_provenance = !d->columns.topic.empty() && !d->columns.partition.empty() && !d->columns.offset.empty();
-  auto dead =
-      ch::ensure_dead_letter_table(s, d->facts, d->described, d->dead_letter_database, d->dead_letter_table, limit);
+  auto dead = ch::ensure_dead_letter_table(s, d->facts, d->described, d->dead_letter_database, d->dead_letter_table,
+                                           d->exact(), limit);
   if (!dead.ok()) return dead.failure();
   d->dead_letters_replicated = dead->replicated;
   d->starts.database = p.database;

@@ -1,6 +1,8 @@
 #include "actors/keeper.hpp"
 
 #include "actors/batcher.hpp"
+#include "actors/group_log.hpp"
+#include "kafka/inspect.hpp"
 
 #include <algorithm>
 

@@ -395,7 +395,7 @@ void on_released(self_ptr self, const msg::lane_released& m) {
   auto& s = self->state;
   auto it = s.lanes.find(m.name);
   if (it == s.lanes.end()) return;
-  self->demonitor(it->second.actor);
+  self->demonitor(it->second.actor.address());
   if (it->second.stopped && s.lane_stopped_for.empty()) s.lane_stopped_for = "a lane stopped";
   s.lanes.erase(it);
   s.context->board->lane_gone(s.context->config.name, m.name.topic, m.name.lane);
