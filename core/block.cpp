@@ -33,10 +33,12 @@ column make(const type_ptr& t, int dynamic_levels) {
   c.type = t;
   const auto s = storage_type(t);
   c.width = s->width;
+  // An alternative of a Variant keeps its own arguments, and what they say of dictionaries.
+  const auto& args = s->kind == t->kind ? t->args : s->args;
   if (s->kind == type_kind::array) c.length = s->precision;
   const auto children = [&](layout form) {
     c.form = form;
-    for (const auto& a : s->args) c.children.push_back(make(a, dynamic_levels));
+    for (const auto& a : args) c.children.push_back(make(a, dynamic_levels));
   };
   switch (s->kind) {
   case type_kind::string:
@@ -51,8 +53,8 @@ column make(const type_ptr& t, int dynamic_levels) {
   case type_kind::map: {
     auto pair = std::make_shared<type>();
     pair->kind = type_kind::tuple;
-    pair->text = "Tuple(" + s->args[0]->text + ", " + s->args[1]->text + ")";
-    pair->args = s->args;
+    pair->text = "Tuple(" + args[0]->text + ", " + args[1]->text + ")";
+    pair->args = args;
     c.form = layout::array;
     c.children.push_back(make(pair, dynamic_levels));
     break;

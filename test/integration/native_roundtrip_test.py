@@ -1,0 +1,26 @@
+"""Blocks of every type that records can fill, read back from the real engine: runs the program of test/native/."""
+
+import os
+import subprocess
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BUILD = Path(os.environ.get("CHUTE_BUILD") or ROOT / "build/release")
+SECONDS = 240
+
+
+class NativeRoundtrip(unittest.TestCase):
+    def test_every_type_comes_back_as_it_was(self):
+        url = os.environ.get("CHUTE_CLICKHOUSE")
+        if not url:
+            self.fail("CHUTE_CLICKHOUSE is not set: start the engine (dev/services start clickhouse) and set it to its URL")
+        program = BUILD / "test/native/chute-native-roundtrip"
+        done = subprocess.run([program, url], capture_output=True, text=True, errors="replace", timeout=SECONDS)
+        failed = [line for line in done.stdout.splitlines() if not line.startswith("PASS ")]
+        self.assertEqual(done.returncode, 0, "\n".join(failed) + done.stderr)
+        self.assertGreater(done.stdout.count("PASS "), 400, "some cases were not run")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,169 @@
+// chute-native-roundtrip URL: a line a case, PASS or FAIL; 1 if any failed.
+#include "cases.hpp"
+#include "defaults.hpp"
+#include "server.hpp"
+
+#include "formats/columns.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <stdexcept>
+
+namespace chute::test {
+namespace {
+
+constexpr const char* table = "chute_native_roundtrip.t";
+
+// Cases that share a table: one column each.
+using group = std::vector<test_case>;
+
+std::string column_name(std::size_t i) { return "c" + std::to_string(i); }
+
+std::string definition(const test_case& t) {
+  std::string type = t.type;
+  const std::string ephemeral = " EPHEMERAL";
+  const bool is_ephemeral = type.ends_with(ephemeral);
+  if (is_ephemeral) type.resize(type.size() - ephemeral.size());
+  if (!t.default_expression.empty()) type += (is_ephemeral ? ephemeral : " DEFAULT") + " " + t.default_expression;
+  return type;
+}
+
+std::string create(const group& cases) {
+  std::string sql = "CREATE TABLE " + std::string(table) + " (row UInt64";
+  for (std::size_t i = 0; i < cases.size(); ++i) sql += ", " + column_name(i) + " " + definition(cases[i]);
+  return sql + ") ENGINE = MergeTree ORDER BY row";
+}
+
+// Rows [first, first + count), if first is not 0 between rows that the batch leaves out.
+chunk_rows make_chunk(const std::vector<table_column>& columns, const group& cases, std::size_t first,
+                      std::size_t count) {
+  auto c = std::make_shared<chunk>();
+  auto& rows = c->rows;
+  for (const auto& column : columns) {
+    rows.names.push_back(column.name);
+    rows.columns.push_back(make_column(wire_type(column)));
+  }
+  const auto add = [&](std::size_t row) {
+    num(static_cast<std::uint64_t>(row))(rows.columns[0]);
+    for (std::size_t i = 0; i < cases.size(); ++i)
+      cases[i].values[row % cases[i].values.size()].first(rows.columns[i + 1]);
+    ++rows.rows;
+  };
+  if (first) add(first - 1);
+  for (auto row = first; row < first + count; ++row) add(row);
+  if (first) add(first + count);
+  return {c, first ? std::size_t{1} : 0, count};
+}
+
+std::string content(const body& b) {
+  std::string out;
+  for (const auto& p : b.pieces) out += p;
+  return out;
+}
+
+// The block of all rows, made from chunks that are cut: the same as from one chunk.
+body make_block(const std::vector<table_column>& columns, const group& cases, std::size_t n) {
+  const std::vector<chunk_rows> whole = {make_chunk(columns, cases, 0, n)};
+  const std::vector<chunk_rows> cut = {make_chunk(columns, cases, 0, n / 3), make_chunk(columns, cases, n / 3, 1),
+                                       make_chunk(columns, cases, n / 3 + 1, n - n / 3 - 1)};
+  auto block = encode_native(whole), same = encode_native(cut);
+  if (!block) throw std::runtime_error(block.failure().text());
+  if (!same) throw std::runtime_error(same.failure().text());
+  if (content(*block) != content(*same)) throw std::runtime_error("other chunks, other bytes");
+  return std::move(*same);
+}
+
+std::string expression(const test_case& t, std::size_t i) {
+  std::string out;
+  for (char c : t.read) {
+    if (c == '@') out += column_name(i);
+    else out += c;
+  }
+  return out;
+}
+
+// Throws for the first value that came back as another one.
+void run(server& s, const group& cases) {
+  s.query("DROP TABLE IF EXISTS " + std::string(table) + " SYNC");
+  s.query(create(cases));
+  std::size_t n = 0;
+  std::vector<std::string> expressions;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    n = std::max(n, cases[i].values.size() * 2);
+    expressions.push_back(expression(cases[i], i));
+  }
+  s.insert(table, make_block(s.describe(table), cases, n));
+  const auto found = s.read(table, expressions);
+  if (found.size() != n) throw std::runtime_error(std::to_string(found.size()) + " rows, not " + std::to_string(n));
+  for (std::size_t row = 0; row < n; ++row) {
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+      const auto& expected = cases[i].values[row % cases[i].values.size()].second;
+      if (found[row][i] != expected)
+        throw std::runtime_error("row " + std::to_string(row) + ": " + found[row][i].substr(0, 200) + " instead of " +
+                                 expected.substr(0, 200));
+    }
+  }
+}
+
+// A line a case. A group that fails is run again case by case, to know which it was.
+int report(server& s, const group& cases) {
+  std::string error;
+  try {
+    run(s, cases);
+  } catch (const std::exception& e) {
+    error = e.what();
+  }
+  if (!error.empty() && cases.size() > 1) {
+    int failed = 0;
+    for (const auto& t : cases) failed += report(s, {t});
+    if (!failed) std::printf("FAIL together, though not alone: %s\n", error.c_str());
+    return failed ? failed : 1;
+  }
+  for (const auto& t : cases) {
+    const auto name = t.type + (t.default_expression.empty() ? "" : " with DEFAULT");
+    if (error.empty()) std::printf("PASS %s\n", name.c_str());
+    else std::printf("FAIL %s: %s\n", name.c_str(), error.c_str());
+  }
+  return error.empty() ? 0 : 1;
+}
+
+int run_all(server& s) {
+  std::vector<group> groups = {default_cases()};
+  constexpr std::size_t together = 12;
+  for (auto& t : composite_cases()) {
+    if (groups.size() == 1 || groups.back().size() == together) groups.emplace_back();
+    groups.back().push_back(std::move(t));
+  }
+  for (const auto& t : scalar_cases()) {
+    groups.push_back({t});
+    for (auto& d : derived_cases(t)) groups.back().push_back(std::move(d));
+  }
+  s.query("CREATE DATABASE IF NOT EXISTS chute_native_roundtrip ENGINE = Atomic");
+  int failed = 0;
+  std::size_t cases = 0;
+  for (const auto& g : groups) {
+    failed += report(s, g);
+    cases += g.size();
+  }
+  s.query("DROP DATABASE chute_native_roundtrip SYNC");
+  std::printf("%zu cases, %d failed\n", cases, failed);
+  return failed ? 1 : 0;
+}
+
+} // namespace
+} // namespace chute::test
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: chute-native-roundtrip URL\n");
+    return 2;
+  }
+  try {
+    chute::test::server s(argv[1]);
+    return chute::test::run_all(s);
+  } catch (const std::exception& e) {
+    std::printf("FAIL %s\n", e.what());
+    return 1;
+  }
+}
