@@ -296,6 +296,7 @@ batcher_actor::behavior_type batcher(self_ptr self, context_ptr context, service
       },
       [=](const msg::control& m) { on_control(self, m); },
       [=](const msg::gather_limit& m) { event(self, [&](lane& l, instant) { l.set_gather_limit(m.bytes); }); },
+      [=](const msg::block_count& m) { event(self, [&](lane& l, instant) { l.set_blocks(m.blocks); }); },
       [=](const msg::tick& m) { on_tick(self, m); },
   };
 }

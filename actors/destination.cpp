@@ -18,7 +18,8 @@ struct destination::impl {
   context_ptr context;
   std::string topic, database, table, dead_letter_database, dead_letter_table;
   ch::server_facts facts;
-  ch::table_description described; // as first described; only what never changes is read later
+  ch::table_description described;  // as first described; only what never changes is read later
+  std::vector<ch::storage> counted; // each has a deduplication window of its own
   ch::provenance_columns columns;
   ch::starts_place starts;
   bool has_provenance = false, dead_letters_replicated = false;
@@ -194,6 +195,9 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
                                            d->exact(), limit);
   if (!dead.ok()) return dead.failure();
   d->dead_letters_replicated = dead->replicated;
+  d->counted.push_back(d->described);
+  d->counted.push_back(*dead);
+  for (const auto& v : d->described.views) d->counted.push_back(v.target);
   d->starts.database = p.database;
   auto starts = ch::ensure_starts_table(s, d->facts, d->described, d->starts.database, d->starts.table, limit);
   if (!starts.ok()) return starts.failure();
@@ -422,9 +426,20 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
     }
     if (!out.answered) tools.next_url();
   } else out.answered = true;
+  out.blocks = count_blocks(tools);
   // The earliest moment at which the server can have started: uptime counts whole seconds.
   out.server_started_ms = clock->now_ms - (clock->uptime_s + 1) * 1000;
   return out;
+}
+
+std::uint64_t destination::count_blocks(worker_tools& tools) {
+  std::uint64_t sum = 1; // 0 says: not known
+  for (const auto& t : impl_->counted) {
+    auto n = ch::block_numbers(tools.http(), t, impl_->question_ms());
+    if (!n.ok()) return 0;
+    sum += *n;
+  }
+  return sum;
 }
 
 namespace {

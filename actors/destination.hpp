@@ -35,6 +35,9 @@ public:
   insert_answer insert_dead_letters(worker_tools& tools, const batch& b, std::function<bool()> lease_holds);
   table_answer ask(worker_tools& tools, const fx_ask& question, bool& token_running);
 
+  // Inserts that the table, its views' targets and the dead-letter table have ever seen, together; 0: not known.
+  std::uint64_t count_blocks(worker_tools& tools);
+
   result<topic_start> read_start(worker_tools& tools);
   result<void> write_start(worker_tools& tools, std::int32_t lanes, const std::vector<offset_t>& from);
   result<void> mark_lane(worker_tools& tools, lane_id lane);

@@ -20,6 +20,7 @@ using shown = enum pipeline_status::state;
 constexpr mono_ms tick_every_ms = 250;
 constexpr mono_ms revoke_limit_ms = 60'000; // under half of max.poll.interval.ms
 constexpr std::int64_t question_ms = 10'000;
+constexpr mono_ms count_every_ms = 5'000;
 constexpr std::uint64_t gather_bytes_min = 64 << 10;
 constexpr std::size_t inserters_max = 8;
 
@@ -241,8 +242,8 @@ lane_setup setup_of(const pipeline_state& s, const std::string& topic, const top
   c.window_ms = t.dest->window_ms;
   c.window_ids = t.dest->window_ids;
   // The rate that this pipeline can reach: a batch a lane each `wait`, or faster when batches fill up.
-  c.ids_per_second =
-      std::max(1.0, 1000.0 / static_cast<double>(std::max<std::int64_t>(100, p.batch.wait_ms))) * t.lanes;
+  c.ids_per_second = std::max(1.0, 1000.0 / static_cast<double>(std::max<std::int64_t>(100, p.batch.wait_ms))) *
+                     std::min(t.lanes, t.partitions);
   c.lease_ms = limits.lease_ms;
   c.insert_limit_ms = limits.insert_limit_ms;
   c.question_limit_ms = limits.question_limit_ms;
@@ -469,6 +470,22 @@ void on_order(self_ptr self, const msg::order& m) {
   }
 }
 
+// Tells the lanes how many inserts their table has seen, by all writers: a token is forgotten by count, too.
+void count_blocks(self_ptr self, mono_ms now) {
+  auto& s = self->state;
+  s.count_at = now + count_every_ms;
+  for (auto& [topic, t] : s.topics) {
+    std::vector<batcher_actor> lanes;
+    for (auto& [name, l] : s.lanes)
+      if (name.topic == topic && !l.stopped) lanes.push_back(l.actor);
+    if (lanes.empty()) continue;
+    self->send(s.with.clerks, msg::job{[dest = t.dest, lanes](worker_tools& tools) {
+                 if (auto n = dest->count_blocks(tools))
+                   for (auto& l : lanes) caf::anon_send(l, msg::block_count{n});
+               }});
+  }
+}
+
 void on_tick(self_ptr self) {
   auto& s = self->state;
   if (s.at == phase::over) return;
@@ -477,6 +494,7 @@ void on_tick(self_ptr self) {
     if (s.at == phase::preparing) start_prepare(self);
     else if (s.at == phase::running && !s.revoking && !s.assignment.empty()) start_begin(self);
   }
+  if (now >= s.count_at) count_blocks(self, now);
   if (s.revoking && now >= s.revoke_deadline) order_all(self, msg::control::what::lose);
   check_finished(self);
   if (s.at != phase::over) self->delayed_send(self, std::chrono::milliseconds(tick_every_ms), msg::tick{});

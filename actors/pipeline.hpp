@@ -34,6 +34,7 @@ struct pipeline_state {
   std::map<lane_name, lane_entry> lanes;
   std::vector<kafka::topic_partition> assignment;
   std::uint64_t assignment_number = 0;
+  mono_ms count_at = 0;
   bool job_running = false;
   std::size_t assigned_times = 0;
   bool revoking = false;

@@ -46,6 +46,7 @@ struct table_answer {
   std::vector<range_count> counts; // one a range asked for, in order
   // If they were asked for: the offsets of each range that are there, in either table; ascending, each once.
   std::vector<std::vector<std::int64_t>> present;
+  std::uint64_t blocks = 0;           // inserts that the table and what hangs on it have ever seen; 0: not known
   std::int64_t server_started_ms = 0; // on the server's clock, Unix ms; 0: not known
 };
 

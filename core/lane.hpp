@@ -190,6 +190,8 @@ public:
   }
   void set_gather_limit(std::uint64_t bytes) { config_.gather_bytes_max = bytes; }
   void set_server_started(wall_ms at) { server_started_ = std::max(server_started_, at); }
+  // How many inserts the destination has ever seen, by all writers: what a deduplication window is counted in.
+  void set_blocks(std::uint64_t blocks) { blocks_ = blocks; }
   void set_ids_per_second(double rate) { config_.ids_per_second = rate; }
 
   // --- what comes out -----------------------------------------------------------------------------------------------
@@ -358,6 +360,7 @@ private:
   std::uint64_t rows_cap_ = 0;       // records a plan, smaller after a rejection
   std::vector<offset_t> split_to_;   // until there plans are closed at once, in halves
   wall_ms server_started_ = 0;
+  std::uint64_t blocks_ = 0; // as last told; 0: not known
   bool absent_once_ = false, differed_ = false;
   bool paused_ = false, revoking_ = false, draining_ = false, closing_all_ = false;
   std::string waiting_, stopped_;

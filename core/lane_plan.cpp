@@ -69,6 +69,8 @@ bool lane::token_settles(instant now) const {
   const auto& w = *work_;
   const auto& h = w.rows_done ? w.dead : w.rows;
   bool in_time = now.server < w.p.good_until;
+  if (w.p.blocks > 0) // the window in count: half of it may have passed since
+    in_time = in_time && blocks_ >= w.p.blocks && blocks_ - w.p.blocks < config_.window_ids / 2;
   bool same_rows = w.content_fingerprint == w.p.fingerprint;
   return may_repeat(h, in_time, same_rows, restarted_since(w.p.since), config_.trust);
 }
@@ -233,6 +235,7 @@ void lane::confirm(instant) {
 void lane::answered(instant now, ticket_t ticket, const table_answer& answer, bool token_running) {
   seen(now);
   if (answer.answered && answer.server_started_ms) set_server_started(answer.server_started_ms);
+  if (answer.answered && answer.blocks) blocks_ = answer.blocks;
   if (phase_ == lane_phase::comparing && ticket == wanted_ticket_) {
     wanted_ticket_ = 0;
     return beyond_answered(now, answer);

@@ -138,6 +138,8 @@ lane_record lane::advanced(const cut& c, bool any) const {
 }
 
 wall_ms lane::good_until(instant now) const {
+  // Where inserts are counted, the count is looked at when it matters (token_settles), not guessed from a rate.
+  if (blocks_ > 0) return now.server + std::min<wall_ms>(config_.window_ms / 2, 32'000'000'000);
   auto by_count = static_cast<double>(config_.window_ids) / 2 / std::max(config_.ids_per_second, 1e-6) * 1000;
   auto by_time = static_cast<double>(config_.window_ms) / 2;
   return now.server + static_cast<wall_ms>(std::min({by_count, by_time, 3.2e10}));
@@ -164,6 +166,7 @@ void lane::make_plan(instant now, plan_as as, std::uint64_t records_max, const s
     if (base.partitions[i].fill_to && !c.pieces[i].empty()) w.p.kind = plan_kind::fill;
   w.p.since = now.server;
   w.p.good_until = good_until(now);
+  w.p.blocks = blocks_;
   w.p.fingerprint = config_.fingerprint;
   w.p.sum = c.sum;
   w.p.last = c.last;

@@ -98,6 +98,7 @@ std::string encode_with(const lane_record& r, std::int64_t known_up_to) {
         static_cast<std::uint8_t>(static_cast<int>(r.open->kind) | static_cast<int>(r.open->as) << 4));
     append_varint(out, static_cast<std::uint64_t>(r.open->since));
     append_varint(out, static_cast<std::uint64_t>(r.open->good_until));
+    append_varint(out, r.open->blocks);
     out.push(r.open->fingerprint);
     out.push(r.open->sum);
   }
@@ -151,6 +152,7 @@ void get_plan(reader& in, lane_record& r) {
   p.as = static_cast<plan_as>(kinds >> 4);
   p.since = in.positive(INT64_MAX);
   p.good_until = in.positive(INT64_MAX);
+  p.blocks = in.varint();
   p.fingerprint = in.fixed<std::uint64_t>();
   p.sum = in.fixed<std::uint64_t>();
 }

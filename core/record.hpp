@@ -45,6 +45,7 @@ struct plan {
   plan_as as = plan_as::rows;
   wall_ms since = 0;             // when it was made, ClickHouse's time
   wall_ms good_until = 0;        // until then deduplication surely knows the token
+  std::uint64_t blocks = 0;      // inserts that the destination had seen before; 0: not known
   std::uint64_t fingerprint = 0; // of all that decides what a row looks like
   std::uint64_t sum = 0;         // of its records: offset, timestamp, key, value
   std::vector<offset_t> last;    // of each slice, one a partition of the lane; next - 1: an empty slice

@@ -17,7 +17,7 @@ lane_record largest(bool marks) {
   p.token = {UINT64_MAX, UINT64_MAX};
   p.as = plan_as::skip;
   p.since = p.good_until = INT64_MAX;
-  p.fingerprint = p.sum = UINT64_MAX;
+  p.fingerprint = p.sum = p.blocks = UINT64_MAX;
   for (std::size_t i = 0; i < lane_partitions_max; ++i) {
     lane_partition l;
     l.next = {INT64_MAX - slice_offsets_max};
@@ -45,7 +45,7 @@ TEST_CASE("a record reads back as it was written") {
     r.cluster = rng();
     r.destination = rng();
     r.ever = rng() % 2;
-    if (rng() % 2) r.open = plan{{rng(), rng()}, plan_kind::fill, plan_as::dead_letter, 5, 6, rng(), rng(), {}};
+    if (rng() % 2) r.open = plan{{rng(), rng()}, plan_kind::fill, plan_as::dead_letter, 5, 6, rng() % 1000, rng(), rng(), {}};
     for (auto i = 1 + rng() % 20; i > 0; --i) {
       lane_partition p;
       p.next = {static_cast<std::int64_t>(rng() >> (1 + 36 * (rng() % 2))) % (INT64_MAX - slice_offsets_max)};
