@@ -218,6 +218,14 @@ http_server::http_server(http_limits limits) : limits_(limits) {
   });
 }
 
+int http_server::open(const std::string& host, int port) {
+  if (port == 0) port = bind_to_any_port(host);
+  else if (!bind_to_port(host, port)) port = -1;
+  // The library queues 5 connections, so a burst of them would wait a second for TCP to try again.
+  if (port > 0) ::listen(svr_sock_, static_cast<int>(limits_.connections));
+  return port;
+}
+
 bool http_server::enter(socket_t socket) {
   std::lock_guard lock(mutex_);
   if (!stopping_) open_.insert(socket);

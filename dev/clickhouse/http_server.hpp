@@ -25,6 +25,9 @@ class http_server : public httplib::Server {
 public:
   explicit http_server(http_limits limits);
 
+  /// Begins to listen; port 0 takes a free one. The port, or -1. Connections wait until listen_after_bind().
+  int open(const std::string& host, int port);
+
   /// Ends idle connections, lets requests that are being answered finish, and returns when none is left or after
   /// `wait_ms`. False: some were left.
   bool shut_down(int wait_ms);

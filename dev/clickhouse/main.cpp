@@ -73,7 +73,7 @@ int serve(const settings& s) {
   std::string path = s.path.empty() ? "" : std::filesystem::absolute(s.path).string();
   if (!path.empty()) lock_path(path);
   http_server server{http_limits{}};
-  if (port == 0 ? (port = server.bind_to_any_port(host)) < 0 : !server.bind_to_port(host, port))
+  if ((port = server.open(host, port)) < 0)
     throw std::runtime_error("cannot listen on " + s.listen + ": is the port taken?");
 
   std::vector<std::string> engine_args;
