@@ -96,7 +96,7 @@ struct session::state {
   const http_request* request = nullptr;
   body_stream* stream = nullptr;
   http_reply* reply = nullptr;
-  bool in_request = false, forbidden = false, overflow = false, framed = false;
+  bool in_request = false, forbidden = false, overflow = false, framed = false, head_ended = false;
   std::array<char, CURL_ERROR_SIZE> error_text{};
 
   std::unique_ptr<CURL, curl_free> curl; // last: while it is taken down it calls back
@@ -217,10 +217,11 @@ void session::state::configure() {
 void session::state::on_header(std::string_view line) {
   if (line.starts_with("HTTP/")) { // of the reply, or of one that came before it (100, a repeated request)
     reply->exception_code = 0;
-    reply->from_clickhouse = framed = false;
+    reply->from_clickhouse = framed = head_ended = false;
     reply->body.clear();
     return;
   }
+  if (line == "\r\n" || line == "\n") head_ended = true;
   auto colon = line.find(':');
   if (colon == line.npos) return;
   auto name = line.substr(0, colon), value = trimmed(line.substr(colon + 1));
@@ -243,14 +244,14 @@ void session::state::judge(CURLcode code) {
   curl_easy_getinfo(curl.get(), CURLINFO_NUM_CONNECTS, &connects);
   reply->status = static_cast<int>(status);
   reply->new_connection = connects > 0;
-  if (code == CURLE_OK && framed) {
+  if (code == CURLE_OK && framed && head_ended) {
     reply->how = t::complete;
     return;
   }
   reply->why = error_text[0] ? error_text.data() : curl_easy_strerror(code);
   if (code == CURLE_OK) {
     reply->how = t::cut; // ends with the connection: nobody can tell whether all of it came
-    reply->why = "a reply without Content-Length that ends with the connection";
+    reply->why = head_ended ? "a reply without Content-Length that ends with the connection" : "its head is not whole";
   } else if (overflow) {
     reply->how = t::too_long;
     reply->why = "the reply is longer than " + std::to_string(options.reply_bytes_max) + " bytes";
@@ -354,7 +355,7 @@ http_reply session::send(const http_request& request) {
   s.request = &request;
   s.stream = &stream;
   s.reply = &reply;
-  s.forbidden = s.overflow = s.framed = false;
+  s.forbidden = s.overflow = s.framed = s.head_ended = false;
   s.error_text[0] = 0;
   auto headers = s.headers();
   s.judge(s.perform(s.full_url(), headers.get()));

@@ -17,16 +17,18 @@ std::string within(const std::vector<offset_range>& ranges, const std::string& p
 
 std::string listing_sql(const question& q) {
   auto partition = quote_name(q.columns.partition), offset = quote_name(q.columns.offset);
-  std::string sql = "SELECT p, arraySort(groupUniqArray(o)) FROM (SELECT toInt64(assumeNotNull(" + partition +
-                    ")) AS p, toUInt64(assumeNotNull(" + offset + ")) AS o FROM " + table_name(q.database, q.table) +
-                    " WHERE " + quote_name(q.columns.topic) + " = " + quote_text(q.topic) + " AND " +
-                    within(q.ranges, partition, offset);
+  // Names that no column has: an alias would stand for the column of that name in the condition.
+  constexpr const char *as_partition = " AS chute_p, ", *as_offset = " AS chute_o FROM ";
+  std::string sql = "SELECT chute_p, arraySort(groupUniqArray(chute_o)) FROM (SELECT toInt64(assumeNotNull(" +
+                    partition + "))" + as_partition + "toUInt64(assumeNotNull(" + offset + "))" + as_offset +
+                    table_name(q.database, q.table) + " WHERE " + quote_name(q.columns.topic) + " = " +
+                    quote_text(q.topic) + " AND " + within(q.ranges, partition, offset);
   if (q.source) sql += " AND " + quote_name(q.columns.source) + " = " + quote_text(*q.source);
   if (const auto& d = q.dead_letters)
-    sql += " UNION ALL SELECT toInt64(`partition`) AS p, toUInt64(`offset`) AS o FROM " +
+    sql += std::string(" UNION ALL SELECT toInt64(`partition`)") + as_partition + "toUInt64(`offset`)" + as_offset +
            table_name(d->database, d->table) + " WHERE pipeline = " + quote_text(d->pipeline) +
            " AND topic = " + quote_text(q.topic) + " AND " + within(q.ranges, "`partition`", "`offset`");
-  return sql + ") GROUP BY p";
+  return sql + ") GROUP BY chute_p";
 }
 
 } // namespace

@@ -9,7 +9,7 @@ namespace chute::clickhouse {
 namespace {
 
 std::string why_not(const http_reply& reply) {
-  if (auto exception = find_exception(reply)) return exception->text;
+  if (auto exception = find_exception(reply)) return one_line(exception->text);
   if (reply.how != http_reply::transport::complete) return reply.why;
   if (!reply.from_clickhouse)
     return "HTTP status " + std::to_string(reply.status) + ", not from ClickHouse: " + one_line(reply.body, 200);

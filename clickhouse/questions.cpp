@@ -46,18 +46,20 @@ std::string range_expression(const question& q, const by_partition& parts) {
       add(numbers, static_cast<std::int64_t>(ranges[k]));
     }
     auto lookup = [&](const std::string& values, const char* otherwise) {
-      return "transform(p, CAST([" + ids + "], 'Array(Int64)'), CAST([" + values + "], 'Array(Int64)'), toInt64(" +
-             otherwise + "))";
+      return "transform(chute_p, CAST([" + ids + "], 'Array(Int64)'), CAST([" + values +
+             "], 'Array(Int64)'), toInt64(" + otherwise + "))";
     };
-    out += "o >= " + lookup(firsts, "0") + " AND o <= " + lookup(lasts, "-1") + ", " + lookup(numbers, "-1") + ", ";
+    out += "chute_o >= " + lookup(firsts, "0") + " AND chute_o <= " + lookup(lasts, "-1") + ", " +
+           lookup(numbers, "-1") + ", ";
   }
   return out + "toInt64(-1))";
 }
 
 std::string source_select(int which, const std::string& from, const std::string& partition, const std::string& offset,
                           const std::string& condition) {
-  return "SELECT toUInt8(" + number(which) + ") AS w, toInt64(assumeNotNull(" + partition +
-         ")) AS p, toInt64(assumeNotNull(" + offset + ")) AS o FROM " + from + " WHERE " + condition;
+  // Names that no column has: an alias would stand for the column of that name in the condition.
+  return "SELECT toUInt8(" + number(which) + ") AS chute_w, toInt64(assumeNotNull(" + partition +
+         ")) AS chute_p, toInt64(assumeNotNull(" + offset + ")) AS chute_o FROM " + from + " WHERE " + condition;
 }
 
 std::vector<std::size_t> sorted_ranges(const question& q) {
@@ -146,9 +148,8 @@ std::string question_sql(const question& q, std::span<const std::size_t> which) 
   return "SELECT count(), groupArray(r), groupArray(n), groupArray(d), groupArray(l), groupArray(e), groupArray(b), "
          // The earliest moment at which the server can have started: uptime counts whole seconds.
          "toUnixTimestamp64Milli(now64(3)) - (toInt64(uptime()) + 1) * 1000, 'end' FROM ("
-         "SELECT r, countIf(w = 0) AS n, groupBitmapIf(u, w = 0) AS d, countIf(w = 1) AS l, groupBitmapIf(u, w = 1) AS "
-         "e, "
-         "groupBitmap(u) AS b FROM (SELECT w, toUInt64(o) AS u, " +
+         "SELECT r, countIf(chute_w = 0) AS n, groupBitmapIf(u, chute_w = 0) AS d, countIf(chute_w = 1) AS l, "
+         "groupBitmapIf(u, chute_w = 1) AS e, groupBitmap(u) AS b FROM (SELECT chute_w, toUInt64(chute_o) AS u, " +
          range_expression(q, parts) + " AS r FROM (" + sources + ")) WHERE r >= 0 GROUP BY r)";
 }
 

@@ -5,7 +5,10 @@
 namespace chute::clickhouse {
 namespace {
 
-constexpr std::string_view code_word = "Code: ", exception_word = "DB::Exception", late_mark = "__exception__";
+constexpr std::string_view code_word = "Code: ", exception_word = "DB::Exception", late_mark = "__exception__",
+                           converting = "while converting column ";
+
+constexpr std::size_t exception_bytes_max = 4'000;
 
 // "Code: 60. DB::Exception: …" at a place in the text. Returns the code.
 std::optional<int> code_at(std::string_view text) {
@@ -23,11 +26,11 @@ std::optional<int> code_at(std::string_view text) {
 std::optional<server_exception> exception_in(std::string_view body) {
   for (std::size_t at = 0; at < body.size();) {
     auto line = body.substr(at);
-    if (auto code = code_at(line)) return server_exception{*code, one_line(line)};
+    if (auto code = code_at(line)) return server_exception{*code, one_line(line, exception_bytes_max)};
     if (line.starts_with(late_mark)) {
       auto word = line.find(code_word);
       auto code = word == line.npos ? std::nullopt : code_at(line.substr(word));
-      return server_exception{code.value_or(0), one_line(code ? line.substr(word) : line)};
+      return server_exception{code.value_or(0), one_line(code ? line.substr(word) : line, exception_bytes_max)};
     }
     auto end = body.find('\n', at);
     if (end == body.npos) break;
@@ -49,6 +52,10 @@ const char* name_of(http_reply::transport how) {
   case t::failed: return "the request failed: ";
   }
   return "";
+}
+
+bool is_code_name(std::string_view s) {
+  return !s.empty() && s.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == s.npos;
 }
 
 bool blank(std::string_view s) { return s.find_first_not_of(" \r\n\t") == s.npos; }
@@ -85,10 +92,33 @@ std::string one_line(std::string_view text, std::size_t most) {
 std::optional<server_exception> find_exception(const http_reply& reply) {
   auto found = exception_in(reply.body);
   if (reply.exception_code == 0) return found;
-  if (!found) found = server_exception{0, one_line(reply.body)};
+  if (!found) found = server_exception{0, one_line(reply.body, exception_bytes_max)};
   found->code = reply.exception_code;
   if (found->text.empty()) found->text = "Code: " + std::to_string(found->code);
   return found;
+}
+
+bool converts_column(std::string_view text) { return text.rfind(converting) != text.npos; }
+
+std::string rejection_text(const server_exception& exception) {
+  std::string_view text = exception.text;
+  auto out = "ClickHouse rejected it: code " + std::to_string(exception.code);
+  // The name stands in the last parentheses but those of the version.
+  auto version = text.rfind(" (version ");
+  auto head = version == text.npos ? text : text.substr(0, version);
+  auto open = head.rfind('('), close = head.rfind(')');
+  if (open != head.npos && close == head.size() - 1 && is_code_name(head.substr(open + 1, close - open - 1)))
+    out.append(" ").append(head.substr(open + 1, close - open - 1));
+  if (auto at = text.rfind(converting); at != text.npos) { // the last: values that are quoted come before
+    auto part = text.substr(at);
+    out.append(", ").append(part.substr(0, part.find(": ")));
+  }
+  constexpr std::string_view constraint = "DB::Exception: Constraint `"; // values come later
+  if (auto at = text.find(constraint); at != text.npos) {
+    auto name = text.substr(at + constraint.size());
+    out.append(", constraint ").append(name.substr(0, name.find('`')));
+  }
+  return one_line(out);
 }
 
 insert_answer classify(const http_reply& reply, const insert_context& context) {
@@ -110,11 +140,14 @@ insert_answer classify(const http_reply& reply, const insert_context& context) {
     return a;
   }
   a.code = exception->code;
-  a.message = exception->text;
+  a.message = one_line(exception->text);
   if (!complete) return a; // a cut text may have lost just the part that matters: only retry
   auto rule = rule_of(a.code, context.refreshed);
+  if (!context.refreshed && rule.what != insert_answer::verdict::too_big && converts_column(exception->text))
+    rule = {insert_answer::verdict::columns_changed, true, true};
   a.what = rule.what;
   a.answered = rule.ends_attempt && a.code != 0;
+  if (a.what == insert_answer::verdict::rejected_data) a.message = rejection_text(*exception);
   a.before_write = rule.before_write && (rule.views_too || !context.dependent_views);
   return a;
 }

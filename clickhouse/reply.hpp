@@ -39,8 +39,14 @@ constexpr code_rule rule_of(int code, bool refreshed = false) {
   case 70:  // CANNOT_CONVERT_TYPE
   case 72:  // CANNOT_PARSE_NUMBER
   case 117: // INCORRECT_DATA
+  case 130: // CANNOT_READ_ARRAY_FROM_TEXT
   case 349: // CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
+  case 376: // CANNOT_PARSE_UUID
+  case 467: // CANNOT_PARSE_BOOL
   case 469: // VIOLATED_CONSTRAINT
+  case 675: // CANNOT_PARSE_IPV4
+  case 676: // CANNOT_PARSE_IPV6
+  case 691: // UNKNOWN_ELEMENT_OF_ENUM
     return {v::rejected_data, true, true};
 
   // The batch is too big for this server, or the server too busy for the batch. The query may have been half through.
@@ -58,6 +64,7 @@ constexpr code_rule rule_of(int code, bool refreshed = false) {
   case 33: // CANNOT_READ_ALL_DATA
   case 44: // ILLEGAL_COLUMN: a column became MATERIALIZED or ALIAS
   case 47: // UNKNOWN_IDENTIFIER
+  case 53: // TYPE_MISMATCH: no conversion leads from the type that was described to the column's
     return {v::columns_changed, true, true};
 
   // A person has to mend something; nothing was written.
@@ -101,9 +108,17 @@ constexpr code_rule rule_of(int code, bool refreshed = false) {
 // An exception that a reply carries: in the header, at the body's start, or in the middle of a body that began well.
 struct server_exception {
   int code = 0;     // 0: there is an exception, but its code cannot be read
-  std::string text; // one line, at most 500 characters
+  std::string text; // one line, at most 4,000 bytes
 };
 std::optional<server_exception> find_exception(const http_reply& reply);
+
+// Whether the server was converting a column from the type that the block says. The block says what the columns were
+// described as, so at first this means that a column has another type by now, whatever the code.
+bool converts_column(std::string_view text);
+
+// What of a rejection may be kept with the record: the code's name, the column and its types, the constraint. Never the
+// rest of the server's words, which quote values.
+std::string rejection_text(const server_exception& exception);
 
 // What else decides about an insert's reply.
 struct insert_context {
@@ -112,6 +127,7 @@ struct insert_context {
       false; // then no code tells that nothing was written, but those raised before the query is read
 };
 
+// The message of rejected_data is rejection_text(); of all others, the server's words.
 insert_answer classify(const http_reply& reply, const insert_context& context = {});
 
 // At most `most` bytes of a text, on one line, never cut within a UTF-8 sequence.

@@ -35,7 +35,7 @@ http_reply with_code(int code) {
 } // namespace
 
 TEST_CASE("the rows are to blame for parse, conversion, null and constraint errors, and nothing was written") {
-  for (int code : {6, 27, 38, 41, 69, 70, 72, 117, 349, 469}) {
+  for (int code : {6, 27, 38, 41, 69, 70, 72, 117, 130, 349, 376, 467, 469, 675, 676, 691}) {
     CAPTURE(code);
     CHECK(rule_of(code).what == verdict::rejected_data);
     CHECK(rule_of(code).ends_attempt);
@@ -54,7 +54,7 @@ TEST_CASE(
 }
 
 TEST_CASE("missing columns mean that the table changed") {
-  for (int code : {16, 33, 44, 47, 131}) CHECK(rule_of(code).what == verdict::columns_changed);
+  for (int code : {16, 33, 44, 47, 53, 131}) CHECK(rule_of(code).what == verdict::columns_changed);
 }
 
 TEST_CASE("a string that is too long is a changed table at first, and a bad row once the columns were refreshed") {
@@ -198,6 +198,37 @@ TEST_CASE("messages are one line, at most 500 bytes, and valid UTF-8") {
   for (int i = 0; i < 400; ++i) umlauts += "ü";
   auto cut = one_line(umlauts, 501);
   CHECK(cut.size() == 500);
-  auto a = classify(whole(500, "Code: 6. DB::Exception: " + std::string(2000, 'x'), 6));
+  auto a = classify(whole(500, "Code: 60. DB::Exception: " + std::string(2000, 'x'), 60));
   CHECK(a.message.size() == 500);
+}
+
+TEST_CASE(
+    "a failed conversion means another type in the table at first, and bad rows once the columns were refreshed") {
+  auto r = whole(400,
+                 "Code: 6. DB::Exception: Cannot parse string 'while converting column secret' as UInt8: syntax error: "
+                 "while converting column \"n\" from type String to type UInt8: While executing Native. "
+                 "(CANNOT_PARSE_TEXT) (version 26.7.2.1)",
+                 6);
+  auto first = classify(r);
+  CHECK(first.what == verdict::columns_changed);
+  CHECK(first.answered);
+  CHECK(first.before_write);
+  insert_context refreshed;
+  refreshed.refreshed = true;
+  auto second = classify(r, refreshed);
+  CHECK(second.what == verdict::rejected_data);
+  CHECK(
+      second.message ==
+      "ClickHouse rejected it: code 6 CANNOT_PARSE_TEXT, while converting column \"n\" from type String to type UInt8");
+}
+
+TEST_CASE("what is kept with a rejected record names the constraint, never the value") {
+  auto r =
+      whole(400,
+            "Code: 469. DB::Exception: Constraint `small` for table a.b (8e0a) is violated at row 6. Expression: (id < "
+            "5). Column values: id = 4711. (VIOLATED_CONSTRAINT) (version 26.7.2.1 (official build))",
+            469);
+  CHECK(classify(r).message == "ClickHouse rejected it: code 469 VIOLATED_CONSTRAINT, constraint small");
+  r.body = "Code: 117. DB::Exception: Cannot parse '" + std::string(3'000, 'x');
+  CHECK(rejection_text(*find_exception(r)) == "ClickHouse rejected it: code 469");
 }
