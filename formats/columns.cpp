@@ -65,7 +65,10 @@ std::string fill_query(const table_column& c) {
   return "SELECT CAST((" + e + "), " + quoted(c.type->text, '\'') +
          ") AS c, (SELECT count() FROM system.functions WHERE deterministic = 0 AND has(arrayMap(f -> lower(f), "
          "extractAll(" +
-         quoted(e, '\'') + ", '([A-Za-z_0-9]+)\\\\s*\\\\(')), lower(name))) AS changing FORMAT JSONEachRow";
+         quoted(e, '\'') +
+         ", '([A-Za-z_0-9]+)\\\\s*\\\\(')), lower(name))) AS changing FORMAT JSONEachRow SETTINGS "
+         "output_format_json_quote_denormals = 1, "
+         "output_format_json_named_tuples_as_objects = 1, date_time_output_format = 'simple'";
 }
 
 result<void> read_fill(target_column& t, std::string_view answer, const decoder_options& options) {

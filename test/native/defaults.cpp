@@ -34,4 +34,29 @@ std::vector<test_case> default_cases() {
   };
 }
 
+std::vector<fill_case> fill_cases() {
+  return {
+      {"Array(Int64)", "[9, -9223372036854775808]", "[9,-9223372036854775808]"},
+      {"Array(Float64)", "[nan, inf, 0.1]", "[nan,inf,0.1]"},
+      {"Array(LowCardinality(Nullable(String)))", "['it\\'s', NULL, '']", "['it\\'s',NULL,'']"},
+      {"Array(Tuple(a DateTime64(3), b Decimal(20, 2)))",
+       "[(toDateTime64('2020-01-02 03:04:05.678', 3), toDecimal128('12345678901234567.89', 2))]",
+       "[('2020-01-02 03:04:05.678',12345678901234567.89)]"},
+      {"Array(Map(String, UInt256))",
+       "[map('k', toUInt256('115792089237316195423570985008687907853269984665640564039457584007913129639935'))]",
+       "[{'k':115792089237316195423570985008687907853269984665640564039457584007913129639935}]"},
+      {"Nullable(UInt64)", "18446744073709551615", "18446744073709551615"},
+      {"LowCardinality(Nullable(String))", "concat('a', 'b')", "ab"},
+      {"Nullable(String)", "NULL", "NULL"},
+      {"Dynamic", "5::Int64", "5"},
+      {"Variant(Array(String), Int64)", "['x']::Array(String)", "['x']"},
+      {"Ring", "[(1, 2), (3, 4)]", "[(1,2),(3,4)]"},
+      {"QBit(Float32, 3)", "[1, 2, 3]::Array(Float32)", "[1,2,3]"},
+      {"Array(UInt64)", "[row]", "", "Unknown expression"},
+      {"Array(DateTime)", "[now()]", "", "not the same for every row"},
+      {"Nullable(UUID)", "generateUUIDv4()", "", "not the same for every row"},
+      {"Nullable(UInt32)", "RAND ( )", "", "not the same for every row"},
+  };
+}
+
 } // namespace chute::test

@@ -106,6 +106,42 @@ void run(server& s, const group& cases) {
   }
 }
 
+// Throws unless a row without a value holds the constant that the DEFAULT expression stands for.
+void run(server& s, const fill_case& t) {
+  s.query("DROP TABLE IF EXISTS " + std::string(table) + " SYNC");
+  s.query("CREATE TABLE " + std::string(table) + " (row UInt64, c " + t.type + " DEFAULT " + t.expression +
+          ") ENGINE = MergeTree ORDER BY row");
+  const auto columns = s.describe(table);
+  if (!needs_fill(columns[1])) throw std::runtime_error("is not seen to need a constant");
+  target_column target{columns[1], {column_source::from::field, "c"}, nullptr};
+  if (auto ok = read_fill(target, s.query(fill_query(columns[1])), {}); !ok)
+    throw std::runtime_error(ok.failure().text());
+  auto c = std::make_shared<chunk>();
+  prepare_block({{columns[0], {column_source::from::field, "row"}, nullptr}, target}, c->rows);
+  for (; c->rows.rows < 3; ++c->rows.rows) {
+    num(static_cast<std::uint64_t>(c->rows.rows))(c->rows.columns[0]);
+    append_missing(c->rows.columns[1], target);
+  }
+  const auto block = encode_native(std::vector<chunk_rows>{{c, 0, 3}});
+  if (!block) throw std::runtime_error(block.failure().text());
+  s.insert(table, *block);
+  for (const auto& row : s.read(table, {"c"}))
+    if (row[0] != t.expected) throw std::runtime_error(row[0] + " instead of " + t.expected);
+}
+
+int report(server& s, const fill_case& t) {
+  std::string error;
+  try {
+    run(s, t);
+  } catch (const std::exception& e) {
+    error = e.what();
+  }
+  const bool as_expected = t.refusal.empty() ? error.empty() : error.find(t.refusal) != std::string::npos;
+  std::printf("%s %s DEFAULT %s %s\n", as_expected ? "PASS" : "FAIL", t.type.c_str(), t.expression.c_str(),
+              error.c_str());
+  return as_expected ? 0 : 1;
+}
+
 // A line a case. A group that fails is run again case by case, to know which it was.
 int report(server& s, const group& cases) {
   std::string error;
@@ -145,6 +181,10 @@ int run_all(server& s) {
   for (const auto& g : groups) {
     failed += report(s, g);
     cases += g.size();
+  }
+  for (const auto& t : fill_cases()) {
+    failed += report(s, t);
+    ++cases;
   }
   s.query("DROP DATABASE chute_native_roundtrip SYNC");
   std::printf("%zu cases, %d failed\n", cases, failed);
