@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import unittest
 import urllib.parse
@@ -182,11 +181,27 @@ class Engine(Process):
         except (OSError, ValueError, http.client.HTTPException):
             return None
 
-    def says(self, *words):
-        """Whether the pipelines' status holds one of the words; the status if so."""
-        status = self.status()
-        text = json.dumps(status.get("pipelines", status), ensure_ascii=False) if status else ""
-        return text if any(w.lower() in text.lower() for w in words) else None
+    def reasons(self):
+        """Why it waits or stopped, in its own words."""
+        out = []
+        for pipeline in (self.status() or {}).get("pipelines", []):
+            out += [pipeline["reason"], pipeline["last_error"]]
+            for lane in pipeline["lanes"]:
+                out += [lane["waiting_for"], lane["stopped_for"]]
+        return "\n".join(dict.fromkeys(r for r in out if r))
+
+    def state(self):
+        """Of the first pipeline: starting, streaming, waiting, …"""
+        pipelines = (self.status() or {}).get("pipelines") or [{}]
+        return pipelines[0].get("state")
+
+    def says(self, *words, limit=30):
+        """Waits until the engine names one of the words as its reason; the reasons."""
+        def named():
+            text = self.reasons()
+            return text if any(w.lower() in text.lower() for w in words) else None
+
+        return wait_until(named, limit, lambda: f"{self.name} names one of {words}; it says: {self.reasons()!r}", every=0.1)
 
 
 class Proxy(Process):
@@ -246,6 +261,28 @@ class PrivateServices:
         return done
 
 
+class Watched:
+    """A test result that remembers whether something failed, whatever the runner's own result keeps."""
+
+    def __init__(self, result):
+        self._result, self.failed = result, False
+
+    def __getattr__(self, name):
+        return getattr(self._result, name)
+
+    def addError(self, test, error):
+        self.failed = True
+        self._result.addError(test, error)
+
+    def addFailure(self, test, error):
+        self.failed = True
+        self._result.addFailure(test, error)
+
+    def addSubTest(self, test, subtest, error):
+        self.failed |= error is not None
+        self._result.addSubTest(test, subtest, error)
+
+
 class Scenario(unittest.TestCase):
     """One scenario: names of its own, a directory, a seed, and the helpers to build with."""
 
@@ -265,9 +302,9 @@ class Scenario(unittest.TestCase):
         self.started = time.monotonic()
 
     def run(self, result=None):
-        before = len(result.failures) + len(result.errors) if result else 0
-        outcome = super().run(result)
-        if result and len(result.failures) + len(result.errors) > before:
+        watched = Watched(result if result is not None else self.defaultTestResult())
+        outcome = super().run(watched)
+        if watched.failed:
             self._explain()
         return outcome
 

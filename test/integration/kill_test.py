@@ -6,6 +6,8 @@ import time
 import harness
 from harness import wait_until
 
+TIME_LIMIT_SECONDS = 1200
+
 
 class Kill(harness.Scenario):
     kills = int(os.environ.get("CHUTE_TEST_KILLS") or 40)

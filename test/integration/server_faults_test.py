@@ -6,6 +6,8 @@ import time
 import harness
 from harness import LONG, Proxy, wait_until
 
+TIME_LIMIT_SECONDS = 900
+
 
 class ServerFaults(harness.Scenario):
     faults = 100

@@ -3,6 +3,8 @@
 import harness
 from harness import LONG
 
+TIME_LIMIT_SECONDS = 1200
+
 
 class UntilEnd(harness.Scenario):
     def run_over(self, partitions, records, *produced, **topology):
