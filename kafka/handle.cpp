@@ -121,10 +121,13 @@ result<void> open_handle(handle& h, const client_options& options, const setting
   const settings ours = {{"client.id", "chute"},
                          {"socket.keepalive.enable", "true"},
                          {"socket.nagle.disable", "true"},
-                         {"log.connection.close", "false"}}; // idle connections are closed by brokers all the time
+                         {"reconnect.backoff.max.ms", "2000"}, // lanes wait for it after a broker's restart
+                         {"log.connection.close", "false"}};   // idle connections are closed by brokers all the time
   const settings fixed = {{"bootstrap.servers", options.brokers},
-                          {"statistics.interval.ms", "0"}, // both would fill a queue that nobody empties
-                          {"log.queue", "false"}};
+                          // These would fill a queue that nobody empties.
+                          {"statistics.interval.ms", "0"},
+                          {"log.queue", "false"},
+                          {"enabled_events", "0"}};
   if (auto done = set_all(conf.get(), ours); !done) return done;
   if (auto done = set_all(conf.get(), defaults); !done) return done;
   if (auto done = set_users(conf.get(), options); !done) return done;
