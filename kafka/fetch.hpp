@@ -15,8 +15,8 @@ namespace chute::kafka {
 
 struct fetch_options {
   client_options client;
-  // What librdkafka may hold ahead for all partitions together, and for how many at once. A partition may exceed its
-  // share by one fetch (the records of one response are never cut).
+  // What librdkafka may hold ahead for all partitions together, and for how many at once. Each needs 320 KiB at least:
+  // with more partitions than that allows, and all of them standing still with much to read, it is exceeded.
   std::uint64_t buffer_bytes = 128ull << 20;
   std::size_t partitions = 1;
 };
