@@ -115,7 +115,7 @@ ORDERS_COLUMNS = """
 SMALL_COLUMNS = "id UInt64, text String"
 PROVENANCE = ", _topic LowCardinality(String), _partition Int32, _offset Int64"
 # Short time-outs, so that a killed member is missed soon. The broker allows a second and more.
-SESSION_MS = 1500
+SESSION_MS = int(os.environ.get("CHUTE_TEST_SESSION_MS") or 1500)
 KAFKA_PROPERTIES = {"session.timeout.ms": SESSION_MS, "heartbeat.interval.ms": 400}
 
 

@@ -171,7 +171,7 @@ class FaultProxy(harness.Scenario):
                 ("status_503", {}, False, 0), ("error_in_200", {"code": 252}, True, 0), ("duplicate", {}, True, 2),
                 ("delay", {"ms": 30}, True, 1), ("delay_reply", {"ms": 30}, True, 1), ("cut_request", {}, False, 0)):
             with self.subTest(kind):
-                proxy.fault(kind, match="INSERT", count=1, **options)
+                proxy.fault(kind, match="*INSERT*each_fault*VALUES", count=1, **options)
                 self.assertEqual(through.ask("SELECT 2"), "2")  # does not match
                 try:
                     text = through.ask(insert)

@@ -19,6 +19,19 @@ constexpr std::array kind_names = {"refuse",      "drop_reply", "cut_reply",    
                                    "delay_reply", "status_503", "error_in_200", "duplicate"};
 constexpr int connections_max = 512;
 
+// Whether the parts of the pattern, between its '*', occur in this order.
+bool matches(const std::string& text, const std::string& pattern) {
+  std::size_t at = 0;
+  for (std::size_t from = 0; from <= pattern.size();) {
+    const std::size_t star = std::min(pattern.find('*', from), pattern.size());
+    const std::size_t found = text.find(pattern.data() + from, at, star - from);
+    if (found == text.npos) return false;
+    at = found + (star - from);
+    from = star + 1;
+  }
+  return true;
+}
+
 // Which fault strikes which request. The only state that connections share.
 class fate {
 public:
@@ -28,8 +41,7 @@ public:
     const std::lock_guard hold(lock_);
     requests_++;
     for (fault& f : faults_) {
-      if (!f.count || (!f.match.empty() && request.find(f.match) == request.npos) || dice_.unit() >= f.probability)
-        continue;
+      if (!f.count || !matches(request, f.match) || dice_.unit() >= f.probability) continue;
       if (f.count > 0) f.count--;
       struck_[to_string(f.kind)]++;
       return f;
