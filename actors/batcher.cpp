@@ -10,8 +10,13 @@ namespace {
 
 using self_ptr = batcher_actor::stateful_pointer<batcher_state>;
 
-constexpr mono_ms heartbeat_ms = 1'000; // so that a process that slept notices it
+constexpr mono_ms heartbeat_ms_max = 1'000;
 constexpr mono_ms publish_every_ms = 200;
+
+// A process that slept notices it by a gap of half the session time-out between two events: an idle lane needs some.
+mono_ms heartbeat_ms(const batcher_state& s) {
+  return std::clamp<mono_ms>(s.setup.config.session_timeout_ms / 8, 20, heartbeat_ms_max);
+}
 
 // Blocking work: the job answers with a message; what it throws becomes that message too.
 template <class F> void run_job(self_ptr self, pool_actor& pool, F&& work) {
@@ -196,7 +201,7 @@ void after_event(self_ptr self) {
   }
   auto now = mono_now();
   publish(self, now);
-  auto at = std::min(std::max(s.machine->next_wake(), now + 1), now + heartbeat_ms);
+  auto at = std::min(std::max(s.machine->next_wake(), now + 1), now + heartbeat_ms(s));
   if (at < s.wake_at || s.wake_at <= now) {
     s.wake_at = at;
     self->delayed_send(self, std::chrono::milliseconds(at - now), msg::tick{++s.tick_number});
