@@ -13,14 +13,14 @@ class Replay(harness.Scenario):
         proxy = Proxy(self, self.server.url)
         inserts = f"INSERT INTO*{table.split('.')[1]}*FORMAT"
         for round_, fetch in enumerate(FETCHES):
-            before = self.found(table)
+            done = (round_ + 1) * records  # what was produced before this round
             engine = self.engine(topic, table, name=f"chute{round_}", url=proxy.url, batch={"rows": 700, "wait": "20ms"},
                                  kafka={"fetch.message.max.bytes": fetch})
-            wait_until(lambda: self.found(table) >= before + records, 60,
+            wait_until(lambda: self.found(table) >= done, 60,
                        lambda: f"records land; the engine says {engine.reasons()!r}")
             proxy.fault("delay_reply", match=inserts, ms=60_000)
             self.produce(topic, records, "--first", (round_ + 1) * records)
-            wait_until(lambda: self.quiet(table) > before + records, 60, "an insert whose reply is held back is applied")
+            wait_until(lambda: self.quiet(table) > done, 60, "an insert whose reply is held back is applied")
             self.assertTrue(engine.alive(), engine.log)
             engine.kill()
             proxy.clear()
