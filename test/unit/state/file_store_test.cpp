@@ -131,6 +131,20 @@ TEST_CASE("file store: a file or a directory that goes away under it is a failur
   CHECK(save(*other, save_of(lane_of(), 1)) == save_status::accepted);
 }
 
+TEST_CASE("file store: a directory that was moved aside does not get a second life") {
+  directory d;
+  directory aside;
+  fs::remove(aside.path);
+  auto s = d.open();
+  REQUIRE(save(*s, save_of(lane_of(), 1)) == save_status::accepted);
+  fs::rename(d.path, aside.path);
+  CHECK(save(*s, save_of(lane_of(), 2)) == save_status::refused);
+  auto other = d.open();
+  REQUIRE(save(*other, save_of(lane_of(), 1, 7)) == save_status::accepted);
+  CHECK(load(*s).status == loaded::status::failed);
+  CHECK(save(*s, save_of(lane_of(), 2)) == save_status::refused);
+}
+
 TEST_CASE("file store: a full disk leaves the record as it was, and goes on when there is room") {
   directory d;
   auto s = d.open();
