@@ -149,6 +149,9 @@ struct prepared {
   std::string failure;
   bool fatal = false;
 };
+struct others_drained {
+  bool all;
+}; // --until-end
 struct described {
   std::shared_ptr<void> what;
 }; // a table was described again
@@ -225,11 +228,11 @@ using pool_actor = caf::typed_actor<caf::reacts_to<msg::job>, caf::reacts_to<msg
 
 // Starts, supervises and ends everything of one pipeline.
 using pipeline_actor =
-    caf::typed_actor<caf::reacts_to<msg::prepared>, caf::reacts_to<msg::described>, caf::reacts_to<msg::group_assigned>,
-                     caf::reacts_to<msg::group_revoked>, caf::reacts_to<msg::group_trouble>,
-                     caf::reacts_to<msg::lane_released>, caf::reacts_to<msg::lane_stopped>,
-                     caf::reacts_to<msg::refresh_wanted>, caf::reacts_to<msg::failed>, caf::reacts_to<msg::order>,
-                     caf::reacts_to<msg::tick>>;
+    caf::typed_actor<caf::reacts_to<msg::prepared>, caf::reacts_to<msg::described>, caf::reacts_to<msg::others_drained>,
+                     caf::reacts_to<msg::group_assigned>, caf::reacts_to<msg::group_revoked>,
+                     caf::reacts_to<msg::group_trouble>, caf::reacts_to<msg::lane_released>,
+                     caf::reacts_to<msg::lane_stopped>, caf::reacts_to<msg::refresh_wanted>,
+                     caf::reacts_to<msg::failed>, caf::reacts_to<msg::order>, caf::reacts_to<msg::tick>>;
 
 } // namespace chute
 
@@ -260,6 +263,7 @@ CHUTE_MESSAGE(chute::msg::revoke_done)
 CHUTE_MESSAGE(chute::msg::leave)
 CHUTE_MESSAGE(chute::msg::prepared)
 CHUTE_MESSAGE(chute::msg::described)
+CHUTE_MESSAGE(chute::msg::others_drained)
 CHUTE_MESSAGE(chute::msg::group_assigned)
 CHUTE_MESSAGE(chute::msg::group_revoked)
 CHUTE_MESSAGE(chute::msg::group_trouble)

@@ -4,6 +4,7 @@
 #include "actors/keeper.hpp"
 #include "actors/reader.hpp"
 #include "actors/worker.hpp"
+#include "kafka/offsets.hpp"
 
 #include <algorithm>
 #include <thread>
@@ -302,6 +303,42 @@ void finish(self_ptr self) {
   self->quit();
 }
 
+// --until-end: whether this process brought every lane to its end.
+bool drained_all(const pipeline_state& s) {
+  for (auto& [topic, ends] : s.until) {
+    auto t = s.topics.find(topic);
+    auto lanes = t == s.topics.end() ? 0 : std::min(t->second.lanes, t->second.partitions);
+    if (lanes == 0) return false;
+    for (std::int32_t i = 0; i < lanes; ++i)
+      if (!s.drained.count({topic, {i}})) return false;
+  }
+  return true;
+}
+
+// Lanes may lie with other members, perhaps with a dead one whose session is not over: its lanes come to us later. The
+// end is where the group's offsets say so.
+void ask_about_others(self_ptr self) {
+  auto& s = self->state;
+  auto now = mono_now();
+  if (s.confirming || now < s.confirm_at) return;
+  s.confirming = true;
+  s.confirm_at = now + 500;
+  self->send(s.with.clerks,
+             msg::job{[c = context_ptr(s.context), until = s.until, me = pipeline_actor(self)](worker_tools&) {
+               bool all = true;
+               for (auto& [topic, ends] : until) {
+                 std::vector<kafka::topic_partition> parts;
+                 for (auto& [partition, end] : ends)
+                   if (end > 0) parts.push_back({topic, {partition}});
+                 auto found = kafka::read_offsets(c->kafka_client(), c->config.group, parts, question_ms);
+                 for (std::size_t i = 0; i < parts.size(); ++i)
+                   all = all && found[i].what == kafka::committed_offset::status::found &&
+                         found[i].next.value >= ends.at(parts[i].partition.value);
+               }
+               caf::anon_send(me, msg::others_drained{all});
+             }});
+}
+
 // Whether all that can be done is done.
 void check_finished(self_ptr self) {
   auto& s = self->state;
@@ -313,9 +350,10 @@ void check_finished(self_ptr self) {
   if (!all_over || s.job_running || s.retry_at) return;
   if (s.draining) return finish(self);
   if (s.assigned_times == 0) return;
-  if (s.context->until_end || !s.lanes.empty()) { // every lane at its end, or none that still runs
-    if (!s.lanes.empty() || s.context->until_end) finish(self);
-  }
+  if (!s.lanes.empty()) return finish(self); // all of them stopped
+  if (!s.context->until_end) return;
+  if (drained_all(s)) return finish(self);
+  ask_about_others(self);
 }
 
 void end_now(self_ptr self, const std::string& why) {
@@ -397,6 +435,7 @@ void on_released(self_ptr self, const msg::lane_released& m) {
   auto it = s.lanes.find(m.name);
   if (it == s.lanes.end()) return;
   self->demonitor(it->second.actor.address());
+  if (m.drained) s.drained.insert(m.name);
   if (it->second.stopped && s.lane_stopped_for.empty()) s.lane_stopped_for = "a lane stopped";
   s.lanes.erase(it);
   s.context->board->lane_gone(s.context->config.name, m.name.topic, m.name.lane);
@@ -520,6 +559,11 @@ pipeline_actor::behavior_type pipeline(self_ptr self, std::shared_ptr<pipeline_c
   return {
       [=](const msg::prepared& m) { on_prepared(self, m); },
       [=](const msg::described& m) { on_described(self, m); },
+      [=](const msg::others_drained& m) {
+        self->state.confirming = false;
+        if (m.all && self->state.at == phase::running && self->state.lanes.empty() && !self->state.revoking)
+          finish(self);
+      },
       [=](const msg::group_assigned& m) { on_assigned(self, m); },
       [=](const msg::group_revoked& m) { on_revoked(self, m); },
       [=](const msg::group_trouble& m) {

@@ -34,6 +34,9 @@ struct pipeline_state {
   std::map<lane_name, lane_entry> lanes;
   std::vector<kafka::topic_partition> assignment;
   std::uint64_t assignment_number = 0;
+  std::set<lane_name> drained; // --until-end: lanes that this process brought to their end
+  mono_ms confirm_at = 0;      // when to ask the group about the others
+  bool confirming = false;
   mono_ms count_at = 0;
   bool job_running = false;
   std::size_t assigned_times = 0;

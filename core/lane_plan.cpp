@@ -72,7 +72,9 @@ bool lane::token_settles(instant now) const {
   if (w.p.blocks > 0) // the window in count: half of it may have passed since
     in_time = in_time && blocks_ >= w.p.blocks && blocks_ - w.p.blocks < config_.window_ids / 2;
   bool same_rows = w.content_fingerprint == w.p.fingerprint;
-  return may_repeat(h, in_time, same_rows, restarted_since(w.p.since), config_.trust);
+  // What a restart may have cost the deduplication log is the trace of attempts before it.
+  auto tried_since = w.loaded || w.first_attempt == 0 ? w.p.since : w.first_attempt;
+  return may_repeat(h, in_time, same_rows, restarted_since(tried_since), config_.trust);
 }
 
 // Sends the part that is next, if the token still settles it; looks first where something may have landed.
@@ -115,7 +117,8 @@ void lane::send(instant now) {
   check_send();
   w.at = step::sending;
   w.insert_ticket = new_ticket();
-  w.last_attempt = now.server;
+  w.attempt_before = w.last_attempt;
+  w.last_attempt = w.sent_at = now.server;
   ++counters_.inserts;
   if (w.tries++ > 0) ++counters_.insert_retries;
   bool dead = w.rows_done;
@@ -133,7 +136,9 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
   if (!work_ || work_->insert_ticket != ticket) return;
   auto& w = *work_;
   w.insert_ticket = 0;
-  w.last_attempt = now.server;
+  if (!a.never_sent) w.last_attempt = now.server;
+  else w.last_attempt = w.attempt_before;
+  if (!a.never_sent && w.first_attempt == 0) w.first_attempt = w.sent_at;
   auto& h = w.history();
   add_answer(h, a);
   auto next = after_answer(a, h, config_.trust, w.p.kind == plan_kind::fill, config_.again_and_again);
