@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -70,6 +71,16 @@ class WithoutParts(unittest.TestCase):
     def test_validate(self):
         file = self.file(FINE)
         self.assertEqual(chute("validate", file), (0, f"{file}: fine, 2 pipelines\n", ""))
+
+    def test_what_the_documents_and_examples_show_is_fine(self):
+        found = [(str(path), path.read_text()) for path in sorted((harness.ROOT / "examples").rglob("*.yaml"))]
+        for path in [harness.ROOT / "README.md", *sorted((harness.ROOT / "docs").glob("*.md"))]:
+            blocks = re.findall(r"^```yaml\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+            found += [(str(path), block) for block in blocks if re.search(r"^pipelines:", block, re.MULTILINE)]
+        self.assertGreaterEqual(len(found), 3)
+        for path, text in found:
+            with self.subTest(path):
+                self.assertEqual(chute("validate", self.file(text))[::2], (0, ""))
 
     def test_a_bad_file_is_78_in_every_command(self):
         file = self.file(FINE.replace("table: orders", "tabel: orders"))

@@ -31,7 +31,9 @@ class Kill(harness.Scenario):
         # Kills that came before the engine had joined the group again prove less: enough must have come later.
         self.assertGreaterEqual(hits, self.kills // 4, "kills while records were landing")
         self.assertLess(landed, records, "the kills came while there was work left")
-        self.run_until_end(topic, table, name="last", store=store)
+        engine = self.engine(topic, table, name="last", store=store)
+        self.arrived(table, records, 120, engine)
+        self.assertEqual(engine.stop(), 0)
         self.exact(topic, table, records=records)
 
     def rest_a_random_while(self, engine, table):

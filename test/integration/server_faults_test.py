@@ -25,7 +25,9 @@ class ServerFaults(harness.Scenario):
         proxy.fault("status_503", match="INSERT", probability=0.05)
         proxy.fault("error_in_200", match="INSERT", probability=0.05, code=252)
         producer = self.produce_slowly(topic, 10_000_000, 3_000, "--broken-every", 997)
-        engine = self.engine(topic, table, url=proxy.url, batch={"rows": 2_000, "wait": "50ms"})
+        # A doubt waits for lease and insert limit together: short ones, so that it is settled within the test.
+        limits = {"limits": {"lease": "6s", "insert": "6s", "confirm": "10s"}}
+        engine = self.engine(topic, table, url=proxy.url, batch={"rows": 2_000, "wait": "50ms"}, clickhouse=limits)
         for _ in range(self.kills):
             self.progress(engine, table)
             time.sleep(self.random.uniform(0, 0.5))

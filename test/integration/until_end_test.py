@@ -1,7 +1,7 @@
 """`chute run --until-end`: everything that the topics hold lands exactly once, and a second run adds nothing."""
 
 import harness
-from harness import LONG
+from harness import LONG, wait_until
 
 TIME_LIMIT_SECONDS = 1200
 
@@ -41,6 +41,23 @@ class UntilEnd(harness.Scenario):
             self.produce(topic, 2_000, "--first", part * 2_000, "--broken-every", 97)
             self.run_until_end(topic, table, name=f"run{part}")
             self.exact(topic, table, records=(part + 1) * 2_000)
+
+    def test_drains_the_lanes_of_members_that_died_while_they_joined(self):
+        """The group may give such a member partitions until it misses it: they are not done before somebody did them."""
+        topic, table = self.topic(12), self.table()
+        self.produce(topic, 50_000)
+        batch = {"rows": 500, "wait": "30ms"}
+        first = self.engine(topic, table, name="first", batch=batch)
+        wait_until(lambda: self.found(table) > 0, 30, "the first records land", every=0.01)
+        first.kill()
+        second = self.engine(topic, table, name="second", batch=batch)
+        wait_until(lambda: self.members() > 1, 30, "the second asks to join while the first one is still counted")
+        second.kill()
+        self.run_until_end(topic, table, name="heir", batch=batch)
+        self.exact(topic, table, records=50_000)
+
+    def members(self):
+        return int(self.kit("group", f"chute-{self.name}").stdout.split()[1])
 
 
 if __name__ == "__main__":

@@ -134,6 +134,17 @@ std::vector<log_bounds> bounds_of(rd_kafka_t* handle, const std::string& topic) 
   return all;
 }
 
+group_state state_of_group(const std::string& brokers, const std::string& name) {
+  kafka_handle handle = make_producer(brokers, {}, nullptr, nullptr);
+  const struct rd_kafka_group_list* list = nullptr;
+  const auto err = rd_kafka_list_groups(handle.get(), name.c_str(), &list, limit_ms);
+  if (err && err != RD_KAFKA_RESP_ERR__PARTIAL) throw failure("kafka: group " + name + ": " + rd_kafka_err2str(err));
+  group_state out{"Dead", 0};
+  for (int i = 0; list && i < list->group_cnt; i++) out = {list->groups[i].state, list->groups[i].member_cnt};
+  rd_kafka_group_list_destroy(list);
+  return out;
+}
+
 void create_topic(const std::string& brokers, const std::string& name, int partitions, int replication,
                   const properties& config) {
   std::array<char, 512> why{};

@@ -36,6 +36,13 @@ struct log_bounds {
 };
 std::vector<log_bounds> bounds_of(rd_kafka_t* handle, const std::string& topic);
 
+// What the broker says of a consumer group: Empty, PreparingRebalance, Stable, … (Dead: there is none).
+struct group_state {
+  std::string state;
+  int members = 0;
+};
+group_state state_of_group(const std::string& brokers, const std::string& name);
+
 // The `topic` commands.
 void create_topic(const std::string& brokers, const std::string& name, int partitions, int replication,
                   const properties& config);

@@ -106,6 +106,16 @@ void add_topic(CLI::App& app, shared_options& shared, topic_options& o) {
   end->callback([&] { print_ends(shared.brokers, o); });
 }
 
+void add_group(CLI::App& app, shared_options& shared, std::string& name) {
+  CLI::App* c = app.add_subcommand("group", "Print \"state members\" of a consumer group");
+  add_brokers(c, shared);
+  c->add_option("NAME", name)->required();
+  c->callback([&] {
+    const group_state g = state_of_group(shared.brokers, name);
+    std::printf("%s %d\n", g.state.c_str(), g.members);
+  });
+}
+
 struct produce_options {
   production what;
   std::string form = "orders";
@@ -269,11 +279,12 @@ int run(int argc, char** argv) {
   topic_options topic;
   produce_options production;
   compare_options comparison;
-  std::string read_topic_name;
+  std::string read_topic_name, group_name;
   proxy_texts proxy;
   latency_plan latency;
   add_topic(app, shared, topic);
   add_produce(app, shared, production);
+  add_group(app, shared, group_name);
   add_read(app, shared, read_topic_name);
   add_compare(app, shared, comparison, code);
   add_proxy(app, proxy);
