@@ -237,7 +237,9 @@ class WithParts(harness.Scenario):
         file, _ = self.topology(topic, table)
         code, out, err = chute("check", file, limit=60)
         self.assertEqual((code, err), (0, ""), out)
-        bare = self.table(suffix="_bare", provenance="")
+        bare = f"{table}_bare"
+        self.server.ask(f"CREATE TABLE {bare} (id UInt64, text String) ENGINE = MergeTree ORDER BY id")
+        self.addCleanup(self.drop, bare)
         file, _ = self.topology(topic, bare)
         code, out, err = chute("check", file, limit=60)
         self.assertEqual((code, err), (1, ""), out)
