@@ -18,8 +18,8 @@ struct chunk_rows {
   std::size_t first_row = 0, rows = 0;
 };
 
-// The body of an insert: pieces in order. They point into the chunks that `keep` holds, or into `own`; nothing is copied
-// that need not be. Can be sent any number of times.
+// The body of an insert: pieces in order. They point into the chunks that `keep` holds, or into `own`; nothing is
+// copied that need not be. Can be sent any number of times.
 struct body {
   std::vector<std::string_view> pieces;
   std::vector<chunk_ptr> keep;
