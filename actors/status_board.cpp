@@ -19,9 +19,15 @@ void add(pipeline_status& to, const lane_counters& c) {
 }
 } // namespace
 
+status_board::entry& status_board::of(const std::string& name) {
+  auto [at, added] = places_.emplace(name, entries_.size());
+  if (added) entries_.emplace_back();
+  return entries_[at->second];
+}
+
 void status_board::pipeline(const std::string& name, enum pipeline_status::state state, const std::string& reason) {
   std::lock_guard hold(lock_);
-  auto& e = entries_[name].base;
+  auto& e = of(name).base;
   e.name = name;
   e.state = state;
   e.reason = reason;
@@ -31,7 +37,7 @@ void status_board::pipeline(const std::string& name, enum pipeline_status::state
 bool status_board::wait_over(std::int64_t limit_ms) const {
   std::unique_lock hold(lock_);
   return changed_.wait_for(hold, std::chrono::milliseconds(limit_ms), [this] {
-    for (const auto& [name, e] : entries_)
+    for (const auto& e : entries_)
       if (e.base.state != pipeline_status::state::drained && e.base.state != pipeline_status::state::stopped)
         return false;
     return true;
@@ -40,32 +46,32 @@ bool status_board::wait_over(std::int64_t limit_ms) const {
 
 void status_board::table(const std::string& name, const std::string& table) {
   std::lock_guard hold(lock_);
-  entries_[name].base.table = table;
+  of(name).base.table = table;
 }
 
 void status_board::trouble(const std::string& name, const std::string& what) {
   std::lock_guard hold(lock_);
-  entries_[name].base.last_error = what;
+  of(name).base.last_error = what;
 }
 
 void status_board::rebalanced(const std::string& name) {
   std::lock_guard hold(lock_);
-  ++entries_[name].base.rebalances;
+  ++of(name).base.rebalances;
 }
 
 void status_board::ignored(const std::string& name, std::uint64_t fields) {
   std::lock_guard hold(lock_);
-  entries_[name].base.fields_ignored += fields;
+  of(name).base.fields_ignored += fields;
 }
 
 void status_board::lane(const std::string& name, const lane_status& s, const lane_counters& c) {
   std::lock_guard hold(lock_);
-  entries_[name].lanes[{s.topic, s.lane}] = {s, c};
+  of(name).lanes[{s.topic, s.lane}] = {s, c};
 }
 
 void status_board::lane_gone(const std::string& name, const std::string& topic, lane_id lane) {
   std::lock_guard hold(lock_);
-  auto& e = entries_[name];
+  auto& e = of(name);
   auto it = e.lanes.find({topic, lane});
   if (it == e.lanes.end()) return;
   add(e.base, it->second.second);
@@ -75,7 +81,7 @@ void status_board::lane_gone(const std::string& name, const std::string& topic, 
 std::vector<pipeline_status> status_board::read() const {
   std::lock_guard hold(lock_);
   std::vector<pipeline_status> out;
-  for (const auto& [name, e] : entries_) {
+  for (const auto& e : entries_) {
     out.push_back(e.base);
     auto& p = out.back();
     for (const auto& [key, lane] : e.lanes) {

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace chute {
 
@@ -34,7 +35,9 @@ private:
   };
   mutable std::mutex lock_;
   mutable std::condition_variable changed_;
-  std::map<std::string, entry> entries_;
+  entry& of(const std::string& name); // makes it, behind the others, if it is new
+  std::vector<entry> entries_;        // in the order in which they were first named: the file's
+  std::map<std::string, std::size_t> places_;
 };
 
 } // namespace chute

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import unittest
 
 import harness
@@ -146,11 +147,18 @@ class WithoutParts(unittest.TestCase):
             self.addCleanup(child.stderr.close)
         return child
 
-    def line_with(self, child, words):
-        for line in child.stderr:
-            if words in line:
-                return line
-        self.fail(f"it ended without a line with {words!r}")
+    def line_with(self, child, words, limit_s=40):
+        late = threading.Timer(limit_s, child.kill)  # ends the reading below
+        late.start()
+        seen = []
+        try:
+            for line in child.stderr:
+                seen.append(line)
+                if words in line:
+                    return line
+        finally:
+            late.cancel()
+        self.fail(f"no line with {words!r} within {limit_s} s; its lines were:\n{''.join(seen)}")
 
     def test_it_starts_and_drains_while_nothing_can_be_reached(self):
         child = self.run_engine(text=FINE + "admin: {listen: 127.0.0.1:0}\n")
