@@ -138,14 +138,6 @@ std::optional<std::vector<std::uint64_t>> parse_numbers(std::string_view text) {
   return out;
 }
 
-std::optional<std::vector<std::string>> parse_texts(std::string_view text) {
-  if (text.size() < 2 || text.front() != '[' || text.back() != ']') return {};
-  std::vector<std::string> out;
-  for (const auto& w : words_of(text.substr(1, text.size() - 2)))
-    if (w.text.front() == '\'') out.push_back(unquoted(w.text));
-  return out;
-}
-
 engine_clauses parse_engine(std::string_view engine_full) {
   engine_clauses out;
   auto words = words_of(engine_full);

@@ -21,8 +21,6 @@ std::optional<tsv_rows> parse_tsv(std::string_view text);
 
 // "[1,2,3]" of unsigned numbers, as TabSeparated prints an Array.
 std::optional<std::vector<std::uint64_t>> parse_numbers(std::string_view text);
-// "['a','b']".
-std::optional<std::vector<std::string>> parse_texts(std::string_view text);
 std::optional<std::uint64_t> parse_number(std::string_view text);
 
 // What stands in `engine_full` of system.tables behind the engine's arguments.

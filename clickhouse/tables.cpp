@@ -160,7 +160,11 @@ private:
                      ", zookeeper_path, replica_name FROM system.replicas WHERE " + where_table(t.database, t.table),
                  0, 3, limit_ms_);
     if (!rows) return rows.failure();
-    if (rows->empty()) return {}; // Shared… tables do not stand there
+    if (rows->empty() && t.engine.starts_with("Shared")) return {}; // all replicas share its UUID
+    if (rows->empty())
+      return error{"clickhouse " + s_.url(),
+                   "the replication of " + table_name(t.database, t.table) + " cannot be seen in system.replicas",
+                   "grant SELECT ON system.replicas and SHOW TABLES to the user"};
     t.keeper = rows->front()[0];
     t.keeper_path = rows->front()[1];
     t.replica = rows->front()[2];
@@ -168,17 +172,15 @@ private:
   }
 
   result<std::vector<qualified_name>> dependents(const qualified_name& of) {
-    auto rows = ask_rows(s_, "reading the views of " + table_name(of.database, of.table),
-                         "SELECT dependencies_database, dependencies_table FROM system.tables WHERE database = " +
-                             quote_text(of.database) + " AND name = " + quote_text(of.table),
-                         0, 2, limit_ms_);
+    auto rows =
+        ask_rows(s_, "reading the views of " + table_name(of.database, of.table),
+                 "SELECT d, t FROM system.tables ARRAY JOIN dependencies_database AS d, dependencies_table AS t "
+                 "WHERE database = " +
+                     quote_text(of.database) + " AND name = " + quote_text(of.table),
+                 0, 2, limit_ms_);
     if (!rows) return rows.failure();
     std::vector<qualified_name> out;
-    for (const auto& r : *rows) {
-      auto databases = parse_texts(r[0]), tables = parse_texts(r[1]);
-      if (!databases || !tables || databases->size() != tables->size()) return short_reply(s_, "reading views");
-      for (std::size_t i = 0; i < tables->size(); ++i) out.push_back({(*databases)[i], (*tables)[i]});
-    }
+    for (auto& r : *rows) out.push_back({std::move(r[0]), std::move(r[1])});
     return out;
   }
 

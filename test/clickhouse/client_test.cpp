@@ -476,6 +476,22 @@ TEST_CASE("views are followed through their targets") {
   CHECK(again->views[1].target.table == t.views[1].target.table);
 }
 
+TEST_CASE("names with anything in them") {
+  const std::string odd = "o'd`d\\ \t.t\n{x}", column = "c`'\\\t";
+  make_table(odd, std::string(provenance_ddl) + ", " + quote_name(column) + " UInt64");
+  make_table(odd + " target");
+  sql("CREATE MATERIALIZED VIEW " + name(odd + " view") + " TO " + name(odd + " target") + " AS SELECT id FROM " +
+      name(odd));
+  auto t = described(odd);
+  REQUIRE(t.views.size() == 1);
+  CHECK(t.views[0].target.table == odd + " target");
+  CHECK(t.find(column));
+  auto a = send({.table = odd, .body = ids_block(7, 1, column.c_str()), .column = column});
+  CHECK_MESSAGE(a.what == verdict::acknowledged, a.message);
+  CHECK(rows_of(odd + " target") == "1");
+  CHECK_FALSE(has_errors(probe_rights(server(), facts(), t, "table", {}, limit)));
+}
+
 TEST_CASE("block numbers grow with inserts") {
   make_table("growing");
   auto t = described("growing");

@@ -26,8 +26,6 @@ TEST_CASE("arrays as TabSeparated prints them") {
   CHECK_FALSE(parse_numbers("[1,x]"));
   CHECK_FALSE(parse_numbers("[1,2"));
   CHECK_FALSE(parse_numbers(""));
-  CHECK(*parse_texts("['a','it\\'s',',']") == std::vector<std::string>{"a", "it's", ","});
-  CHECK(parse_texts("[]")->empty());
 }
 
 TEST_CASE("the clauses behind an engine") {
@@ -63,7 +61,6 @@ TEST_CASE("broken quotes and parentheses end somewhere") {
   parse_engine("MergeTree ORDER BY 'abc");
   parse_engine("MergeTree ORDER BY ((((");
   parse_engine("MergeTree ORDER BY )))) SETTINGS a = '\\");
-  parse_texts("['a");
   parse_view_target("CREATE MATERIALIZED VIEW `", "d");
 }
 
