@@ -165,7 +165,7 @@ cut gathered::take_to(const std::vector<offset_t>& last) {
     auto& p = parts_[i];
     while (!p.pieces.empty() && p.pieces.front().begin <= last[i]) {
       auto& x = p.pieces.front();
-      auto end = std::min(x.last, last[i]);
+      auto end = mutant(bug::slice_ends_with_its_chunk) ? x.last : std::min(x.last, last[i]);
       auto at = x.from->offsets.begin() + static_cast<std::ptrdiff_t>(x.first);
       auto n = std::upper_bound(at, at + static_cast<std::ptrdiff_t>(x.count), end.value) - at;
       move(p, i, static_cast<std::size_t>(n), end, out);
@@ -190,7 +190,8 @@ batch make_batch(const plan& p, const cut& c, std::string reason) {
   else b.dropped = c.records;
   for (auto& part : c.pieces)
     for (auto& x : part)
-      if (x.count) b.ranges.push_back({x.from, x.first, x.count});
+      if (x.count && !(mutant(bug::partition_left_out) && &part != &c.pieces.front()))
+        b.ranges.push_back({x.from, x.first, x.count});
   return b;
 }
 
@@ -205,7 +206,8 @@ batch make_fill(const plan& p, const cut& c, std::string reason,
       for (auto k = x.first; k < x.first + x.count; ++k) {
         bool wanted =
             p.as == plan_as::dead_letter || (p.as == plan_as::rows && x.from->outcomes[k] != outcome::dropped);
-        if (!wanted || std::binary_search(present[i].begin(), present[i].end(), x.from->offsets[k])) {
+        if (!wanted || (std::binary_search(present[i].begin(), present[i].end(), x.from->offsets[k]) &&
+                        !mutant(bug::fill_sends_all))) {
           open = false;
           continue;
         }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/chunk.hpp"
+#include "core/mutant.hpp"
 #include "core/record.hpp"
 
 #include <deque>

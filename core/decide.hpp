@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/answers.hpp"
+#include "core/mutant.hpp"
 #include "core/topology.hpp"
 
 #include <cstdint>
@@ -46,10 +47,12 @@ constexpr next_step after_answer(const insert_answer& a, const attempt_history& 
   using v = insert_answer::verdict;
   switch (a.what) {
   case v::acknowledged:
+    if (mutant(bug::fill_not_confirmed)) fill = false;
     if (!fill && !h.loaded && h.landed_maybe == 1 && a.attempts == 1) return next_step::done;
-    return trust.there ? next_step::confirm : next_step::done;
+    return trust.there && !mutant(bug::confirm_skipped) ? next_step::confirm : next_step::done;
   case v::rejected_data:
     if (!fill && !h.loaded && !trust.dependent_views && h.landed_maybe == 0) return next_step::halve;
+    if (mutant(bug::rejection_believed)) return next_step::halve;
     return next_step::doubt;
   case v::too_big: return h.too_big >= again_and_again ? next_step::doubt_too_big : next_step::send_again;
   case v::columns_changed: return next_step::refresh;
@@ -75,14 +78,15 @@ constexpr void add_answer(attempt_history& h, const insert_answer& a) {
 constexpr bool may_repeat(const attempt_history& h, bool before_good_until, bool same_fingerprint,
                           bool server_restarted, const table_trust& trust) {
   if (h.landed_maybe == 0 && !h.loaded) return true; // a first send, whenever it comes
-  return before_good_until && same_fingerprint && !(trust.plain_merge_tree && server_restarted);
+  bool log_cut = trust.plain_merge_tree && server_restarted && !mutant(bug::server_restart_ignored);
+  return before_good_until && same_fingerprint && !log_cut;
 }
 
 // What a count over a plan's slices means.
 enum class landed : std::uint8_t { none, some, all, more };
 constexpr landed judge(std::uint64_t records, std::uint64_t rows, std::uint64_t distinct) {
-  if (rows > records || distinct > records) return landed::more;
-  if (distinct == records) return landed::all;
+  if ((rows > records || distinct > records) && !mutant(bug::more_taken_for_all)) return landed::more;
+  if (distinct >= records || (distinct > 0 && mutant(bug::some_taken_for_all))) return landed::all;
   return distinct == 0 ? landed::none : landed::some;
 }
 

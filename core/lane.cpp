@@ -37,7 +37,8 @@ mono_ms lane::backoff(int tries) {
 
 // A gap of more than half the session time-out between two events: this process slept, and may have lost the lane.
 void lane::seen(instant now) {
-  bool slept = last_seen_ != 0 && now.mono - last_seen_ > config_.session_timeout_ms / 2;
+  bool slept =
+      last_seen_ != 0 && now.mono - last_seen_ > config_.session_timeout_ms / 2 && !mutant(bug::sleep_unnoticed);
   last_seen_ = now.mono;
   now_ = now;
   if (!slept) return;
@@ -61,9 +62,9 @@ void lane::assign(instant now) {
 }
 
 void lane::forget(instant now, bool reload) {
-  bool outstanding = saving_ && (saving_->ticket != 0 || saving_->unanswered);
+  bool outstanding = commit_outstanding();
   work_.reset();
-  saving_.reset();
+  if (!mutant(bug::save_after_forget)) saving_.reset();
   advance_.reset();
   wanted_ticket_ = 0;
   retry_at_ = 0;
@@ -155,7 +156,7 @@ void lane::check_released(instant now) {
     return save(now, std::move(next), purpose::done);
   }
   // An open plan is left to the next owner.
-  bool outstanding = saving_ && saving_->unanswered;
+  bool outstanding = commit_outstanding();
   work_.reset();
   saving_.reset();
   effects_.push_back(fx_forgotten{outstanding});
@@ -173,7 +174,8 @@ void lane::tick(instant now) {
   }
   if (work_) {
     auto& w = *work_;
-    if (w.at == step::resting && now.mono >= w.rest_until) next_send(now);
+    if (mutant(bug::two_attempts) && w.insert_ticket != 0) w.insert_ticket = 0, send(now);
+    else if (w.at == step::resting && now.mono >= w.rest_until) next_send(now);
     else if (w.at == step::confirming && w.ask_ticket == 0 && now.mono >= w.rest_until) confirm(now);
     else if (w.at == step::waiting_quiet && w.ask_ticket == 0 && now.mono >= w.rest_until) wait_quiet(now);
     else if (w.at == step::asking && w.ask_ticket == 0 && now.mono >= w.rest_until) ask(now);

@@ -11,6 +11,7 @@
 #include "core/answers.hpp"
 #include "core/batch.hpp"
 #include "core/decide.hpp"
+#include "core/mutant.hpp"
 #include "core/record.hpp"
 #include "core/status.hpp"
 
@@ -263,6 +264,9 @@ private:
   void check_released(instant now);
   ticket_t new_ticket() { return ++tickets_; }
   mono_ms backoff(int tries);
+  bool commit_outstanding() const { // a save without a definite answer may still land
+    return saving_ && (saving_->ticket != 0 || saving_->unanswered) && !mutant(bug::stale_handle_kept);
+  }
   // lane_recovery.cpp: load, compare, claim
   void first_start(instant now, const lane_loaded& what);
   void inspect(instant now);
@@ -312,6 +316,9 @@ private:
   bool quiet(instant now) const;
   // `server_started_` is the earliest moment it can have been; the clock it is made from counts whole seconds.
   bool restarted_since(wall_ms at) const { return server_started_ + 2'000 > at; }
+  bool leased() const { // whether requests go out under a lease
+    return config_.delivery == delivery_mode::exactly_once && !mutant(bug::lease_clock_stops);
+  }
   bool lease_short(instant now) const;
   bool token_settles(instant now) const; // whether sending under the token again can do no harm
   std::string rejection(const insert_answer& answer) const;

@@ -45,12 +45,14 @@ void lane::check_built(instant now) {
     return grant(now);
   }
   w.content = gathered_.take_to(w.p.last);
-  if (w.content.sum != w.p.sum)
+  if (w.content.sum != w.p.sum && !mutant(bug::sum_not_compared))
     return stop("the records of " + describe_plan() +
                 " are not those that were planned: the topic was truncated or made "
                 "anew (docs/operations.md, \"Contradictions\")");
   w.content_fingerprint = config_.fingerprint;
-  w.what = std::make_shared<batch>(make_batch(w.p, w.content, w.reason));
+  auto again = make_batch(w.p, w.content, w.reason);
+  if (mutant(bug::slice_rebuilt_short) && again.records > 1) --again.ranges.back().count;
+  w.what = std::make_shared<batch>(std::move(again));
   waiting_ = "its open plan to be settled";
   if (w.content.records == 0) return complete(now);
   start_work(now);
@@ -59,8 +61,9 @@ void lane::check_built(instant now) {
 // --- sending ---------------------------------------------------------------------------------------------------------
 
 bool lane::lease_short(instant now) const {
-  if (config_.delivery == delivery_mode::at_least_once) return false;
+  if (!leased()) return false;
   auto half = config_.lease_ms / 2;
+  if (mutant(bug::lease_on_one_clock)) return now.mono - save_sent_mono_ > half;
   return now.mono - save_sent_mono_ > half || now.wall - save_sent_wall_ > half || now.wall < save_sent_wall_ - half;
 }
 
@@ -68,10 +71,10 @@ bool lane::token_settles(instant now) const {
   if (config_.delivery == delivery_mode::at_least_once) return true;
   const auto& w = *work_;
   const auto& h = w.rows_done ? w.dead : w.rows;
-  bool in_time = now.server < w.p.good_until;
-  if (w.p.blocks > 0) // the window in count: half of it may have passed since
+  bool in_time = now.server < w.p.good_until || mutant(bug::good_until_ignored);
+  if (w.p.blocks > 0 && !mutant(bug::window_count_ignored)) // the window in count: half of it may have passed since
     in_time = in_time && blocks_ >= w.p.blocks && blocks_ - w.p.blocks < config_.window_ids / 2;
-  bool same_rows = w.content_fingerprint == w.p.fingerprint;
+  bool same_rows = w.content_fingerprint == w.p.fingerprint || mutant(bug::fingerprint_ignored);
   // What a restart may have cost the deduplication log is the trace of attempts before it.
   auto tried_since = w.loaded || w.first_attempt == 0 ? w.p.since : w.first_attempt;
   return may_repeat(h, in_time, same_rows, restarted_since(tried_since), config_.trust);
@@ -81,14 +84,14 @@ bool lane::token_settles(instant now) const {
 void lane::next_send(instant now) {
   auto& w = *work_;
   auto& h = w.history();
-  if (revoking_) return check_released(now);
-  if (w.p.kind == plan_kind::fill) return list(now);
+  if (revoking_ && !mutant(bug::insert_while_revoked)) return check_released(now);
+  if (w.p.kind == plan_kind::fill && !mutant(bug::fill_without_asking)) return list(now);
   if (!token_settles(now))
     return doubt(now, now.server >= w.p.good_until               ? "its deduplication token may be forgotten by now"
                       : w.content_fingerprint != w.p.fingerprint ? "the table or the mapping changed since it was made"
                                                                  : "the server was restarted since it was made");
-  if ((h.landed_maybe > 0 || h.loaded) && config_.trust.there && config_.delivery == delivery_mode::exactly_once)
-    return look(now);
+  bool landed_maybe = (h.landed_maybe > 0 || h.loaded) && !mutant(bug::look_skipped);
+  if (landed_maybe && config_.trust.there && config_.delivery == delivery_mode::exactly_once) return look(now);
   send(now);
 }
 
@@ -121,10 +124,9 @@ void lane::send(instant now) {
   w.last_attempt = w.sent_at = now.server;
   ++counters_.inserts;
   if (w.tries++ > 0) ++counters_.insert_retries;
-  bool dead = w.rows_done;
-  bool leased = config_.delivery == delivery_mode::exactly_once;
-  effects_.push_back(fx_insert{w.insert_ticket, w.what, dead, leased ? save_sent_mono_ + config_.lease_ms : INT64_MAX,
-                               leased ? save_sent_wall_ + config_.lease_ms : INT64_MAX});
+  bool dead = w.rows_done != (mutant(bug::dead_letters_before_rows) && w.what->rows > 0 && w.what->dead > 0);
+  effects_.push_back(fx_insert{w.insert_ticket, w.what, dead, leased() ? save_sent_mono_ + config_.lease_ms : INT64_MAX,
+                               leased() ? save_sent_wall_ + config_.lease_ms : INT64_MAX});
 }
 
 std::string lane::rejection(const insert_answer& a) const {
@@ -146,7 +148,9 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
     next = a.what == insert_answer::verdict::acknowledged ? next_step::done
            : next == next_step::refresh                   ? next_step::refresh
                                                           : next_step::send_again;
+  if (mutant(bug::done_before_acknowledgement) && !a.answered) next = next_step::done;
   if (revoking_) { // only a clean first attempt counts now
+    if (mutant(bug::repetition_counts_while_revoked) && next == next_step::confirm) next = next_step::done;
     if (next == next_step::done && (w.rows_done || w.what->dead == 0)) return complete(now);
     return check_released(now);
   }
@@ -172,6 +176,7 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
   case next_step::doubt: return doubt(now, rejection(a) + ", and something may have landed before");
   case next_step::doubt_too_big:
     w.halve_if_none = true;
+    if (mutant(bug::too_big_not_asked)) return halve(now, rejection(a));
     return doubt(now, "too big for the server again and again (code " + std::to_string(a.code) + ")");
   }
 }
@@ -224,7 +229,7 @@ void lane::looked(instant now, const table_answer& answer) {
   if (found == landed::more)
     return stop("the table holds more of " + describe_plan() + " than its records: " + std::to_string(t.rows) +
                 " rows for " + std::to_string(w.what->rows) + " (docs/operations.md, \"Contradictions\")");
-  bool repeat_anyway = config_.trust.dependent_views || config_.trust.quorum;
+  bool repeat_anyway = (config_.trust.dependent_views || config_.trust.quorum) && !mutant(bug::views_not_repeated);
   if (found == landed::all && !repeat_anyway) return part_done(now);
   // The answer may have told that the server was restarted meanwhile.
   if (!token_settles(now)) return doubt(now, "the server was restarted since it was made");
@@ -323,7 +328,7 @@ void lane::listed(instant now, const table_answer& answer) {
 void lane::doubt(instant now, const std::string& why) {
   auto& w = *work_;
   w.doubt = why;
-  if (!config_.trust.there)
+  if (!config_.trust.there && !mutant(bug::silent_table_asked))
     return stop(describe_plan() + " is in doubt: " + why +
                 ", and the table cannot be asked (no provenance columns, or an engine that drops or merges rows); see "
                 "docs/operations.md, \"A doubted plan\"");
@@ -335,6 +340,7 @@ void lane::doubt(instant now, const std::string& why) {
 // Whether no attempt can still be running.
 bool lane::quiet(instant) const {
   const auto& w = *work_;
+  if (mutant(bug::wait_skipped)) return true;
   if (w.rows.loaded) return false;
   auto unanswered = w.rows.unanswered + w.dead.unanswered;
   return unanswered == 0 || server_started_ > w.last_attempt;
@@ -352,8 +358,9 @@ void lane::wait_quiet(instant now) {
 void lane::quiet_answered(instant now, const table_answer& answer, bool token_running) {
   auto& w = *work_;
   // The wait counts only while the server answers: a request can lie in a socket of one that hangs.
-  if (!answer.answered) w.quiet_since = now.mono;
+  if (!answer.answered && !mutant(bug::silence_counts)) w.quiet_since = now.mono;
   bool over = quiet(now) || now.mono - w.quiet_since >= config_.lease_ms + config_.insert_limit_ms;
+  if (mutant(bug::running_query_ignored)) token_running = false;
   if (answer.answered && !token_running && over) {
     w.final_ask = true;
     return ask(now);
@@ -373,7 +380,7 @@ void lane::ask(instant) {
 
 void lane::asked(instant now, const table_answer& answer) {
   auto& w = *work_;
-  if (!answer.answered) {
+  if (!answer.answered && !mutant(bug::no_answer_is_none)) {
     waiting_ = describe_plan() + " is in doubt (" + w.doubt + "); the table's answer: " + answer.why;
     w.rest_until = now.mono + backoff(w.tries++);
     return;
@@ -383,6 +390,7 @@ void lane::asked(instant now, const table_answer& answer) {
   auto wanted = expected();
   auto found = judge(wanted, t.rows + t.dead, t.either);
   auto control = add_up(answer, plan_ranges, answer.counts.size());
+  bool not_there = config_.trust.not_there || mutant(bug::merged_rows_believed);
   auto say = [&](const std::string& what) {
     stop(describe_plan() + " is in doubt: " + w.doubt + "; " + what + " (docs/operations.md, \"A doubted plan\")");
   };
@@ -397,17 +405,18 @@ void lane::asked(instant now, const table_answer& answer) {
     if (!w.final_ask) return wait_quiet(now);
     if (config_.trust.dependent_views)
       return say("a part of its rows is there, and its dependent views cannot be asked");
-    if (!config_.trust.not_there)
+    if (!not_there)
       return say(std::to_string(t.either) + " of " + std::to_string(wanted) +
                  " records are there, but this table's engine may have dropped rows");
     for (std::size_t i = 0; i < w.p.last.size(); ++i) // what is missing is filled in, and nothing else is sent
-      if (w.p.last[i] >= record_.partitions[i].next) record_.partitions[i].fill_to = w.p.last[i];
+      if (w.p.last[i] >= record_.partitions[i].next && !mutant(bug::fill_to_not_set))
+        record_.partitions[i].fill_to = w.p.last[i];
     return plan_anew(now, w.halve_if_none ? std::max<std::uint64_t>(1, w.content.records / 2) : w.content.records);
   case landed::none: break;
   }
   if (!w.final_ask) return wait_quiet(now);
-  if (!config_.trust.not_there) return say("nothing of it is there, but this table's engine may have dropped rows");
-  if (record_.ever && control.either == 0)
+  if (!not_there) return say("nothing of it is there, but this table's engine may have dropped rows");
+  if (record_.ever && control.either == 0 && !mutant(bug::control_skipped))
     return say(
         "nothing of it is there, and nothing that was done before either: a wrong server, or rows that this user "
         "may not see");
@@ -422,7 +431,7 @@ void lane::part_done(instant now) {
   if (!w.rows_done) {
     w.rows_done = true;
     w.tries = 0;
-    if (w.what->dead > 0) {
+    if (w.what->dead > 0 && !mutant(bug::dead_letters_forgotten)) {
       if (revoking_) return check_released(now);
       return next_send(now);
     }
@@ -458,10 +467,13 @@ void lane::complete(instant now) {
 // Nothing of the plan landed, nor can: its records are gathered again, under new tokens.
 void lane::plan_anew(instant now, std::uint64_t records_max) {
   auto content = std::move(work_->content);
-  auto as = work_->p.as;
+  auto as = mutant(bug::rejected_becomes_rows) ? plan_as::rows : work_->p.as;
   auto reason = work_->reason;
   work_.reset();
   split_to_ = content.last;
+  for (auto& of_partition : content.pieces)
+    if (mutant(bug::halving_loses_a_record) && !of_partition.empty() && of_partition.back().count > 1)
+      --of_partition.back().count;
   gathered_.give_back(std::move(content));
   if (phase_ == lane_phase::settling) phase_ = lane_phase::streaming;
   make_plan(now, as, as == plan_as::rows ? records_max : 1, reason);
@@ -475,7 +487,8 @@ void lane::halve(instant now, const std::string& reason) {
   }
   auto where = record_.partitions.empty() ? std::string() : " (" + describe_plan() + ")";
   if (config_.on_bad_record == bad_record_policy::stop) return stop(reason + where + " (on_bad_record: stop)");
-  w.p.as = config_.on_bad_record == bad_record_policy::skip ? plan_as::skip : plan_as::dead_letter;
+  bool skip = config_.on_bad_record == bad_record_policy::skip || mutant(bug::rejected_record_dropped);
+  w.p.as = skip ? plan_as::skip : plan_as::dead_letter;
   w.reason = reason;
   plan_anew(now, 1);
 }
@@ -492,7 +505,8 @@ void lane::refreshed(instant now, ticket_t ticket, bool same, const std::string&
     if (!why.empty()) waiting_ = why;
     return rest(now, step::sending);
   }
-  if (w.history().loaded || w.history().landed_maybe > 0 || w.rows_done)
+  bool landed_maybe = w.history().loaded || w.history().landed_maybe > 0 || w.rows_done;
+  if (landed_maybe && !mutant(bug::changed_columns_replanned))
     return doubt(now, "the table's columns changed, and something may have landed before");
   // Nothing was written: its records are read again with the new columns, and planned anew.
   work_.reset();
@@ -509,8 +523,9 @@ void lane::columns_changed(instant now, std::uint64_t fingerprint) {
   const auto& base = advance_ ? *advance_ : record_;
   std::vector<offset_t> from;
   for (std::size_t i = 0; i < base.partitions.size(); ++i)
-    from.push_back(work_ && work_->what ? std::max(base.partitions[i].next, work_->content.last[i] + 1)
-                                        : base.partitions[i].next);
+    from.push_back(work_ && work_->what && !mutant(bug::reread_from_next)
+                       ? std::max(base.partitions[i].next, work_->content.last[i] + 1)
+                       : base.partitions[i].next);
   restart_reading(now, from);
   grant(now);
 }

@@ -26,13 +26,17 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
   marked_ = what.marked;
   loaded_start_ = what.start;
   switch (what.what) {
-  case state::failed: return retry_recovery(now, what.why);
+  case state::failed:
+    if (mutant(bug::error_is_no_record)) return first_start(now, what);
+    return retry_recovery(now, what.why);
   case state::foreign:
     return stop("offsets were moved by another tool: " + what.why +
                 "; chute moves a lane only by its own state: put the committed offset and its metadata back, or give "
                 "the pipeline a new group (docs/operations.md, \"Moved offsets\")");
   case state::absent:
-    if (marked_ && !absent_once_) { // read again: one empty answer may be stale
+    if (mutant(bug::lost_state_is_first_start)) marked_ = false;
+    if (marked_ && !absent_once_ &&
+        !mutant(bug::absence_believed_at_once)) { // read again: one empty answer may be stale
       absent_once_ = true;
       return begin_loading(now);
     }
@@ -45,18 +49,20 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
   }
   auto r = decode_record(what.text);
   if (!r) return stop(r.failure().cause + "; " + r.failure().way_out);
-  if (have_record_ && r->lineage == record_.lineage && r->version < saved_version_)
+  bool older = have_record_ && r->lineage == record_.lineage && r->version < saved_version_;
+  if (older && !mutant(bug::older_version_accepted))
     return retry_recovery(now, "the state store answers with version " + std::to_string(r->version) + ", but version " +
                                    std::to_string(saved_version_) + " was saved before");
-  if (r->lanes != config_.lanes)
+  if (r->lanes != config_.lanes && !mutant(bug::lanes_not_compared))
     return stop("the record was made with lanes: " + std::to_string(r->lanes) + ", the pipeline began with " +
                 std::to_string(config_.lanes) + "; lanes are fixed at the first start");
-  if (r->cluster != config_.cluster)
+  if (r->cluster != config_.cluster && !mutant(bug::cluster_not_compared))
     return stop("the record belongs to another Kafka cluster; point kafka.brokers at the cluster it was made with, or "
                 "give the pipeline a new group and table");
-  if (r->destination != config_.destination)
+  if (r->destination != config_.destination && !mutant(bug::destination_not_compared))
     return stop("the record belongs to another table (the destination was dropped and made anew, or renamed over); "
                 "restore the table, or give the pipeline a new group");
+  if (mutant(bug::partitions_not_compared)) r->partitions.resize(std::min(r->partitions.size(), ends_.size()));
   if (r->partitions.size() > ends_.size())
     return stop("the record knows " + std::to_string(r->partitions.size()) +
                 " partitions of this lane, the topic has " + std::to_string(ends_.size()) +
@@ -124,17 +130,17 @@ std::string lane::difference(const log_facts& facts) {
     const auto& f = facts.parts[i];
     const auto& p = record_.partitions[i];
     auto where = config_.topic + "/" + std::to_string(partition_at(i).value);
-    if (f.end < p.next)
+    if (f.end < p.next && !mutant(bug::log_end_not_compared))
       return "the log of " + where + " ends at " + std::to_string(f.end.value) + ", but all offsets below " +
              std::to_string(p.next.value) + " are done: the topic was truncated or made anew";
-    if (f.known == seen_as::differs)
+    if (f.known == seen_as::differs && !mutant(bug::known_not_compared))
       return "the record of " + where + " at offset " + std::to_string((p.next - p.known->distance).value) +
              " is not the one that was done: the topic was made anew";
-    if (f.low > p.next && config_.on_data_loss == data_loss_policy::stop)
+    if (f.low > p.next && config_.on_data_loss == data_loss_policy::stop && !mutant(bug::loss_is_gap))
       return "the log of " + where + " begins at " + std::to_string(f.low.value) + ", but only offsets below " +
              std::to_string(p.next.value) + " are done: " + std::to_string(f.low - p.next) +
              " offsets were deleted before they were delivered; set on_data_loss: continue to go on without them";
-    if (record_.open && f.end <= record_.open->last[i])
+    if (record_.open && f.end <= record_.open->last[i] && !mutant(bug::plan_beyond_log))
       return "the log of " + where + " ends at " + std::to_string(f.end.value) + ", within an open plan (to offset " +
              std::to_string(record_.open->last[i].value) + ")";
   }
@@ -151,7 +157,7 @@ void lane::compare(instant now, const log_facts& facts) {
         continue;
       }
       if (short_since_[i] == 0) short_since_[i] = now.mono;
-      if (now.mono - short_since_[i] < short_log_recheck_ms) {
+      if (now.mono - short_since_[i] < short_log_recheck_ms && !mutant(bug::short_log_believed_at_once)) {
         waiting_ = "the log of " + config_.topic + "/" + std::to_string(partition_at(i).value) + ", which ends at " +
                    std::to_string(facts.parts[i].end.value) + " before " +
                    std::to_string(record_.partitions[i].next.value) + ", to be looked at again";
@@ -160,7 +166,7 @@ void lane::compare(instant now, const log_facts& facts) {
       }
     }
     if (auto d = difference(facts); !d.empty()) {
-      if (claimed_) return stop(d + " (docs/operations.md, \"Contradictions\")");
+      if (claimed_ || mutant(bug::stopped_before_claim)) return stop(d + " (docs/operations.md, \"Contradictions\")");
       differed_ = true;
       return claim(now);
     }
@@ -168,7 +174,7 @@ void lane::compare(instant now, const log_facts& facts) {
   if (claimed_ || !exact)
     for (std::size_t i = 0; i < facts.parts.size(); ++i) lost_records(i, facts);
   if (phase_ == lane_phase::stopped) return;
-  if (exact && config_.trust.there) return ask_beyond(now);
+  if (exact && config_.trust.there && !mutant(bug::beyond_skipped)) return ask_beyond(now);
   if (claimed_) return settle(now);
   claim(now);
 }
@@ -178,7 +184,8 @@ void lane::lost_records(std::size_t i, const log_facts& facts) {
   if (phase_ == lane_phase::stopped) return;
   auto& p = record_.partitions[i];
   if (facts.parts[i].low <= p.next) return;
-  if (config_.on_data_loss == data_loss_policy::stop) // at_least_once: exactly_once was told apart before
+  if (config_.on_data_loss == data_loss_policy::stop &&
+      !mutant(bug::loss_is_gap)) // at_least_once: exactly_once was told apart before
     return stop("offsets " + std::to_string(p.next.value) + " to " + std::to_string(facts.parts[i].low.value - 1) +
                 " of " + config_.topic + "/" + std::to_string(partition_at(i).value) +
                 " were deleted before they were delivered; set on_data_loss: continue to go on without them");
@@ -200,7 +207,7 @@ void lane::ask_beyond(instant) {
   fx_ask fx{wanted_ticket_, {}, {}, false};
   for (std::size_t i = 0; i < record_.partitions.size(); ++i) {
     auto from = record_.open ? record_.open->last[i] + 1 : record_.partitions[i].next;
-    if (const auto& b = record_.partitions[i].blind; b && *b >= from) {
+    if (const auto& b = record_.partitions[i].blind; b && *b >= from && !mutant(bug::blind_ignored)) {
       if (b->value == INT64_MAX) continue;
       from = *b + 1;
     }
@@ -213,7 +220,7 @@ void lane::beyond_answered(instant now, const table_answer& answer) {
   if (!answer.answered) return retry_recovery(now, "the table's answer: " + answer.why);
   for (const auto& c : answer.counts) {
     if (c.rows == 0 && c.dead == 0) continue;
-    if (claimed_)
+    if (claimed_ || mutant(bug::stopped_before_claim))
       return stop("the table holds " + std::to_string(c.rows) + " rows (and the dead letters " +
                   std::to_string(c.dead) + ") of " + config_.topic +
                   " beyond what this pipeline has sent: another pipeline writes there, the state went back in time, or "
@@ -227,6 +234,7 @@ void lane::beyond_answered(instant now, const table_answer& answer) {
 void lane::claim(instant now) {
   phase_ = lane_phase::claiming;
   waiting_ = "its claim to be saved";
+  if (mutant(bug::claim_skipped)) return claimed(now);
   save(now, record_, purpose::claim);
 }
 
@@ -234,12 +242,13 @@ void lane::claim(instant now) {
 void lane::claimed(instant now) {
   claimed_ = true;
   recovery_tries_ = 0;
-  if (!marked_) {
+  if (!marked_ && !mutant(bug::start_not_marked)) {
     waiting_ = "its row in chute_starts";
     wanted_ticket_ = new_ticket();
     effects_.push_back(fx_mark_started{wanted_ticket_});
     return;
   }
+  if (mutant(bug::not_compared_after_claim)) return settle(now);
   if (differed_ || config_.on_data_loss == data_loss_policy::resume) return inspect(now);
   settle(now);
 }
@@ -265,9 +274,10 @@ void lane::settle(instant now) {
   phase_ = lane_phase::settling;
   waiting_ = "the records of its open plan to be read again";
   work w;
+  if (mutant(bug::new_token_on_replay)) record_.open->token = {random_.next(), random_.next()};
   w.p = *record_.open;
   w.durable = w.loaded = true;
-  w.rows.loaded = w.dead.loaded = true;
+  w.rows.loaded = w.dead.loaded = !mutant(bug::loaded_plan_is_clean);
   if (w.p.as == plan_as::dead_letter) w.reason = "rejected by ClickHouse before a restart";
   w.at = step::building;
   work_ = std::move(w);

@@ -36,6 +36,7 @@ void lane::grant(instant) {
     if (building && !needed) continue;
     while (takes_[i] < takes_max) {
       bool room = gathered_.bytes() + out + each <= limit && gathered_.records() < 2 * rows_cap_;
+      if (mutant(bug::gathers_without_bound)) room = true;
       // One chunk a partition may always be on its way, or a full lane with an idle partition would stand still.
       if (!needed && !room && (takes_[i] > 0 || gathered_.bytes() >= limit || gathered_.records() >= 2 * rows_cap_))
         break;
@@ -58,7 +59,7 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
          "6: a chunk's records lie in order within the offsets it passed");
   auto stop_at = until(*i);
   auto bad = std::find(c->outcomes.begin(), c->outcomes.end(), outcome::stop);
-  if (bad != c->outcomes.end()) {
+  if (bad != c->outcomes.end() && !mutant(bug::bad_record_passed)) {
     auto k = static_cast<std::size_t>(bad - c->outcomes.begin());
     stop_at = std::min(stop_at, offset_t{c->offsets[k]});
     std::string why = "a bad record";
@@ -68,6 +69,7 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
       blocked_[*i] = "record " + config_.topic + "/" + std::to_string(c->partition.value) + "/" +
                      std::to_string(c->offsets[k]) + ": " + why + " (on_bad_record: stop)";
   }
+  if (mutant(bug::gap_is_loss) && c->offsets.empty() && c->last >= c->first) return stop("records are missing");
   expect(gathered_.add(*i, c, now.mono, stop_at), "4: chunks are contiguous");
   ends_[*i] = std::max(ends_[*i], c->last.value + 1);
   if (work_ && work_->at == step::building) check_built(now);
@@ -133,7 +135,7 @@ lane_record lane::advanced(const cut& c, bool any) const {
     if (p.blind && *p.blind < next) p.blind.reset();
     if (p.fill_to && *p.fill_to < next) p.fill_to.reset();
   }
-  r.ever = r.ever || any;
+  r.ever = (r.ever || any) && !mutant(bug::ever_not_kept);
   return r;
 }
 
@@ -161,6 +163,7 @@ void lane::make_plan(instant now, plan_as as, std::uint64_t records_max, const s
   }
   work w;
   w.p.token = {random_.next(), random_.next()};
+  if (mutant(bug::token_reused)) w.p.token = {base.lineage, 1};
   w.p.as = as;
   for (std::size_t i = 0; i < base.partitions.size(); ++i) // nothing but a fill may touch what is partly there
     if (base.partitions[i].fill_to && !c.pieces[i].empty()) w.p.kind = plan_kind::fill;
@@ -183,6 +186,7 @@ void lane::make_plan(instant now, plan_as as, std::uint64_t records_max, const s
   lane_record next = base;
   next.open = work_->p;
   save(now, std::move(next), purpose::plan);
+  if (mutant(bug::insert_before_save)) start_work(now);
 }
 
 // --- saving ----------------------------------------------------------------------------------------------------------
@@ -203,6 +207,7 @@ void lane::save(instant now, lane_record next, purpose why) {
 void lane::send_save(instant now) {
   auto& s = *saving_;
   s.ticket = new_ticket();
+  if (mutant(bug::unknown_save_made_anew)) s.next.mark = random_.next(), s.text = encode_record(s.next);
   s.sent_mono = now.mono;
   s.sent_wall = now.wall;
   ++s.tries;
@@ -216,6 +221,8 @@ void lane::saved(instant now, ticket_t ticket, save_outcome outcome, const std::
   seen(now);
   if (!saving_ || saving_->ticket != ticket) return;
   saving_->ticket = 0;
+  if (mutant(bug::refused_save_accepted) && outcome == save_outcome::refused) outcome = save_outcome::accepted;
+  if (mutant(bug::unknown_save_accepted) && outcome == save_outcome::unknown) outcome = save_outcome::accepted;
   switch (outcome) {
   case save_outcome::accepted: return save_accepted(now);
   case save_outcome::refused: {
@@ -243,15 +250,16 @@ void lane::save_accepted(instant now) {
   record_ = std::move(s.next);
   saved_version_ = record_.version;
   have_record_ = true;
-  save_sent_mono_ = s.sent_mono;
-  save_sent_wall_ = s.sent_wall;
+  save_sent_mono_ = mutant(bug::lease_from_answer) ? now.mono : s.sent_mono;
+  save_sent_wall_ = mutant(bug::lease_from_answer) ? now.wall : s.sent_wall;
   if (phase_ == lane_phase::streaming || phase_ == lane_phase::draining) waiting_.clear();
   switch (s.why) {
   case purpose::claim: return revoking_ || draining_ ? check_released(now) : claimed(now);
   case purpose::plan:
     advance_.reset();
     work_->durable = true;
-    if (revoking_) return check_released(now); // left to the next owner: no insert is begun
+    if (revoking_ && !mutant(bug::insert_while_revoked))
+      return check_released(now); // left to the next owner: no insert is begun
     return start_work(now);
   case purpose::done:
     advance_.reset();

@@ -1,6 +1,7 @@
 #include "core/record.hpp"
 
 #include "core/block.hpp"
+#include "core/mutant.hpp"
 
 #include <algorithm>
 #include <numeric>
@@ -68,16 +69,17 @@ constexpr std::int64_t blind_endless = slice_offsets_max;
 void put_partition(bytes& out, const lane_partition& p, const plan* open, std::size_t i, bool with_known) {
   std::int64_t slice = open ? open->last[i] - p.next + 1 : 0;
   bool known = with_known && p.known;
-  out.push<std::uint8_t>(static_cast<std::uint8_t>((known ? has_known : 0) | (p.blind ? has_blind : 0) |
-                                                   (p.fill_to ? has_fill : 0) | (slice ? has_slice : 0)));
+  bool blind = p.blind && !mutant(bug::marks_not_written), fill = p.fill_to && !mutant(bug::marks_not_written);
+  out.push<std::uint8_t>(static_cast<std::uint8_t>((known ? has_known : 0) | (blind ? has_blind : 0) |
+                                                   (fill ? has_fill : 0) | (slice ? has_slice : 0)));
   append_varint(out, static_cast<std::uint64_t>(p.next.value));
   if (known) {
     out.push(p.known->hash);
     append_varint(out, static_cast<std::uint64_t>(p.known->distance));
   }
   // Both marks lie at or beyond next - 1, or they would have been dropped.
-  if (p.blind) append_varint(out, static_cast<std::uint64_t>(std::min(*p.blind - p.next + 1, blind_endless)));
-  if (p.fill_to) append_varint(out, static_cast<std::uint64_t>(*p.fill_to - p.next + 1));
+  if (blind) append_varint(out, static_cast<std::uint64_t>(std::min(*p.blind - p.next + 1, blind_endless)));
+  if (fill) append_varint(out, static_cast<std::uint64_t>(*p.fill_to - p.next + 1));
   if (slice) append_varint(out, static_cast<std::uint64_t>(slice));
 }
 
@@ -187,6 +189,7 @@ error unreadable(const char* what) {
 
 std::string encode_record(const lane_record& r) {
   auto text = encode_with(r, known_distance_max);
+  if (mutant(bug::record_without_bound)) return text;
   for (std::int64_t d = known_distance_max / 2; text.size() > record_text_max && d > 0; d /= 8)
     text = encode_with(r, d);
   return text.size() > record_text_max ? encode_with(r, 0) : text;
@@ -199,8 +202,8 @@ result<lane_record> decode_record(std::string_view text) {
   std::uint32_t sum;
   std::memcpy(&sum, raw.data() + raw.size() - 4, 4);
   raw.resize(raw.size() - 4);
-  if (sum != static_cast<std::uint32_t>(XXH3_64bits(raw.data(), raw.size())))
-    return unreadable("its check sum differs");
+  bool whole = sum == static_cast<std::uint32_t>(XXH3_64bits(raw.data(), raw.size()));
+  if (!whole && !mutant(bug::damaged_record_read)) return unreadable("its check sum differs");
   reader in{raw};
   lane_record r;
   r.version = in.varint();

@@ -1,6 +1,7 @@
 // One Native block: number of columns and of rows, then for each column its name, its type, the state that precedes the
 // data of some types, and the data. Source: ClickHouse's documentation of the format; the states of Variant, Dynamic,
 // LowCardinality and JSON as bytes that the engine wrote itself (26.7), read back in test/native/.
+#include "core/mutant.hpp"
 #include "formats/body_writer.hpp"
 #include "formats/encoder.hpp"
 
@@ -286,6 +287,19 @@ void write_column(const std::string& name, const node& whole, body_writer& out) 
   write_data(n, out);
 }
 
+void write_block(std::span<const chunk_rows> filled, const std::vector<std::string>& columns, std::uint64_t rows,
+                 body_writer& out) {
+  out.varint(columns.size());
+  out.varint(rows);
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    node n;
+    n.shape = &filled.front().from->rows.columns[i];
+    for (const auto& b : filled) add(n, {&b.from->rows.columns[i], b.first_row, b.rows});
+    descend(n);
+    write_column(columns[i], n, out);
+  }
+}
+
 error unequal(const std::string& what) {
   return error{"native encoder", "the chunks of a batch differ in " + what,
                "this is a defect of chute: please report it"};
@@ -322,15 +336,9 @@ result<body> encode_native(std::span<const chunk_rows> batch) {
     out.keep.push_back(b.from);
   }
   body_writer writer(out);
-  writer.varint(out.columns.size());
-  writer.varint(out.rows);
-  for (std::size_t i = 0; i < out.columns.size(); ++i) {
-    node n;
-    n.shape = &filled.front().from->rows.columns[i];
-    for (const auto& b : filled) add(n, {&b.from->rows.columns[i], b.first_row, b.rows});
-    descend(n);
-    write_column(out.columns[i], n, writer);
-  }
+  if (mutant(bug::two_blocks_an_insert))
+    for (const auto& b : filled) write_block(std::span(&b, 1), out.columns, b.rows, writer);
+  else write_block(filled, out.columns, out.rows, writer);
   writer.finish();
   return out;
 }

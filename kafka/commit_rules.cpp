@@ -1,11 +1,15 @@
 #include "kafka/commit_rules.hpp"
 
+#include "core/mutant.hpp"
+
 #include <librdkafka/rdkafka.h>
 
 namespace chute::kafka {
 
 commit_status judge_commit(int whole, int own) {
-  if (whole < 0) return commit_status::unknown;
+  if (whole < 0 && !mutant(bug::leftover_code_believed)) return commit_status::unknown;
+  if (mutant(bug::old_generation_unknown) && own == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION) return commit_status::unknown;
+  if (mutant(bug::coordinator_error_refuses) && own == RD_KAFKA_RESP_ERR_NOT_COORDINATOR) return commit_status::refused;
   switch (own) {
   case RD_KAFKA_RESP_ERR_NO_ERROR: return commit_status::ok;
   case RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION:

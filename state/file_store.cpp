@@ -10,6 +10,7 @@
 //     <cluster>\0<group>\0<pipeline>\0<topic>
 //     <the record's text>
 //   sum <XXH3-64 of all bytes before this line, in hexadecimal>
+#include "core/mutant.hpp"
 #include "state/compare.hpp"
 
 #include <cerrno>
@@ -222,16 +223,16 @@ private:
   }
 
   result<lanes_map> read(const std::string& file) {
-    if (auto gone = still_ours()) return *gone;
+    if (auto gone = still_ours(); gone && !mutant(bug::replaced_directory_used)) return *gone;
     auto text = read_file(directory_.get(), file);
     if (!text) return text.failure();
     lanes_map out;
     if (!*text) {
       // Written once and not there any more is no first start.
-      if (!written_.count(file)) return out;
+      if (!written_.count(file) || mutant(bug::vanished_file_is_empty)) return out;
       return error{"state", path_ + "/" + file + " has disappeared", "put it back and start again"};
     }
-    if (!decode(**text, out))
+    if (!decode(**text, out) && !mutant(bug::damaged_file_is_empty))
       return error{"state", path_ + "/" + file + " is damaged",
                    "restore it from a copy, or see docs/state-stores.md, \"A damaged file\""};
     written_.insert(file);
@@ -266,7 +267,7 @@ private:
   }
 
   saved write(const std::string& file, const std::string& text) {
-    auto fresh = file + ".new";
+    auto fresh = mutant(bug::file_written_in_place) ? file : file + ".new";
     auto failed = [&](save_status what, const std::string& doing) {
       return saved{what, error{"state", path_ + "/" + file + ": " + doing + ": " + reason(),
                                "make room on the disk, or mend it; the record that was there is intact"}};
@@ -320,7 +321,7 @@ result<std::unique_ptr<store>> open_file_store(const std::string& directory) {
   if (!folder) return fail("cannot be opened: " + reason(), "correct state.path, or grant rights");
   file_descriptor lock(openat(folder.get(), "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock) return fail("cannot be locked: " + reason(), "grant rights");
-  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+  if (!mutant(bug::lock_not_taken) && flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK)
       return fail("is in use by another process" + holder(lock.get()),
                   "stop that one, or give this one a directory of its own");

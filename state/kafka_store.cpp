@@ -1,5 +1,6 @@
 #include "state/kafka_store.hpp"
 
+#include "core/mutant.hpp"
 #include "core/record.hpp"
 #include "state/compare.hpp"
 #include "state/offset_note.hpp"
@@ -42,16 +43,16 @@ loaded failed(const lane_key& k, const std::string& cause, const std::string& wa
 loaded foreign(const std::string& what) {
   loaded out;
   out.status = loaded::status::absent;
-  out.foreign = what;
+  if (!mutant(bug::foreign_offset_is_absent)) out.foreign = what;
   return out;
 }
 
 // What the seat's offset says of the lane.
 loaded read_seat(const lane_key& k, const offset_log::entry& e) {
   using status = offset_log::entry::status;
-  if (e.what == status::failed)
+  if (e.what == status::failed && !mutant(bug::unreadable_offset_is_absent))
     return failed(k, e.why ? e.why->text() : "its offset could not be read", e.why ? e.why->way_out : "");
-  if (e.what == status::none) {
+  if (e.what != status::found) {
     loaded out;
     out.status = loaded::status::absent;
     return out;
@@ -65,7 +66,8 @@ loaded read_seat(const lane_key& k, const offset_log::entry& e) {
   auto record = decode_record(e.metadata);
   if (!record) return failed(k, record.failure().cause, record.failure().way_out);
   // Tools that mirror offsets copy metadata word for word.
-  if (!record->partitions.empty() && record->partitions[0].next != e.next)
+  bool own = record->partitions.empty() || record->partitions[0].next == e.next;
+  if (!own && !mutant(bug::copied_metadata_believed))
     return foreign(at + ", but the record in its metadata says " + std::to_string(record->partitions[0].next.value));
   loaded out;
   out.status = loaded::status::found;
@@ -204,7 +206,7 @@ private:
       answers[i] = seat < done.size() ? answer_of(done[seat]) : saved{save_status::unknown, {}};
       const auto& r = requests[i];
       if (answers[i]->status == save_status::accepted) known_[r.lane] = {r.record, {}, false};
-      else if (answers[i]->status != save_status::not_now) known_.erase(r.lane);
+      else if (answers[i]->status != save_status::not_now && !mutant(bug::save_behind_unknown)) known_.erase(r.lane);
     }
   }
 

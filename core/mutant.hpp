@@ -1,0 +1,134 @@
+// Planted bugs: each takes one rule out of the engine, so that the tests and the simulator can be seen to miss it.
+// Only a build with CHUTE_MUTANTS holds them (make mutants); everywhere else mutant() is the constant false. One is
+// chosen when the program starts, by the environment's CHUTE_MUTANT=NAME or by select_mutant(); `list` prints all.
+//
+// Each line: its name, who must find it, the rule that it takes out. `sim`: the simulator and a unit test.
+// `unit`: a unit test alone; it lies in a part that the simulator replaces, or another rule makes good for it.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <type_traits>
+
+// clang-format off
+#define CHUTE_PLANTED_BUGS(bug) \
+  /* invariants */ \
+  bug(insert_before_save, sim, "1: no insert is sent before its plan is durable") \
+  bug(insert_while_revoked, sim, "1: no insert is begun once the lane is being revoked") \
+  bug(token_reused, sim, "2: each plan has a token of its own") \
+  bug(new_token_on_replay, sim, "2: a plan that was loaded is sent under its token") \
+  bug(slice_rebuilt_short, sim, "2: a token stands for the same rows") \
+  bug(done_before_acknowledgement, sim, "3: next passes a slice only after its acknowledgement") \
+  bug(dead_letters_forgotten, sim, "3: next passes a slice only after its dead letters") \
+  bug(reread_from_next, sim, "4: a slice begins where the one before it ends") \
+  bug(refused_save_accepted, sim, "5: after a refused save the lane sends nothing more") \
+  bug(gap_is_loss, sim, "6: an offset without a record is a gap, not a loss") \
+  bug(partition_left_out, sim, "6: a batch holds every partition of its lane") \
+  bug(halving_loses_a_record, sim, "6: what is planned anew holds all the records of the plan before") \
+  bug(rejected_record_dropped, sim, "6: a rejected record becomes a dead letter") \
+  bug(bad_record_passed, unit, "6: on_bad_record: stop delivers nothing from the bad record on") \
+  bug(two_attempts, sim, "7: one attempt is under way") \
+  bug(gathers_without_bound, unit, "7: what a lane gathers has a bound") \
+  bug(record_without_bound, unit, "7: a record fits its store") \
+  bug(slice_ends_with_its_chunk, sim, "8: a batch does not depend on how its records came grouped") \
+  /* what may become of a plan */ \
+  bug(dead_letters_before_rows, sim, "dead letters are sent after the rows were acknowledged") \
+  bug(look_skipped, sim, "where something may have landed the table is looked at before a repetition") \
+  bug(confirm_skipped, sim, "an acknowledged repetition counts once the table confirms it") \
+  bug(good_until_ignored, sim, "a token is repeated only before good_until") \
+  bug(window_count_ignored, sim, "a token is repeated only while half of the window in inserts is left") \
+  bug(fingerprint_ignored, sim, "a token is repeated only with the same mapping and columns") \
+  bug(server_restart_ignored, sim, "a plain MergeTree's token is not repeated after a restart of its server") \
+  bug(loaded_plan_is_clean, sim, "a plan that was loaded has an unanswered attempt") \
+  bug(views_not_repeated, unit, "with dependent views or a quorum the batch is sent again though its rows are there") \
+  bug(rejection_believed, sim, "a rejection halves only what cannot have landed") \
+  bug(too_big_not_asked, sim, "too big again and again is halved only after the table was asked") \
+  bug(changed_columns_replanned, sim, "with changed columns a plan that may have landed is a doubt") \
+  bug(rejected_becomes_rows, sim, "a plan as something stays so") \
+  bug(repetition_counts_while_revoked, sim, "while being revoked only a clean first attempt counts") \
+  /* doubt, asking, fill */ \
+  bug(wait_skipped, sim, "a plan is made anew only when no attempt can still be running") \
+  bug(silence_counts, sim, "the wait counts only while the server answers") \
+  bug(running_query_ignored, sim, "the wait is not over while a query with the token runs") \
+  bug(no_answer_is_none, sim, "no answer is not the answer that nothing is there") \
+  bug(control_skipped, sim, "nothing there is believed only if the same question finds what was done before") \
+  bug(ever_not_kept, sim, "the record keeps whether anything was ever done") \
+  bug(merged_rows_believed, unit, "an engine that merges or drops rows cannot say that nothing is there") \
+  bug(silent_table_asked, unit, "a table without provenance cannot settle a doubt") \
+  bug(more_taken_for_all, unit, "more rows than records stop the lane") \
+  bug(some_taken_for_all, sim, "a part of the rows is not all of them") \
+  bug(fill_to_not_set, sim, "what is partly there is filled, not planned anew") \
+  bug(fill_sends_all, sim, "a fill sends only what is missing") \
+  bug(fill_without_asking, sim, "a fill asks before every send") \
+  bug(fill_not_confirmed, unit, "a fill is confirmed, also at its first acknowledgement") \
+  /* recovery */ \
+  bug(error_is_no_record, sim, "an error is not the answer that there is no record") \
+  bug(lost_state_is_first_start, sim, "a lane that began and has no record stops") \
+  bug(absence_believed_at_once, sim, "that a record is gone is read twice") \
+  bug(older_version_accepted, sim, "within a lineage no version is older than one already known") \
+  bug(lanes_not_compared, unit, "the record's number of lanes is the pipeline's") \
+  bug(cluster_not_compared, unit, "the record belongs to this Kafka cluster") \
+  bug(destination_not_compared, sim, "the record belongs to this table") \
+  bug(partitions_not_compared, unit, "a topic does not lose partitions") \
+  bug(log_end_not_compared, sim, "the log does not end before next") \
+  bug(short_log_believed_at_once, sim, "a log that ends too early is looked at twice, 10 s apart") \
+  bug(plan_beyond_log, sim, "the log does not end within the open plan") \
+  bug(known_not_compared, sim, "the last record done is still the same") \
+  bug(loss_is_gap, sim, "records deleted before they were delivered stop the lane, unless told otherwise") \
+  bug(beyond_skipped, sim, "the table holds nothing beyond what was sent") \
+  bug(blind_ignored, sim, "up to `blind` the table is not asked") \
+  bug(stopped_before_claim, sim, "a contradiction stops the lane only after its claim was accepted") \
+  bug(claim_skipped, unit, "a lane claims its record before it settles the plan") \
+  bug(not_compared_after_claim, sim, "after the claim a contradiction is looked at again, and stops") \
+  bug(start_not_marked, sim, "chute_starts has a row of every lane that began") \
+  bug(sum_not_compared, sim, "a plan is rebuilt from the same records") \
+  /* owners and zombies */ \
+  bug(lease_clock_stops, sim, "the lease ends also while the process sleeps") \
+  bug(lease_on_one_clock, unit, "the lease ends on both clocks") \
+  bug(lease_from_answer, sim, "the lease is counted from when the save was sent") \
+  bug(sleep_unnoticed, sim, "after a long gap between two events the lane forgets all and loads again") \
+  bug(unknown_save_accepted, sim, "a save without an answer is not an accepted one") \
+  bug(unknown_save_made_anew, sim, "a save without an answer is repeated word for word") \
+  bug(stale_handle_kept, sim, "with a commit unanswered a forgotten lane gets a new consumer handle") \
+  bug(save_after_forget, sim, "no save names a lane after it was forgotten") \
+  /* records and stores */ \
+  bug(version_not_compared, sim, "a store saves only over the expected version") \
+  bug(text_not_compared, sim, "the same version with other words is another one's save") \
+  bug(repetition_refused, sim, "a repeated save that landed is accepted") \
+  bug(version_may_fall, unit, "versions grow with each save") \
+  bug(damaged_record_read, unit, "a damaged record is an error") \
+  bug(marks_not_written, unit, "a record keeps blind and fill_to") \
+  bug(leftover_code_believed, unit, "kafka: after a commit of unknown end no code of a partition counts") \
+  bug(coordinator_error_refuses, unit, "kafka: an error of the coordinator leaves a commit unknown") \
+  bug(old_generation_unknown, unit, "kafka: an old generation is a refusal") \
+  bug(unreadable_offset_is_absent, unit, "kafka: an offset that cannot be read is not absent") \
+  bug(foreign_offset_is_absent, unit, "kafka: an offset that another tool moved is not a first start") \
+  bug(copied_metadata_believed, unit, "kafka: the metadata belongs to its offset") \
+  bug(save_behind_unknown, unit, "kafka: behind an unknown save nothing is written before it was read") \
+  bug(damaged_file_is_empty, unit, "file: damage is a failure, never an absent record") \
+  bug(vanished_file_is_empty, unit, "file: a file that disappeared is a failure") \
+  bug(replaced_directory_used, unit, "file: a directory that was replaced is no longer ours") \
+  bug(lock_not_taken, unit, "file: one process at a time has the directory") \
+  bug(file_written_in_place, unit, "file: a save leaves the old file or the new one") \
+  /* formats */ \
+  bug(two_blocks_an_insert, unit, "native: one block an insert")
+// clang-format on
+
+namespace chute {
+
+enum class bug : std::uint8_t {
+  none,
+#define CHUTE_BUG(name, seen_by, rule) name,
+  CHUTE_PLANTED_BUGS(CHUTE_BUG)
+#undef CHUTE_BUG
+};
+
+#ifdef CHUTE_MUTANTS
+bool select_mutant(std::string_view name); // false: there is none of this name. Before any thread is started
+bug selected_mutant();
+constexpr bool mutant(bug b) { return !std::is_constant_evaluated() && selected_mutant() == b; }
+#else
+constexpr bool mutant(bug) { return false; }
+#endif
+
+} // namespace chute
