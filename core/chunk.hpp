@@ -22,9 +22,9 @@ struct header_view {
 // One record, pointing into memory that somebody else owns for the time of the call.
 struct record_view {
   offset_t offset;
-  std::int64_t timestamp_ms = -1; // Unix; -1: none
+  std::int64_t timestamp_ms = -1;             // Unix; -1: none
   std::optional<std::string_view> key, value; // absent: null (a null value is a tombstone)
-  const void* handle = nullptr;   // for header_source
+  const void* handle = nullptr;               // for header_source
 };
 
 // Headers are looked up only when somebody needs them.

@@ -21,7 +21,8 @@ constexpr insert_answer reply(v what, bool answered = true, bool before_write = 
   return a;
 }
 
-constexpr next_step step(attempt_history h, const insert_answer& a, const table_trust& t = believed, bool fill = false) {
+constexpr next_step step(attempt_history h, const insert_answer& a, const table_trust& t = believed,
+                         bool fill = false) {
   add_answer(h, a);
   return after_answer(a, h, t, fill, 3);
 }
@@ -33,7 +34,9 @@ constexpr attempt_history refused_once{false, 0, 0, 1, 0};
 
 } // namespace
 
-TEST_CASE("an acknowledgement of the first attempt is enough") { CHECK(step(fresh, reply(v::acknowledged)) == next_step::done); }
+TEST_CASE("an acknowledgement of the first attempt is enough") {
+  CHECK(step(fresh, reply(v::acknowledged)) == next_step::done);
+}
 
 TEST_CASE("an acknowledgement of a repetition must be confirmed by the table") {
   CHECK(step(one_unanswered, reply(v::acknowledged)) == next_step::confirm);
@@ -87,7 +90,7 @@ TEST_CASE("only a repetition needs the token: a first send may come at any time"
   CHECK(may_repeat(refused_once, false, true, true, believed));
   CHECK_FALSE(may_repeat(one_unanswered, false, true, false, believed)); // the window is over
   CHECK_FALSE(may_repeat(loaded, true, false, false, believed));         // the rows would look different
-  CHECK_FALSE(may_repeat(loaded, true, true, true, believed));           // plain MergeTree, and the server was restarted
+  CHECK_FALSE(may_repeat(loaded, true, true, true, believed)); // plain MergeTree, and the server was restarted
   CHECK(may_repeat(loaded, true, true, false, believed));
   table_trust replicated = believed;
   replicated.plain_merge_tree = false;

@@ -45,7 +45,8 @@ TEST_CASE("a record reads back as it was written") {
     r.cluster = rng();
     r.destination = rng();
     r.ever = rng() % 2;
-    if (rng() % 2) r.open = plan{{rng(), rng()}, plan_kind::fill, plan_as::dead_letter, 5, 6, rng() % 1000, rng(), rng(), {}};
+    if (rng() % 2)
+      r.open = plan{{rng(), rng()}, plan_kind::fill, plan_as::dead_letter, 5, 6, rng() % 1000, rng(), rng(), {}};
     for (auto i = 1 + rng() % 20; i > 0; --i) {
       lane_partition p;
       p.next = {static_cast<std::int64_t>(rng() >> (1 + 36 * (rng() % 2))) % (INT64_MAX - slice_offsets_max)};
