@@ -55,7 +55,10 @@ fault walk_root(context& c, node* typed, int depth) {
   outer.swap(c.path);
   const fault f = walk_object(c, typed, depth);
   c.path.swap(outer);
-  if (f != fault::none) return f;
+  if (f != fault::none) {
+    c.paths.resize(from);
+    return f;
+  }
   const auto begin = c.paths.begin() + static_cast<std::ptrdiff_t>(from);
   std::sort(begin, c.paths.end());
   const bool twice = std::adjacent_find(begin, c.paths.end()) != c.paths.end();
@@ -93,9 +96,7 @@ fault walk_value(context& c, int depth) {
 } // namespace
 
 fault take_json_object(context& c, node* typed, std::string_view& text) {
-  const char* const begin = c.here();
-  c.path.clear();
-  c.paths.clear();
+  const char* const begin = c.here(); // perhaps within a typed path of another object: its paths stay as they are
   if (const fault f = walk_root(c, typed, 1); f != fault::none) return f;
   const char* const end = c.base + c.now.at[-1] + 1; // its closing brace
   text = {begin, static_cast<std::size_t>(end - begin)};

@@ -6,6 +6,8 @@ namespace chute::json {
 namespace {
 
 constexpr std::size_t remembered_key_max = 128; // bytes
+// A key that is expected is compared where another one, the last of all texts, may stand.
+static_assert(remembered_key_max + 8 < token_index::padding);
 
 } // namespace
 

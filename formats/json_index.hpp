@@ -41,7 +41,7 @@ public:
   // Bytes of texts that are worth taking at once: their tokens stay in the second level cache.
   static constexpr std::size_t batch_bytes = 96u << 10;
   // Reads of so many bytes from within a text are safe.
-  static constexpr std::size_t padding = 64;
+  static constexpr std::size_t padding = 160;
 
   void clear();
   void add(std::string_view text);

@@ -18,8 +18,6 @@ value_error put_bytes(column& c, const void* from, std::size_t n) {
   return value_error::none;
 }
 
-constexpr value_error not_taken = value_error::malformed;
-
 // Each kind of scalar says what a string's text, a number's token and a boolean mean. `number` gets tokens that are
 // JSON numbers; those that are not digits alone are not `integral`.
 
@@ -35,7 +33,7 @@ template <class T> struct integer {
     if (const auto e = parse_whole(s, sizeof(T) * 8, std::is_signed_v<T>, v); e != value_error::none) return e;
     return put(c, static_cast<T>(v.limb[0]));
   }
-  static constexpr bool takes_booleans = false;
+  static constexpr bool takes_numbers = true, takes_booleans = false;
 };
 
 template <unsigned bits, bool is_signed> struct wide_integer {
@@ -49,7 +47,7 @@ template <unsigned bits, bool is_signed> struct wide_integer {
     const auto e = parse_whole(s, bits, is_signed, v);
     return e == value_error::none ? put_bytes(c, v.limb.data(), bits / 8) : e;
   }
-  static constexpr bool takes_booleans = false;
+  static constexpr bool takes_numbers = true, takes_booleans = false;
 };
 
 struct decimal {
@@ -59,7 +57,7 @@ struct decimal {
     return e == value_error::none ? put_bytes(c, v.limb.data(), n.width) : e;
   }
   static value_error number(node& n, std::string_view s, bool, column& c) { return text(n, s, c); }
-  static constexpr bool takes_booleans = false;
+  static constexpr bool takes_numbers = true, takes_booleans = false;
 };
 
 template <class T, value_error (*parse)(std::string_view, T&)> struct floating {
@@ -69,7 +67,7 @@ template <class T, value_error (*parse)(std::string_view, T&)> struct floating {
     return e == value_error::none ? put(c, v) : e;
   }
   static value_error number(node& n, std::string_view s, bool, column& c) { return text(n, s, c); }
-  static constexpr bool takes_booleans = false;
+  static constexpr bool takes_numbers = true, takes_booleans = false;
 };
 
 struct boolean {
@@ -79,7 +77,7 @@ struct boolean {
     return value_error::malformed;
   }
   static value_error number(node& n, std::string_view s, bool, column& c) { return text(n, s, c); }
-  static constexpr bool takes_booleans = true;
+  static constexpr bool takes_numbers = true, takes_booleans = true;
 };
 
 struct fixed_string {
@@ -91,8 +89,7 @@ struct fixed_string {
     ++c.rows;
     return value_error::none;
   }
-  static value_error number(node&, std::string_view, bool, column&) { return not_taken; }
-  static constexpr bool takes_booleans = false;
+  static constexpr bool takes_numbers = false, takes_booleans = false;
 };
 
 struct uuid {
@@ -101,8 +98,7 @@ struct uuid {
     const auto e = parse_uuid(s, v);
     return e == value_error::none ? put(c, v) : e;
   }
-  static value_error number(node&, std::string_view, bool, column&) { return not_taken; }
-  static constexpr bool takes_booleans = false;
+  static constexpr bool takes_numbers = false, takes_booleans = false;
 };
 
 struct ipv4 {
@@ -111,8 +107,7 @@ struct ipv4 {
     const auto e = parse_ipv4(s, v);
     return e == value_error::none ? put(c, v) : e;
   }
-  static value_error number(node&, std::string_view, bool, column&) { return not_taken; }
-  static constexpr bool takes_booleans = false;
+  static constexpr bool takes_numbers = false, takes_booleans = false;
 };
 
 struct ipv6 {
@@ -121,8 +116,7 @@ struct ipv6 {
     const auto e = parse_ipv6(s, v);
     return e == value_error::none ? put(c, v) : e;
   }
-  static value_error number(node&, std::string_view, bool, column&) { return not_taken; }
-  static constexpr bool takes_booleans = false;
+  static constexpr bool takes_numbers = false, takes_booleans = false;
 };
 
 template <class T> struct enumeration {
@@ -141,7 +135,7 @@ template <class T> struct enumeration {
     const auto e = n.names->by_number(as_number, v);
     return e == value_error::none ? put(c, static_cast<T>(v)) : e;
   }
-  static constexpr bool takes_booleans = false;
+  static constexpr bool takes_numbers = true, takes_booleans = false;
 };
 
 // Numbers for dates and times are whole ones: days, seconds, or ticks of the column's scale, as in ClickHouse.
@@ -152,7 +146,7 @@ template <class Type> struct moment {
     const auto e = parse_int(s, v);
     return e == value_error::none ? Type::from_number(n, v, c) : e;
   }
-  static constexpr bool takes_booleans = false;
+  static constexpr bool takes_numbers = true, takes_booleans = false;
 };
 
 struct date : moment<date> {
@@ -248,7 +242,8 @@ template <class Kind> fault append_scalar(node& n, context& c, column& to) {
     std::string_view token;
     bool integral;
     if (const fault f = take_number(c, token, integral); f != fault::none) return f;
-    return tell(c, at, n, Kind::number(n, token, integral, to));
+    if constexpr (Kind::takes_numbers) return tell(c, at, n, Kind::number(n, token, integral, to));
+    return refuse(c, at, fault::wrong_type, &n);
   }
   if (*at == 't' || *at == 'f') {
     bool value;

@@ -192,7 +192,8 @@ value_error parse_datetime64(std::string_view text, std::uint32_t scale, const z
   moment m;
   if (auto e = read_moment(text, scale, m); e != value_error::none) return e;
   if (auto e = to_unix(m, in, hint); e != value_error::none) return e;
-  return to_ticks(m.seconds, m.ticks, scale, ticks);
+  if (auto e = to_ticks(m.seconds, m.ticks, scale, ticks); e != value_error::none) return e;
+  return m.absolute ? check_datetime64(ticks, scale) : value_error::none; // an offset may lead out of the range
 }
 
 value_error check_datetime64(std::int64_t ticks, std::uint32_t scale) {

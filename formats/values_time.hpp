@@ -58,7 +58,8 @@ value_error parse_date32(std::string_view text, std::int32_t& days);
 value_error check_date32(std::int64_t days);
 
 // YYYY-MM-DD[(T| )hh:mm[:ss[.fraction]][[ ](Z|±hh[[:]mm])]], without an offset in the zone; or 9 or 10 digits, Unix
-// seconds, with a fraction or without. A fraction must be zeros (DateTime), or beyond `scale` (DateTime64).
+// seconds, with a fraction or without. A fraction must be zeros (DateTime), or beyond `scale` (DateTime64). The range
+// of DateTime64 is 1900 … 2299 on the zone's clocks, or in UTC where the text has an offset.
 value_error parse_datetime(std::string_view text, const zone& in, std::size_t& hint, std::uint32_t& unix_seconds);
 value_error parse_datetime64(std::string_view text, std::uint32_t scale, const zone& in, std::size_t& hint,
                              std::int64_t& ticks);

@@ -1,9 +1,11 @@
 // chute-native-roundtrip URL: a line a case, PASS or FAIL; 1 if any failed.
 #include "cases.hpp"
 #include "defaults.hpp"
+#include "json_cases.hpp"
 #include "server.hpp"
 
 #include "formats/columns.hpp"
+#include "formats/json.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -129,6 +131,68 @@ void run(server& s, const fill_case& t) {
     if (row[0] != t.expected) throw std::runtime_error(row[0] + " instead of " + t.expected);
 }
 
+// The records of a case, one a row: by the decoder, or by ClickHouse's own.
+body json_block(const std::vector<table_column>& columns, const json_case& t, bool by_decoder) {
+  std::vector<std::string> texts;
+  std::string lines;
+  for (std::size_t i = 0; i < t.values.size(); ++i) {
+    texts.push_back("{\"row\":" + std::to_string(i) + ",\"c\":" + t.values[i].first + "}");
+    lines += texts.back() + "\n";
+  }
+  if (!by_decoder) {
+    body b;
+    b.format = "JSONEachRow";
+    b.columns = {"row", "c"};
+    b.own.push_back(std::make_unique<bytes>());
+    b.own[0]->append(lines.data(), lines.size());
+    b.pieces = {{b.own[0]->data(), b.own[0]->size()}};
+    return b;
+  }
+  std::vector<target_column> targets;
+  for (const auto& c : columns) targets.push_back({c, {column_source::from::field, c.name}, nullptr});
+  auto d = make_json_decoder(targets, {});
+  if (!d) throw std::runtime_error(d.failure().text());
+  struct no_headers : header_source {
+    void headers(const record_view&, std::vector<header_view>&) const override {}
+  };
+  auto c = std::make_shared<chunk>();
+  std::vector<record_view> records(texts.size());
+  for (std::size_t i = 0; i < texts.size(); ++i) records[i].value = texts[i];
+  (*d)->decode(records, no_headers{}, *c);
+  if (!c->dead.empty()) throw std::runtime_error(c->dead[0].error + ": " + c->dead[0].value->substr(0, 100));
+  auto block = encode_native(std::vector<chunk_rows>{{c, 0, c->rows.rows}});
+  if (!block) throw std::runtime_error(block.failure().text());
+  return std::move(*block);
+}
+
+void run(server& s, const json_case& t, bool by_decoder) {
+  s.query("DROP TABLE IF EXISTS " + std::string(table) + " SYNC");
+  s.query("CREATE TABLE " + std::string(table) + " (row UInt64, c " + t.type + ") ENGINE = MergeTree ORDER BY row");
+  s.insert(table, json_block(s.describe(table), t, by_decoder));
+  std::string read;
+  for (char c : t.read) read += c == '@' ? 'c' : c;
+  const auto found = s.read(table, {read});
+  if (found.size() != t.values.size()) throw std::runtime_error(std::to_string(found.size()) + " rows");
+  std::string other;
+  for (std::size_t i = 0; i < found.size(); ++i)
+    if (found[i][0] != t.values[i].second)
+      other += "\n  " + t.values[i].first.substr(0, 100) + " became " + found[i][0].substr(0, 200) + " instead of " +
+               t.values[i].second.substr(0, 200);
+  if (!other.empty()) throw std::runtime_error(other);
+}
+
+int report(server& s, const json_case& t, bool by_decoder) {
+  std::string error;
+  try {
+    run(s, t, by_decoder);
+  } catch (const std::exception& e) {
+    error = e.what();
+  }
+  std::printf("%s JSON to %s%s%s\n", error.empty() ? "PASS " : "FAIL ", t.type.c_str(),
+              by_decoder ? " " : " by ClickHouse itself ", error.c_str());
+  return error.empty() ? 0 : 1;
+}
+
 int report(server& s, const fill_case& t) {
   std::string error;
   try {
@@ -186,6 +250,12 @@ int run_all(server& s) {
     failed += report(s, t);
     ++cases;
   }
+  for (const auto& t : json_decoder_cases())
+    for (const bool by_decoder : {true, false}) {
+      if (!by_decoder && !t.same) continue;
+      failed += report(s, t, by_decoder);
+      ++cases;
+    }
   s.query("DROP DATABASE chute_native_roundtrip SYNC");
   std::printf("%zu cases, %d failed\n", cases, failed);
   return failed ? 1 : 0;

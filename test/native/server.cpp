@@ -11,7 +11,8 @@ namespace chute::test {
 namespace {
 
 // What the engine pins on every insert and what matters here.
-constexpr const char* insert_settings = "&async_insert=0&input_format_null_as_default=1";
+constexpr const char* insert_settings =
+    "&async_insert=0&input_format_null_as_default=1&session_timezone=UTC&date_time_input_format=best_effort";
 // Types that need leave, so that as many as possible are tried.
 constexpr const char* query_settings =
     "&allow_suspicious_low_cardinality_types=1&allow_suspicious_variant_types=1&enable_time_time64_type=1"

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace chute::test {
+
+// A column, JSON values for it, and what the engine reads them as once the decoder has read them.
+struct json_case {
+  std::string type;
+  std::vector<std::pair<std::string, std::string>> values;
+  // Whether ClickHouse's own JSONEachRow makes the same of them. Where it does not, docs/json.md says so.
+  bool same = true;
+  std::string read = "@"; // the expression that is read back
+};
+std::vector<json_case> json_decoder_cases();
+
+} // namespace chute::test
