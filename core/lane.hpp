@@ -320,7 +320,8 @@ private:
     return config_.delivery == delivery_mode::exactly_once && !mutant(bug::lease_clock_stops);
   }
   bool lease_short(instant now) const;
-  bool token_settles(instant now) const; // whether sending under the token again can do no harm
+  // Why sending under the token again could do harm; empty: it cannot.
+  std::string token_trouble(instant now) const;
   std::string rejection(const insert_answer& answer) const;
   std::vector<offset_range> slices() const;
   std::vector<offset_range> controls() const;

@@ -67,17 +67,25 @@ bool lane::lease_short(instant now) const {
   return now.mono - save_sent_mono_ > half || now.wall - save_sent_wall_ > half || now.wall < save_sent_wall_ - half;
 }
 
-bool lane::token_settles(instant now) const {
-  if (config_.delivery == delivery_mode::at_least_once) return true;
+std::string lane::token_trouble(instant now) const {
+  if (config_.delivery == delivery_mode::at_least_once) return {};
   const auto& w = *work_;
   const auto& h = w.rows_done ? w.dead : w.rows;
   bool in_time = now.server < w.p.good_until || mutant(bug::good_until_ignored);
-  if (w.p.blocks > 0 && !mutant(bug::window_count_ignored)) // the window in count: half of it may have passed since
-    in_time = in_time && blocks_ >= w.p.blocks && blocks_ - w.p.blocks < config_.window_ids / 2;
+  // The window in count: half of it may have passed since.
+  bool in_count = w.p.blocks == 0 || (blocks_ >= w.p.blocks && blocks_ - w.p.blocks < config_.window_ids / 2) ||
+                  mutant(bug::window_count_ignored);
   bool same_rows = w.content_fingerprint == w.p.fingerprint || mutant(bug::fingerprint_ignored);
   // What a restart may have cost the deduplication log is the trace of attempts before it.
   auto tried_since = w.loaded || w.first_attempt == 0 ? w.p.since : w.first_attempt;
-  return may_repeat(h, in_time, same_rows, restarted_since(tried_since), config_.trust);
+  if (may_repeat(h, in_time && in_count, same_rows, restarted_since(tried_since), config_.trust)) return {};
+  if (!in_time) return "its deduplication token may be forgotten by now";
+  if (!in_count)
+    return "its deduplication token may be forgotten by now: the table had seen " + std::to_string(w.p.blocks) +
+           " inserts when it was made, and " + std::to_string(blocks_) + " now; its window is " +
+           std::to_string(config_.window_ids);
+  return same_rows ? "the server was restarted since it was made"
+                   : "the table or the mapping changed since it was made";
 }
 
 // Sends the part that is next, if the token still settles it; looks first where something may have landed.
@@ -86,10 +94,7 @@ void lane::next_send(instant now) {
   auto& h = w.history();
   if (revoking_ && !mutant(bug::insert_while_revoked)) return check_released(now);
   if (w.p.kind == plan_kind::fill && !mutant(bug::fill_without_asking)) return list(now);
-  if (!token_settles(now))
-    return doubt(now, now.server >= w.p.good_until               ? "its deduplication token may be forgotten by now"
-                      : w.content_fingerprint != w.p.fingerprint ? "the table or the mapping changed since it was made"
-                                                                 : "the server was restarted since it was made");
+  if (auto why = token_trouble(now); !why.empty()) return doubt(now, why);
   bool landed_maybe = (h.landed_maybe > 0 || h.loaded) && !mutant(bug::look_skipped);
   if (landed_maybe && config_.trust.there && config_.delivery == delivery_mode::exactly_once) return look(now);
   send(now);
@@ -232,7 +237,7 @@ void lane::looked(instant now, const table_answer& answer) {
   bool repeat_anyway = (config_.trust.dependent_views || config_.trust.quorum) && !mutant(bug::views_not_repeated);
   if (found == landed::all && !repeat_anyway) return part_done(now);
   // The answer may have told that the server was restarted meanwhile.
-  if (!token_settles(now)) return doubt(now, "the server was restarted since it was made");
+  if (auto why = token_trouble(now); !why.empty()) return doubt(now, why);
   send(now);
 }
 
@@ -319,7 +324,7 @@ void lane::listed(instant now, const table_answer& answer) {
   w.acknowledged = false;
   w.rows_done = !rows_next;
   w.what = std::make_shared<batch>(std::move(missing));
-  if (!token_settles(now)) return doubt(now, "its deduplication token may be forgotten by now");
+  if (auto why = token_trouble(now); !why.empty()) return doubt(now, why);
   send(now);
 }
 

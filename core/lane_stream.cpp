@@ -140,7 +140,7 @@ lane_record lane::advanced(const cut& c, bool any) const {
 }
 
 wall_ms lane::good_until(instant now) const {
-  // Where inserts are counted, the count is looked at when it matters (token_settles), not guessed from a rate.
+  // Where inserts are counted, the count is looked at when it matters (token_trouble), not guessed from a rate.
   if (blocks_ > 0) return now.server + std::min<wall_ms>(config_.window_ms / 2, 32'000'000'000);
   auto by_count = static_cast<double>(config_.window_ids) / 2 / std::max(config_.ids_per_second, 1e-6) * 1000;
   auto by_time = static_cast<double>(config_.window_ms) / 2;

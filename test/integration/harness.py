@@ -345,7 +345,7 @@ class Scenario(unittest.TestCase):
         name = f"{self.database}.{self.name}{suffix}"
         more = f", {settings}" if settings else ""
         self.server.ask(f"CREATE TABLE {name} ({columns}{provenance}) ENGINE = MergeTree ORDER BY (_partition, _offset) "
-                        f"SETTINGS non_replicated_deduplication_window = 1000{more}")
+                        f"SETTINGS non_replicated_deduplication_window = 10000{more}")
         self.addCleanup(self.drop, name)
         return name
 
