@@ -1,5 +1,8 @@
 #include "json_cases.hpp"
 
+#include <fstream>
+#include <stdexcept>
+
 namespace chute::test {
 namespace {
 
@@ -163,7 +166,37 @@ std::vector<json_case> untyped_cases() {
   };
 }
 
+// What stands between back quotes.
+std::vector<std::string> quoted_parts(const std::string& line) {
+  std::vector<std::string> out;
+  for (std::size_t from = line.find('`'); from != line.npos;) {
+    const auto to = line.find('`', from + 1);
+    if (to == line.npos) break;
+    out.push_back(line.substr(from + 1, to - from - 1));
+    from = line.find('`', to + 1);
+  }
+  return out;
+}
+
 } // namespace
+
+std::vector<json_case> documented_cases(const std::string& path) {
+  std::ifstream file(path);
+  std::vector<json_case> out;
+  bool examples = false;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("#")) examples = line == "## Examples";
+    if (!examples || !line.starts_with("| `")) continue;
+    const bool refused = line.ends_with("| refused |");
+    auto parts = quoted_parts(line);
+    if (parts.size() != (refused ? 2 : 3)) throw std::runtime_error(path + ": " + line);
+    if (out.empty() || out.back().type != parts[0] || refused || out.back().refused)
+      out.push_back({parts[0], {}, false, "@", refused});
+    out.back().values.emplace_back(parts[1], refused ? "" : parts[2]);
+  }
+  if (out.empty()) throw std::runtime_error(path + " has no examples");
+  return out;
+}
 
 std::vector<json_case> json_decoder_cases() {
   std::vector<json_case> out;

@@ -13,7 +13,12 @@ struct json_case {
   // Whether ClickHouse's own JSONEachRow makes the same of them. Where it does not, docs/json.md says so.
   bool same = true;
   std::string read = "@"; // the expression that is read back
+  bool refused = false;   // the decoder makes a bad record of the one value
 };
 std::vector<json_case> json_decoder_cases();
+
+// The examples in docs/json.md: lines "| `type` | `JSON` | `as read` |", or "refused" at their end. Throws if
+// there are none.
+std::vector<json_case> documented_cases(const std::string& path);
 
 } // namespace chute::test

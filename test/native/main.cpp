@@ -1,4 +1,4 @@
-// chute-native-roundtrip URL: a line a case, PASS or FAIL; 1 if any failed.
+// chute-native-roundtrip URL docs/json.md: a line a case, PASS or FAIL; 1 if any failed.
 #include "cases.hpp"
 #include "defaults.hpp"
 #include "json_cases.hpp"
@@ -165,7 +165,21 @@ body json_block(const std::vector<table_column>& columns, const json_case& t, bo
   return std::move(*block);
 }
 
+// Throws unless the decoder refuses the value.
+void refuse(const json_case& t) {
+  try {
+    json_block({{"row", *parse_type("UInt64"), "", ""}, {"c", *parse_type(t.type), "", ""}}, t, true);
+  } catch (const std::runtime_error& e) {
+    if (std::string(e.what()).starts_with("field 'c' for column 'c'") ||
+        std::string(e.what()).starts_with("the value is not JSON"))
+      return;
+    throw;
+  }
+  throw std::runtime_error(t.values[0].first + " was not refused");
+}
+
 void run(server& s, const json_case& t, bool by_decoder) {
+  if (t.refused) return refuse(t);
   s.query("DROP TABLE IF EXISTS " + std::string(table) + " SYNC");
   s.query("CREATE TABLE " + std::string(table) + " (row UInt64, c " + t.type + ") ENGINE = MergeTree ORDER BY row");
   s.insert(table, json_block(s.describe(table), t, by_decoder));
@@ -228,7 +242,7 @@ int report(server& s, const group& cases) {
   return error.empty() ? 0 : 1;
 }
 
-int run_all(server& s) {
+int run_all(server& s, const std::string& documentation) {
   std::vector<group> groups = {default_cases()};
   constexpr std::size_t together = 12;
   for (auto& t : composite_cases()) {
@@ -256,6 +270,10 @@ int run_all(server& s) {
       failed += report(s, t, by_decoder);
       ++cases;
     }
+  for (const auto& t : documented_cases(documentation)) {
+    failed += report(s, t, true);
+    ++cases;
+  }
   s.query("DROP DATABASE chute_native_roundtrip SYNC");
   std::printf("%zu cases, %d failed\n", cases, failed);
   return failed ? 1 : 0;
@@ -265,13 +283,13 @@ int run_all(server& s) {
 } // namespace chute::test
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: chute-native-roundtrip URL\n");
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: chute-native-roundtrip URL docs/json.md\n");
     return 2;
   }
   try {
     chute::test::server s(argv[1]);
-    return chute::test::run_all(s);
+    return chute::test::run_all(s, argv[2]);
   } catch (const std::exception& e) {
     std::printf("FAIL %s\n", e.what());
     return 1;
