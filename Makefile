@@ -2,10 +2,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps build test demo services services-down sim chaos bench lint package
+.PHONY: help deps build test demo services services-down sim mutants chaos bench lint package
 
 # What a target needs beside the build lies in dev/, under the target's name.
-scripts := $(notdir $(wildcard dev/demo dev/sim dev/chaos dev/bench dev/package))
+scripts := $(notdir $(wildcard dev/demo dev/sim dev/mutants dev/chaos dev/bench dev/package))
 
 help:
 	@echo 'make build           build/chute'
@@ -16,6 +16,7 @@ help:
 	@$(if $(filter demo,$(scripts)),echo 'make demo            streams a live sample from Kafka into ClickHouse$(comma) kills the engine on the way$(comma) compares per offset')
 	@$(if $(filter bench,$(scripts)),echo 'make bench           what it costs: CPU per record$(comma) against a hand-written loop')
 	@$(if $(filter sim,$(scripts)),echo 'make sim             the simulator: seeded schedules of crashes$(comma) pauses and lost replies')
+	@$(if $(filter mutants,$(scripts)),echo 'make mutants         plants one bug after another$(comma) and prints which test and which schedule finds it')
 	@$(if $(filter chaos,$(scripts)),echo 'make chaos           real processes killed$(comma) paused and cut off$(comma) then compared per offset')
 	@$(if $(filter package,$(scripts)),echo 'make package         a package to install elsewhere')
 
@@ -40,7 +41,7 @@ services-down:
 lint: deps
 	@git ls-files -z '*.cpp' '*.hpp' | xargs -0 clang-format --dry-run -Werror && echo 'lint: the format is as .clang-format says'
 
-demo sim chaos bench package: deps
+demo sim mutants chaos bench package: deps
 	@[ -x dev/$@ ] || { echo 'make $@: dev/$@ is not part of this version' >&2; exit 1; }
-	@$(if $(filter package,$@),,dev/build release)
+	@$(if $(filter package mutants,$@),,dev/build release)
 	@dev/$@

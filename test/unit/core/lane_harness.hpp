@@ -1,4 +1,5 @@
-// A lane between scripted parts: answers its effects when a test says so, and keeps what it asked for.
+// A lane between scripted parts: answers its effects when a test says so, and
+// keeps what it asked for.
 #pragma once
 
 #include "core/lane.hpp"
@@ -16,8 +17,9 @@ struct seeded : random_source {
   std::uint64_t next() override { return rng(); }
 };
 
-// A chunk of records `first`, `first + 1`, … one row each, unless `kinds` says otherwise; its content depends on the
-// offset only (and on `salt`, for another log).
+// A chunk of records `first`, `first + 1`, … one row each, unless `kinds` says
+// otherwise; its content depends on the offset only (and on `salt`, for another
+// log).
 inline chunk_ptr records(int partition, std::int64_t first, int n, const std::vector<outcome>& kinds = {},
                          std::uint64_t salt = 0) {
   auto c = std::make_shared<chunk>();
@@ -40,6 +42,20 @@ inline chunk_ptr records(int partition, std::int64_t first, int n, const std::ve
   }
   return c;
 }
+
+// Offsets that were passed without a record: control records, aborted
+// transactions, what was compacted.
+inline chunk_ptr gap(int partition, std::int64_t first, int n) {
+  auto c = std::make_shared<chunk>();
+  c->topic = "t";
+  c->partition = {partition};
+  c->first = {first};
+  c->last = {first + n - 1};
+  return c;
+}
+
+inline range_count rows_found(std::uint64_t rows) { return {rows, rows, 0, 0, rows}; }
+inline range_count dead_found(std::uint64_t dead) { return {0, 0, dead, dead, dead}; }
 
 struct harness {
   seeded random{1};
@@ -107,6 +123,12 @@ struct harness {
     l.start.assign(lane_partition_count(config.lane, config.lanes, config.topic_partitions), {0});
     machine->loaded(now, take<fx_load>().ticket, l);
   }
+  void load_failed() {
+    lane_loaded l;
+    l.why = "no answer";
+    l.start.assign(lane_partition_count(config.lane, config.lanes, config.topic_partitions), {0});
+    machine->loaded(now, take<fx_load>().ticket, l);
+  }
   void load_stored(bool marked = true) {
     lane_loaded l;
     l.what = lane_loaded::state::found;
@@ -121,6 +143,35 @@ struct harness {
     f.answered = true;
     for (auto& p : fx.probes) f.parts.push_back({{low}, {end}, p.at ? known : log_facts::part::recognised::not_asked});
     machine->inspected(now, fx.ticket, f);
+  }
+  // The table's answer: what it holds of each range, in order; of the ranges
+  // behind, nothing.
+  fx_ask tell(const std::vector<range_count>& counts, bool token_running = false) {
+    auto fx = take<fx_ask>();
+    table_answer a;
+    a.answered = true;
+    a.counts = counts;
+    a.counts.resize(fx.ranges.size());
+    machine->answered(now, fx.ticket, a, token_running);
+    return fx;
+  }
+  // The same, offset by offset.
+  fx_ask tell_offsets(const std::vector<std::vector<std::int64_t>>& present) {
+    auto fx = take<fx_ask>();
+    CHECK(fx.list);
+    table_answer a;
+    a.answered = true;
+    a.present = present;
+    for (auto& p : present) a.counts.push_back(rows_found(p.size()));
+    machine->answered(now, fx.ticket, a, false);
+    return fx;
+  }
+  fx_ask no_answer() {
+    auto fx = take<fx_ask>();
+    table_answer a;
+    a.why = "no answer";
+    machine->answered(now, fx.ticket, a, false);
+    return fx;
   }
   fx_ask answer(std::uint64_t rows_each = 0, std::uint64_t dead_each = 0, wall_ms server_started = 0) {
     auto fx = take<fx_ask>();
@@ -153,10 +204,20 @@ struct harness {
     FAIL("no credit for this partition");
     throw std::logic_error("unreachable");
   }
-  void acknowledge(insert_answer::verdict v = insert_answer::verdict::acknowledged) {
+  void save_answered(save_outcome what) { machine->saved(now, take<fx_save>().ticket, what, "told so"); }
+  fx_insert acknowledge(insert_answer::verdict v = insert_answer::verdict::acknowledged) {
     insert_answer a;
     a.what = v;
     a.answered = true;
+    auto fx = take<fx_insert>();
+    machine->inserted(now, fx.ticket, a);
+    return fx;
+  }
+  void too_big() {
+    insert_answer a;
+    a.what = insert_answer::verdict::too_big;
+    a.answered = true;
+    a.code = 241;
     machine->inserted(now, take<fx_insert>().ticket, a);
   }
   void unanswered() {
@@ -184,13 +245,30 @@ struct harness {
     collect();
     REQUIRE(machine->phase() == lane_phase::streaming);
   }
+  lane_record saved() const {
+    auto r = decode_record(stored);
+    REQUIRE(r.ok());
+    return *r;
+  }
+  // So much time passes, in steps that no process sleeps through.
+  void wait(std::int64_t ms) {
+    for (; ms > 0; ms -= 5'000) pass(std::min<std::int64_t>(ms, 5'000));
+  }
+  // Time passes while no process has the lane.
+  void skip(std::int64_t ms) {
+    now.mono += ms;
+    now.wall += ms;
+    now.server += ms;
+  }
   // Gathers n records and saves their plan: the insert is under way.
   fx_save planned(int n = 10, std::int64_t first = 0) {
+    if (has<fx_save>()) accept(); // of what was done before
     give(records(0, first, n));
     pass(config.batch.wait_ms);
     return accept();
   }
-  // A new process with the record that the store has; up to the plan being read again, or streaming.
+  // A new process with the record that the store has; up to the plan being read
+  // again, or streaming.
   void restart() {
     out.clear();
     start();
@@ -198,6 +276,31 @@ struct harness {
     inspect();
     answer();
     accept();
+  }
+  // Records 0 to 9 are done; the plan of 10 to 19 was made by another life, and
+  // its token may be forgotten by now: the lane asks for the first time.
+  void doubted() {
+    config.window_ms = 400'000; // good for 200 s
+    first_start();
+    planned(10);
+    acknowledge();
+    planned(10, 10);
+    skip(250'000);
+    restart();
+    give(records(0, 10, 10));
+    REQUIRE(machine->phase() == lane_phase::settling);
+  }
+  // Lets the wait pass until no attempt can still be running, and answers its
+  // questions; then the lane asks for good.
+  void wait_until_quiet() {
+    for (int i = 0; i < 100; ++i) {
+      collect();
+      for (auto& e : out)
+        if (auto* f = std::get_if<fx_ask>(&e); f && !f->ranges.empty()) return;
+      if (has<fx_ask>()) tell({});
+      pass(5'000);
+    }
+    FAIL("the wait does not end");
   }
 };
 

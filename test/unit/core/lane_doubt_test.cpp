@@ -1,0 +1,225 @@
+// Doubt: the token alone can no longer tell whether a plan landed. Asking, and
+// what may follow.
+#include "lane_harness.hpp"
+
+using namespace chute;
+using namespace chute::test;
+
+namespace {
+// So long no attempt is known to be over.
+mono_ms whole_wait(const harness& h) { return h.config.lease_ms + h.config.insert_limit_ms; }
+} // namespace
+
+TEST_CASE("all there: done at once") {
+  harness h;
+  h.doubted();
+  h.tell({rows_found(10), rows_found(10)});
+  CHECK(h.machine->phase() == lane_phase::streaming);
+  h.pass(1'000);
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{20});
+  CHECK_FALSE(h.has<fx_insert>());
+}
+
+TEST_CASE("rows and dead letters count together, each record once") {
+  harness h;
+  h.doubted();
+  h.tell({{6, 6, 4, 4, 10}, rows_found(10)});
+  CHECK(h.machine->phase() == lane_phase::streaming);
+}
+
+TEST_CASE("nothing there is believed only when no attempt can still be running") {
+  harness h;
+  h.doubted();
+  auto token = h.saved().open->token;
+  auto began = h.now.mono; // the claim, which is the last save, was sent just before
+  h.tell({{}, rows_found(10)});
+  CHECK_FALSE(h.has<fx_save>());
+  h.wait_until_quiet();
+  CHECK(h.now.mono - began >= whole_wait(h));
+  h.tell({{}, rows_found(10)});
+  h.accept();
+  CHECK(h.saved().open->token != token);
+  CHECK(h.saved().open->kind == plan_kind::batch);
+  CHECK(h.saved().open->last[0] == offset_t{19});
+  CHECK(h.saved().partitions[0].next == offset_t{10});
+  CHECK(h.acknowledge().what->rows == 10);
+}
+
+TEST_CASE("what lands while it waits is found") {
+  harness h;
+  h.doubted();
+  h.tell({{}, rows_found(10)});
+  h.wait_until_quiet();
+  h.tell({rows_found(10), rows_found(10)});
+  CHECK(h.machine->phase() == lane_phase::streaming);
+  CHECK_FALSE(h.has<fx_insert>());
+}
+
+TEST_CASE("the wait counts only while the server answers") {
+  harness h;
+  h.doubted();
+  h.tell({{}, rows_found(10)});
+  h.wait(whole_wait(h) - 10'000);
+  if (h.has<fx_ask>()) h.no_answer();
+  auto silent = h.now.mono;
+  h.wait_until_quiet();
+  CHECK(h.now.mono - silent >= whole_wait(h));
+}
+
+TEST_CASE("the wait is not over while a query with the token runs") {
+  harness h;
+  h.doubted();
+  auto token = h.saved().open->token;
+  h.tell({{}, rows_found(10)});
+  for (mono_ms passed = 0; passed < whole_wait(h) + 60'000; passed += 5'000) {
+    if (h.has<fx_ask>()) {
+      auto fx = h.tell({}, true);
+      CHECK(fx.running == token);
+      CHECK(fx.ranges.empty());
+    }
+    h.pass(5'000);
+  }
+  h.tell({}, false);
+  CHECK(h.take<fx_ask>().ranges.size() == 2); // the final question, with its control
+}
+
+TEST_CASE("attempts of this process that were all answered need no wait") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.acknowledge();
+  h.planned(10, 10);
+  h.rejected(); // 469: nothing was written, but the plan's other attempt may
+                // have been
+  h.accept();
+  h.unanswered();
+  h.machine->set_server_started(h.now.server + 10'000); // and with a restart of the server all attempts are over
+  h.pass(1'000);
+  h.tell({{}, rows_found(10)});
+  h.accept();
+  CHECK(h.saved().open->kind == plan_kind::batch);
+}
+
+TEST_CASE("no answer is not the answer that nothing is there") {
+  harness h;
+  h.doubted();
+  h.tell({{}, rows_found(10)});
+  h.wait_until_quiet();
+  h.no_answer();
+  CHECK(h.machine->phase() == lane_phase::settling);
+  CHECK_FALSE(h.has<fx_save>());
+  h.wait(5'000);
+  CHECK(h.has<fx_ask>());
+}
+
+TEST_CASE("nothing there needs a positive control: the same question must find "
+          "what was done before") {
+  harness h;
+  h.doubted();
+  auto first = h.tell({{}, rows_found(10)});
+  REQUIRE(first.ranges.size() == 2);
+  CHECK(first.ranges[1].last == offset_t{9});
+  h.wait_until_quiet();
+  SUBCASE("it finds nothing: another server, or rows that this user may not see") {
+    h.tell({{}, {}});
+    CHECK(h.machine->phase() == lane_phase::stopped);
+    CHECK_FALSE(h.has<fx_save>());
+  }
+  SUBCASE("it finds a dead letter") {
+    h.tell({{}, dead_found(1)});
+    CHECK(h.has<fx_save>());
+  }
+}
+
+TEST_CASE("no control is asked for where nothing was ever done") {
+  harness h;
+  h.config.window_ms = 200'000;
+  h.first_start();
+  h.planned(10);
+  CHECK_FALSE(h.saved().ever);
+  h.skip(150'000);
+  h.restart();
+  h.give(records(0, 0, 10));
+  h.tell({});
+  h.wait_until_quiet();
+  h.tell({});
+  CHECK(h.has<fx_save>());
+}
+
+TEST_CASE("a table whose engine may drop rows cannot say that nothing, or only "
+          "a part, is there") {
+  for (std::uint64_t found : {0, 4, 10}) {
+    harness h;
+    h.config.trust.not_there = false;
+    h.doubted();
+    h.tell({rows_found(found), rows_found(10)});
+    if (found < 10) {
+      h.wait_until_quiet();
+      h.tell({rows_found(found), rows_found(10)});
+    }
+    CHECK((h.machine->phase() == lane_phase::stopped) == (found < 10));
+  }
+}
+
+TEST_CASE("a table without provenance cannot be asked: the lane stops") {
+  harness h;
+  h.config.window_ms = 200'000;
+  h.config.trust.there = h.config.trust.not_there = false;
+  h.start();
+  h.load_absent();
+  h.inspect();
+  h.accept();
+  h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
+  h.planned(10);
+  h.skip(150'000);
+  h.out.clear();
+  h.start();
+  h.load_stored();
+  h.inspect();
+  h.accept();
+  h.give(records(0, 0, 10));
+  CHECK(h.machine->phase() == lane_phase::stopped);
+  CHECK_FALSE(h.has<fx_ask>());
+  CHECK_FALSE(h.has<fx_insert>());
+}
+
+TEST_CASE("dependent views cannot be asked: a doubted plan that landed stops") {
+  for (std::uint64_t found : {4, 10}) {
+    harness h;
+    h.config.trust.dependent_views = true;
+    h.doubted();
+    h.tell({rows_found(found), rows_found(10)});
+    if (h.machine->phase() != lane_phase::stopped) {
+      h.wait_until_quiet();
+      h.tell({rows_found(found), rows_found(10)});
+    }
+    CHECK(h.machine->phase() == lane_phase::stopped);
+  }
+}
+
+TEST_CASE("more rows than records stop") {
+  harness h;
+  h.doubted();
+  SUBCASE("doubled") { h.tell({{20, 10, 0, 0, 10}, rows_found(10)}); }
+  SUBCASE("a row and a dead letter of one record") { h.tell({{10, 10, 1, 1, 10}, rows_found(10)}); }
+  CHECK(h.machine->phase() == lane_phase::stopped);
+}
+
+TEST_CASE("a plan as dead letter that is planned anew stays one") {
+  harness h;
+  h.config.window_ms = 200'000;
+  h.first_start();
+  h.planned(1);
+  h.rejected();
+  h.accept();
+  h.skip(150'000);
+  h.restart();
+  h.give(records(0, 0, 1));
+  h.tell({});
+  h.wait_until_quiet();
+  h.tell({});
+  h.accept();
+  CHECK(h.saved().open->as == plan_as::dead_letter);
+  CHECK(h.take<fx_insert>().dead_letters);
+}

@@ -1,0 +1,177 @@
+// A fill: a part of a doubted plan is there, and only what is missing is sent.
+#include "lane_harness.hpp"
+
+using namespace chute;
+using namespace chute::test;
+
+namespace {
+
+std::vector<std::int64_t> offsets_of(const batch& b) {
+  std::vector<std::int64_t> out;
+  for (auto& r : b.ranges)
+    for (auto k = r.first; k < r.first + r.count; ++k) out.push_back(r.from->offsets[k]);
+  return out;
+}
+
+// Of the records 10 to 19 some are there: a fill was planned and saved, and is
+// about to ask.
+struct filling : harness {
+  token_t before;
+  explicit filling(std::uint64_t there = 4) {
+    doubted();
+    before = saved().open->token;
+    tell({rows_found(there), rows_found(10)});
+    wait_until_quiet();
+    tell({rows_found(there), rows_found(10)});
+    accept();
+  }
+};
+
+} // namespace
+
+TEST_CASE("what is partly there is planned as a fill, with a token of its own") {
+  filling h;
+  auto p = *h.saved().open;
+  CHECK(p.kind == plan_kind::fill);
+  CHECK(p.token != h.before);
+  CHECK(p.last[0] == offset_t{19});
+  CHECK(h.saved().partitions[0].fill_to == offset_t{19});
+  CHECK_FALSE(h.has<fx_insert>());
+}
+
+TEST_CASE("a fill asks which offsets are there, and sends only the others") {
+  filling h;
+  auto asked = h.tell_offsets({{10, 11, 15, 19}});
+  CHECK(asked.settled);
+  REQUIRE(asked.ranges.size() == 1);
+  CHECK(asked.ranges[0].first == offset_t{10});
+  auto fx = h.take<fx_insert>();
+  CHECK(offsets_of(*fx.what) == std::vector<std::int64_t>{12, 13, 14, 16, 17, 18});
+  CHECK(fx.what->rows == 6);
+  CHECK(fx.what->token == h.saved().open->token);
+}
+
+TEST_CASE("a fill is confirmed, also at its first acknowledgement") {
+  filling h;
+  h.tell_offsets({{10, 11, 15, 19}});
+  h.acknowledge();
+  CHECK_FALSE(h.has<fx_save>());
+  SUBCASE("there") {
+    h.tell_offsets({{10, 11, 12, 13, 14, 15, 16, 17, 18, 19}});
+    h.pass(1'000);
+    h.accept();
+    CHECK(h.saved().partitions[0].next == offset_t{20});
+    CHECK_FALSE(h.saved().partitions[0].fill_to);
+    CHECK_FALSE(h.has<fx_insert>());
+  }
+  SUBCASE("never there: a doubt in its turn") {
+    auto token = h.saved().open->token;
+    for (int i = 0; i < 100 && !h.has<fx_save>(); ++i) {
+      bool list = false;
+      for (auto& e : h.out)
+        if (auto* f = std::get_if<fx_ask>(&e)) list = f->list;
+      if (list) h.tell_offsets({{10, 11, 15, 19}});
+      else if (h.has<fx_ask>()) h.tell({rows_found(4), rows_found(10)});
+      CHECK_FALSE(h.has<fx_insert>());
+      if (!h.has<fx_save>()) h.pass(1'000);
+    }
+    h.accept();
+    CHECK(h.saved().open->kind == plan_kind::fill);
+    CHECK(h.saved().open->token != token);
+    CHECK(h.saved().partitions[0].next == offset_t{10});
+  }
+}
+
+TEST_CASE("a fill asks again before it sends again") {
+  filling h;
+  h.tell_offsets({{10, 11, 15, 19}});
+  h.unanswered();
+  h.pass(1'000);
+  CHECK_FALSE(h.has<fx_insert>());
+  SUBCASE("it did not land") {
+    h.tell_offsets({{10, 11, 15, 19}});
+    CHECK(h.take<fx_insert>().what->rows == 6);
+  }
+  SUBCASE("it landed") {
+    h.tell_offsets({{10, 11, 12, 13, 14, 15, 16, 17, 18, 19}});
+    CHECK_FALSE(h.has<fx_insert>());
+    h.pass(1'000);
+    h.accept();
+    CHECK(h.saved().partitions[0].next == offset_t{20});
+  }
+}
+
+TEST_CASE("a fill without an answer to its question sends nothing") {
+  filling h;
+  h.no_answer();
+  CHECK_FALSE(h.has<fx_insert>());
+  h.wait(5'000);
+  CHECK(h.has<fx_ask>());
+}
+
+TEST_CASE("a fill that is loaded asks before it sends; past good_until it is a "
+          "doubt") {
+  filling h;
+  auto token = h.saved().open->token;
+  h.tell_offsets({{10, 11, 15, 19}});
+  bool late = false;
+  SUBCASE("in time") {}
+  SUBCASE("late") {
+    late = true;
+    h.skip(250'000);
+  }
+  h.restart();
+  h.give(records(0, 10, 10));
+  CHECK_FALSE(h.has<fx_insert>());
+  h.tell_offsets({{10, 11, 15, 19}});
+  CHECK(h.has<fx_insert>() != late);
+  if (late) CHECK(h.take<fx_ask>().running == token);
+  else CHECK(offsets_of(*h.take<fx_insert>().what).size() == 6);
+}
+
+TEST_CASE("dead letters of a fill are filled in likewise, after its rows") {
+  harness h;
+  h.config.window_ms = 200'000;
+  std::vector<outcome> kinds{outcome::row, outcome::dead_letter, outcome::row, outcome::dead_letter, outcome::dropped};
+  h.first_start();
+  h.give(records(0, 0, 5, kinds));
+  h.pass(1'000);
+  h.accept();
+  h.skip(150'000);
+  h.restart();
+  h.give(records(0, 0, 5, kinds));
+  h.tell({{1, 1, 1, 1, 2}});
+  h.wait_until_quiet();
+  h.tell({{1, 1, 1, 1, 2}});
+  h.accept();
+  h.tell_offsets({{0, 3}});
+  auto rows = h.take<fx_insert>();
+  CHECK_FALSE(rows.dead_letters);
+  CHECK(rows.what->rows == 1);
+  CHECK(rows.what->dead == 1);
+  CHECK(offsets_of(*rows.what) == std::vector<std::int64_t>{1, 2});
+  insert_answer a;
+  a.what = insert_answer::verdict::acknowledged;
+  a.answered = true;
+  h.machine->inserted(h.now, rows.ticket, a);
+  h.tell_offsets({{0, 2, 3}});
+  auto dead = h.take<fx_insert>();
+  CHECK(dead.dead_letters);
+  CHECK(offsets_of(*dead.what) == std::vector<std::int64_t>{1});
+  h.machine->inserted(h.now, dead.ticket, a);
+  h.tell_offsets({{0, 1, 2, 3}});
+  h.pass(1'000);
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{5});
+}
+
+TEST_CASE("behind what is filled plans are batches again") {
+  filling h;
+  h.give(records(0, 20, 3));
+  h.tell_offsets({{10, 11, 12, 13, 14, 15, 16, 17, 18, 19}});
+  h.pass(1'000);
+  h.accept();
+  REQUIRE(h.saved().open);
+  CHECK(h.saved().open->kind == plan_kind::batch);
+  CHECK(h.saved().open->last[0] == offset_t{22});
+}

@@ -1,0 +1,423 @@
+// What may become of a plan, while its token settles it. The rows of the table
+// in docs/guarantees.md.
+#include "lane_harness.hpp"
+
+using namespace chute;
+using namespace chute::test;
+
+TEST_CASE("acknowledged at the first attempt: done") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.acknowledge();
+  CHECK_FALSE(h.has<fx_ask>());
+  h.pass(1'000);
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{10});
+  CHECK_FALSE(h.saved().open);
+  CHECK(h.saved().ever);
+}
+
+TEST_CASE("without a reply it is not done: the table is looked at, then the "
+          "batch is sent again under its token") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  auto first = h.take<fx_insert>();
+  insert_answer lost;
+  lost.message = "no reply";
+  h.machine->inserted(h.now, first.ticket, lost);
+  CHECK_FALSE(h.has<fx_save>());
+  CHECK_FALSE(h.has<fx_insert>());
+  h.pass(1'000);
+  CHECK_FALSE(h.has<fx_insert>());
+  auto look = h.tell({rows_found(4)}); // a part is not all of it
+  REQUIRE(look.ranges.size() == 1);
+  CHECK(look.ranges[0].first == offset_t{0});
+  CHECK(look.ranges[0].last == offset_t{9});
+  CHECK_FALSE(h.has<fx_save>());
+  auto again = h.take<fx_insert>();
+  CHECK(again.what->token == first.what->token);
+  CHECK(again.what->rows == 10);
+}
+
+TEST_CASE("a repetition counts once the table confirms it, and is a doubt if "
+          "it does not in time") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.unanswered();
+  h.pass(1'000);
+  h.tell({});
+  h.acknowledge();
+  h.tell({}); // not yet
+  CHECK_FALSE(h.has<fx_save>());
+  SUBCASE("confirmed") {
+    h.pass(1'000);
+    h.tell({rows_found(10)});
+    h.pass(1'000);
+    h.accept();
+    CHECK(h.saved().partitions[0].next == offset_t{10});
+  }
+  SUBCASE("not confirmed") {
+    for (int i = 0; i < 200 && h.machine->status().waiting_for.find("in doubt") == std::string::npos; ++i) {
+      h.pass(1'000);
+      if (h.has<fx_ask>()) h.tell({});
+    }
+    CHECK(h.machine->status().waiting_for.find("in doubt") != std::string::npos);
+    CHECK_FALSE(h.has<fx_insert>());
+    CHECK_FALSE(h.has<fx_save>());
+  }
+}
+
+TEST_CASE("a plan that was loaded is read again, looked for, and sent under "
+          "its token") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  auto token = h.saved().open->token;
+  h.restart();
+  CHECK(h.machine->phase() == lane_phase::settling);
+  h.give(records(0, 0, 4)); // another grouping
+  CHECK_FALSE(h.has<fx_ask>());
+  h.give(records(0, 4, 9));
+  h.answer(0); // not there
+  auto again = h.take<fx_insert>();
+  CHECK(again.what->token == token);
+  CHECK(again.what->rows == 10);
+  std::size_t records = 0;
+  for (auto& r : again.what->ranges) records += r.count;
+  CHECK(records == 10);
+  insert_answer a;
+  a.what = insert_answer::verdict::acknowledged;
+  a.answered = true;
+  h.machine->inserted(h.now, again.ticket, a);
+  CHECK(h.machine->phase() == lane_phase::settling);
+  h.answer(10); // a repetition counts once the table confirms it
+  CHECK(h.machine->phase() == lane_phase::streaming);
+  h.pass(1'000);
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{10});
+}
+
+TEST_CASE("a plan whose rows are all there is done without another insert") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.restart();
+  h.give(records(0, 0, 10));
+  h.answer(10);
+  CHECK_FALSE(h.has<fx_insert>());
+  CHECK(h.machine->phase() == lane_phase::streaming);
+}
+
+TEST_CASE("with dependent views or a quorum it is sent again though its rows "
+          "are there") {
+  harness h;
+  SUBCASE("views") { h.config.trust.dependent_views = true; }
+  SUBCASE("quorum") { h.config.trust.quorum = true; }
+  h.first_start();
+  h.planned(10);
+  h.restart();
+  h.give(records(0, 0, 10));
+  h.answer(10);
+  CHECK(h.has<fx_insert>());
+}
+
+TEST_CASE("where the table is not believed it is sent again, and the "
+          "acknowledgement must do") {
+  harness h;
+  h.config.trust.there = h.config.trust.not_there = false;
+  h.start();
+  h.load_absent();
+  h.inspect();
+  CHECK_FALSE(h.has<fx_ask>());
+  h.accept();
+  h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
+  h.planned(10);
+  h.unanswered();
+  h.pass(1'000);
+  h.acknowledge();
+  CHECK_FALSE(h.has<fx_ask>());
+  h.pass(1'000);
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{10});
+}
+
+TEST_CASE("more rows than records stop the lane") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.restart();
+  h.give(records(0, 0, 10));
+  h.tell({rows_found(11)});
+  CHECK(h.machine->phase() == lane_phase::stopped);
+  CHECK_FALSE(h.has<fx_insert>());
+}
+
+TEST_CASE("past good_until nothing is sent again: it is a doubt") {
+  harness h;
+  h.config.window_ms = 200'000; // good for 100 s
+  h.first_start();
+  h.planned(10);
+  auto token = h.saved().open->token;
+  h.skip(110'000);
+  h.restart();
+  h.give(records(0, 0, 10));
+  CHECK(h.take<fx_ask>().running == token); // it asks as in doubt, and does not merely look
+  CHECK_FALSE(h.has<fx_insert>());
+}
+
+TEST_CASE("a first send may come later than good_until; only repetitions may not") {
+  harness h;
+  h.config.window_ms = 20'000; // good for 10 s
+  h.first_start();
+  h.planned(10);
+  insert_answer refused;
+  refused.never_sent = true;
+  h.machine->inserted(h.now, h.take<fx_insert>().ticket, refused);
+  h.wait(15'000);
+  CHECK_FALSE(h.has<fx_ask>());
+  CHECK(h.has<fx_insert>());
+}
+
+TEST_CASE("half of the window in inserts used up is a doubt, though its time "
+          "is not over") {
+  harness h;
+  h.config.window_ids = 100;
+  h.first_start();
+  h.machine->set_blocks(1'000);
+  h.planned(10);
+  h.unanswered();
+  std::uint64_t seen = 1'000;
+  bool doubt = false;
+  SUBCASE("used up") { seen += 50, doubt = true; }
+  SUBCASE("almost") { seen += 49; }
+  SUBCASE("the count fell: another table") { seen -= 1, doubt = true; }
+  h.machine->set_blocks(seen);
+  h.pass(1'000);
+  CHECK(h.take<fx_ask>().running.has_value() == doubt);
+}
+
+TEST_CASE("another mapping or other columns are a doubt") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.config.fingerprint = 34;
+  h.restart();
+  h.give(records(0, 0, 10));
+  CHECK(h.take<fx_ask>().running.has_value());
+  CHECK_FALSE(h.has<fx_insert>());
+}
+
+TEST_CASE("a plain MergeTree that was restarted since may have lost the token") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.unanswered();
+  bool doubt = false;
+  SUBCASE("plain") { doubt = true; }
+  SUBCASE("replicated") { h.config.trust.plain_merge_tree = false; }
+  if (!doubt) { // the configuration belongs to a lane from its beginning
+    h.restart();
+    h.give(records(0, 0, 10));
+  }
+  h.machine->set_server_started(h.now.server);
+  h.pass(1'000);
+  CHECK(h.take<fx_ask>().running.has_value() == doubt);
+}
+
+TEST_CASE("a restart that only the look tells of is noticed before the send") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.unanswered();
+  h.pass(1'000);
+  h.answer(0, 0, h.now.server);
+  CHECK_FALSE(h.has<fx_insert>());
+  CHECK(h.take<fx_ask>().running.has_value());
+}
+
+TEST_CASE("a rejected batch is planned anew in halves, down to one dead letter") {
+  harness h;
+  h.first_start();
+  h.planned(4); // record 2 is the one
+  auto first = h.saved().open->token;
+  h.rejected();
+  h.accept();
+  CHECK(h.saved().open->token != first);
+  CHECK(h.saved().open->last[0] == offset_t{1});
+  h.acknowledge(); // 0, 1
+  h.accept();      // 2, 3: the cap grows again
+  h.rejected();
+  h.accept();
+  CHECK(h.saved().open->last[0] == offset_t{2});
+  h.rejected();
+  h.accept();
+  CHECK(h.saved().open->as == plan_as::dead_letter);
+  auto dead = h.take<fx_insert>();
+  CHECK(dead.dead_letters);
+  CHECK(dead.what->dead == 1);
+  insert_answer a;
+  a.what = insert_answer::verdict::acknowledged;
+  a.answered = true;
+  h.machine->inserted(h.now, dead.ticket, a);
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{3});
+  h.acknowledge(); // 3
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{4});
+  CHECK(h.machine->counters().dead_letters == 1);
+}
+
+TEST_CASE("halves hold all the records of the plan before") {
+  harness h;
+  h.first_start();
+  h.planned(7);
+  h.rejected();
+  h.accept();
+  std::uint64_t rows = h.acknowledge().what->rows;
+  while (h.saved().partitions[0].next < offset_t{7}) {
+    h.accept();
+    if (h.has<fx_insert>()) rows += h.acknowledge().what->rows;
+  }
+  CHECK(rows == 7);
+}
+
+TEST_CASE("a single rejected record goes where the topology says") {
+  harness h;
+  SUBCASE("dropped") {
+    h.config.on_bad_record = bad_record_policy::skip;
+    h.first_start();
+    h.planned(1);
+    h.rejected();
+    h.accept();
+    CHECK(h.saved().open->as == plan_as::skip);
+    CHECK_FALSE(h.has<fx_insert>());
+    h.accept();
+    CHECK(h.saved().partitions[0].next == offset_t{1});
+    CHECK(h.machine->counters().dropped == 1);
+  }
+  SUBCASE("stop") {
+    h.config.on_bad_record = bad_record_policy::stop;
+    h.first_start();
+    h.planned(1);
+    h.rejected();
+    CHECK(h.machine->phase() == lane_phase::stopped);
+  }
+}
+
+TEST_CASE("rejected where something may have landed: a doubt") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.unanswered();
+  h.pass(1'000);
+  h.tell({});
+  h.rejected();
+  CHECK_FALSE(h.has<fx_save>());
+  CHECK(h.take<fx_ask>().running.has_value());
+}
+
+TEST_CASE("too big again and again: halved, but only after the table was asked") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  for (int i = 0; i < 3; ++i) {
+    CHECK_FALSE(h.has<fx_save>());
+    h.too_big();
+    if (i == 2) break;
+    h.pass(1'000);
+    if (h.has<fx_ask>()) h.tell({});
+  }
+  CHECK_FALSE(h.has<fx_save>());
+  SUBCASE("nothing is there") {
+    h.tell({});
+    h.accept();
+    CHECK(h.saved().open->kind == plan_kind::batch);
+    CHECK(h.saved().open->last[0] == offset_t{4});
+  }
+  SUBCASE("a part is there: a fill, half as big") {
+    h.tell({rows_found(3)});
+    h.accept();
+    CHECK(h.saved().open->kind == plan_kind::fill);
+    CHECK(h.saved().open->last[0] == offset_t{4});
+    CHECK(h.saved().partitions[0].fill_to == offset_t{9});
+  }
+}
+
+TEST_CASE("columns that changed: read again if nothing can have landed, else a "
+          "doubt") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  insert_answer changed;
+  changed.what = insert_answer::verdict::columns_changed;
+  changed.answered = changed.before_write = true;
+  SUBCASE("nothing landed") {
+    h.machine->inserted(h.now, h.take<fx_insert>().ticket, changed);
+    h.out.clear();
+    h.machine->refreshed(h.now, h.take<fx_refresh>().ticket, false, {});
+    CHECK(h.take<fx_read>().from == offset_t{0});
+  }
+  SUBCASE("something may have landed") {
+    h.unanswered();
+    h.pass(1'000);
+    h.tell({});
+    h.machine->inserted(h.now, h.take<fx_insert>().ticket, changed);
+    h.machine->refreshed(h.now, h.take<fx_refresh>().ticket, false, {});
+    CHECK_FALSE(h.has<fx_save>());
+    CHECK(h.take<fx_ask>().running.has_value());
+  }
+  SUBCASE("they did not change after all") {
+    h.machine->inserted(h.now, h.take<fx_insert>().ticket, changed);
+    h.machine->refreshed(h.now, h.take<fx_refresh>().ticket, true, {});
+    h.pass(1'000);
+    CHECK(h.has<fx_insert>());
+  }
+}
+
+TEST_CASE("dead letters are sent after the rows were acknowledged") {
+  harness h;
+  h.first_start();
+  h.give(records(0, 0, 3, {outcome::row, outcome::dead_letter, outcome::row}));
+  h.pass(1'000);
+  h.accept();
+  auto rows = h.take<fx_insert>();
+  CHECK_FALSE(rows.dead_letters);
+  CHECK_FALSE(h.has<fx_insert>());
+  insert_answer a;
+  a.what = insert_answer::verdict::acknowledged;
+  a.answered = true;
+  h.machine->inserted(h.now, rows.ticket, a);
+  CHECK_FALSE(h.has<fx_save>()); // 3: next passes it only after its dead letters
+  auto dead = h.take<fx_insert>();
+  CHECK(dead.dead_letters);
+  CHECK(dead.what->token == rows.what->token);
+  h.machine->inserted(h.now, dead.ticket, a);
+  h.pass(1'000);
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{3});
+  CHECK(h.machine->counters().dead_letters == 1);
+}
+
+TEST_CASE("a batch without rows and dead letters sends nothing") {
+  harness h;
+  h.first_start();
+  h.give(records(0, 0, 3, {outcome::dropped, outcome::dropped, outcome::dropped}));
+  h.pass(1'000);
+  h.accept();
+  CHECK_FALSE(h.has<fx_insert>());
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{3});
+  CHECK_FALSE(h.saved().ever);
+}
+
+TEST_CASE("one attempt is under way, however long it takes") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  CHECK(h.take<fx_insert>().what->rows == 10);
+  for (int i = 0; i < 30; ++i) h.pass(5'000);
+  CHECK_FALSE(h.has<fx_insert>());
+}

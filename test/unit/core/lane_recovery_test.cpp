@@ -1,0 +1,353 @@
+// Recovery: load, compare, claim, settle. A contradiction stops the lane only
+// after its claim was accepted and the comparison was made again.
+#include "lane_harness.hpp"
+
+using namespace chute;
+using namespace chute::test;
+using recognised = log_facts::part::recognised;
+
+namespace {
+
+// Ten records are done; the lane is loaded by another process.
+struct restarted : harness {
+  explicit restarted(bool open = false) {
+    first_start();
+    planned(10);
+    acknowledge();
+    if (open) planned(10, 10);
+    else accept();
+    out.clear();
+  }
+  void load() {
+    out.clear();
+    start();
+    load_stored();
+  }
+  void change(const std::function<void(lane_record&)>& f) {
+    auto r = saved();
+    f(r);
+    stored = encode_record(r);
+  }
+  bool stopped(const std::string& why) {
+    if (machine->phase() != lane_phase::stopped) return false;
+    auto reason = take<fx_stopped>().reason;
+    CHECK_MESSAGE(reason.find(why) != std::string::npos, reason);
+    return true;
+  }
+};
+
+} // namespace
+
+TEST_CASE("a first start saves its record and its row before it reads") {
+  harness h;
+  h.start();
+  h.load_absent();
+  CHECK_FALSE(h.has<fx_read>());
+  h.inspect();
+  h.answer();
+  auto first = h.accept();
+  CHECK(first.expected == 0);
+  CHECK(first.version == 1);
+  CHECK_FALSE(h.has<fx_read>());
+  h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
+  CHECK(h.has<fx_read>());
+  CHECK(h.machine->phase() == lane_phase::streaming);
+}
+
+TEST_CASE("load: an error is not the answer that there is no record") {
+  harness h;
+  h.start();
+  h.load_failed();
+  CHECK_FALSE(h.has<fx_inspect>());
+  CHECK_FALSE(h.has<fx_load>());
+  h.pass(1'000);
+  CHECK(h.has<fx_load>());
+}
+
+TEST_CASE("load: a lane that began and has no record stops, once that was read "
+          "twice") {
+  harness h;
+  h.start();
+  h.load_absent(true);
+  CHECK(h.machine->phase() == lane_phase::loading);
+  SUBCASE("gone") {
+    h.load_absent(true);
+    CHECK(h.machine->phase() == lane_phase::stopped);
+    CHECK(h.take<fx_stopped>().reason.find("its state is gone") != std::string::npos);
+  }
+  SUBCASE("the first answer was stale") {
+    restarted other;
+    h.stored = other.stored;
+    h.load_stored();
+    CHECK(h.machine->phase() == lane_phase::comparing);
+  }
+}
+
+TEST_CASE("load: a record without a row in chute_starts gets one") {
+  restarted h;
+  h.out.clear();
+  h.start();
+  h.load_stored(false);
+  h.inspect();
+  h.answer();
+  h.accept();
+  CHECK_FALSE(h.has<fx_read>());
+  h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
+  CHECK(h.take<fx_read>().from == offset_t{10});
+}
+
+TEST_CASE("load: offsets that another tool moved, and a record that cannot be "
+          "read, stop") {
+  harness h;
+  h.start();
+  lane_loaded l;
+  SUBCASE("moved") {
+    l.what = lane_loaded::state::foreign;
+    l.why = "offset 7, metadata ''";
+  }
+  SUBCASE("unreadable") {
+    l.what = lane_loaded::state::found;
+    l.text = "chute1:nonsense";
+  }
+  h.machine->loaded(h.now, h.take<fx_load>().ticket, l);
+  CHECK(h.machine->phase() == lane_phase::stopped);
+}
+
+TEST_CASE("load: another number of lanes, another cluster, another table or "
+          "fewer partitions stop at once") {
+  restarted h;
+  SUBCASE("lanes") {
+    h.change([](auto& r) { r.lanes = 7; });
+  }
+  SUBCASE("cluster") { h.config.cluster = 12; }
+  SUBCASE("destination") { h.config.destination = 23; }
+  SUBCASE("partitions") {
+    h.change([](auto& r) { r.partitions.push_back({}); });
+  }
+  h.load();
+  CHECK(h.machine->phase() == lane_phase::stopped);
+  CHECK_FALSE(h.has<fx_save>());
+}
+
+TEST_CASE("load: partitions that were added begin at their log's beginning") {
+  restarted h(true);
+  h.config.topic_partitions = 2;
+  h.load();
+  h.inspect();
+  h.answer();
+  h.accept();
+  std::map<int, std::int64_t> from;
+  h.collect();
+  for (auto& e : h.out)
+    if (auto* f = std::get_if<fx_read>(&e)) from[f->partition.value] = f->from.value;
+  CHECK(from == std::map<int, std::int64_t>{{0, 10}, {1, 0}});
+}
+
+TEST_CASE("load: an older version than one already known is read again") {
+  harness h;
+  h.first_start();
+  auto old = h.stored;
+  h.planned(10);
+  h.acknowledge();
+  h.accept();
+  auto known = h.stored;
+  h.machine->lose(h.now);
+  h.machine->assign(h.now);
+  h.stored = old;
+  h.load_stored();
+  CHECK_FALSE(h.has<fx_inspect>());
+  h.pass(1'000);
+  h.stored = known;
+  h.load_stored();
+  CHECK(h.has<fx_inspect>());
+}
+
+TEST_CASE("compare: the log must hold what is done") {
+  restarted h;
+  h.load();
+  SUBCASE("it does") {
+    h.inspect(0, 10);
+    h.answer();
+    h.accept();
+    CHECK(h.machine->phase() == lane_phase::streaming);
+  }
+  SUBCASE("it ends too early: looked at twice, 10 s apart, and once more after "
+          "the claim") {
+    h.inspect(0, 9);
+    CHECK_FALSE(h.has<fx_save>());
+    h.wait(9'000);
+    CHECK_FALSE(h.has<fx_inspect>());
+    h.wait(1'000);
+    h.inspect(0, 9);
+    h.accept(); // its claim
+    h.inspect(0, 9);
+    CHECK(h.stopped("ends at 9"));
+  }
+  SUBCASE("a new leader lagged for a moment") {
+    h.inspect(0, 9);
+    h.wait(10'000);
+    h.inspect(0, 10);
+    h.answer();
+    h.accept();
+    CHECK(h.machine->phase() == lane_phase::streaming);
+  }
+  SUBCASE("its last record done is another one") {
+    h.inspect(0, 10, recognised::differs);
+    CHECK(h.machine->phase() == lane_phase::claiming);
+    h.accept();
+    h.inspect(0, 10, recognised::differs);
+    CHECK(h.stopped("is not the one that was done"));
+  }
+  SUBCASE("its last record done is no longer there") {
+    h.inspect(10, 10, recognised::gone);
+    h.answer();
+    h.accept();
+    CHECK(h.machine->phase() == lane_phase::streaming);
+  }
+}
+
+TEST_CASE("compare: what contradicts may be the old owner's last work, so it "
+          "counts only after the claim") {
+  restarted h;
+  h.load();
+  h.inspect(0, 10, recognised::differs);
+  h.accept();
+  h.inspect(0, 10, recognised::same);
+  h.answer();
+  CHECK(h.machine->phase() == lane_phase::streaming);
+}
+
+TEST_CASE("compare: a log that ends within the open plan is not the one it was "
+          "planned from") {
+  restarted h(true);
+  h.load();
+  h.inspect(0, 19);
+  h.accept();
+  h.inspect(0, 19);
+  CHECK(h.stopped("within an open plan"));
+}
+
+TEST_CASE("compare: records that were deleted before they were delivered") {
+  restarted h;
+  SUBCASE("stop") {
+    h.load();
+    h.inspect(15, 100);
+    h.accept();
+    h.inspect(15, 100);
+    CHECK(h.stopped("5 offsets were deleted"));
+  }
+  SUBCASE("or are counted, if the topology says continue") {
+    h.config.on_data_loss = data_loss_policy::resume;
+    h.load();
+    h.inspect(15, 100);
+    h.answer();
+    h.accept();
+    h.inspect(15, 100);
+    h.answer();
+    CHECK(h.take<fx_read>().from == offset_t{15});
+    CHECK(h.machine->counters().gaps_lost == 5);
+  }
+}
+
+TEST_CASE("compare: the table holds nothing beyond what was sent, with a plan "
+          "or without") {
+  for (bool open : {false, true}) {
+    auto claim = [&](restarted& h) {
+      h.load();
+      h.inspect();
+      auto asked = h.tell({rows_found(1)});
+      REQUIRE(asked.ranges.size() == 1);
+      CHECK(asked.ranges[0].first.value == (open ? 20 : 10));
+      CHECK(h.machine->phase() == lane_phase::claiming);
+      h.accept();
+      h.inspect();
+    };
+    restarted h(open), other(open), silent(open);
+    claim(h);
+    h.tell({}); // it was the old owner's
+    CHECK(h.machine->phase() == (open ? lane_phase::settling : lane_phase::streaming));
+    claim(other);
+    other.tell({dead_found(1)}); // it is another's
+    CHECK(other.stopped("beyond what this pipeline has sent"));
+    claim(silent);
+    silent.no_answer();
+    CHECK(silent.machine->phase() == lane_phase::comparing);
+    silent.pass(1'000);
+    CHECK(silent.has<fx_inspect>());
+  }
+}
+
+TEST_CASE("compare: up to `blind` the table is not asked") {
+  restarted h;
+  h.change([](auto& r) { r.partitions[0].blind = offset_t{40}; });
+  h.load();
+  h.inspect();
+  CHECK(h.take<fx_ask>().ranges.at(0).first == offset_t{41});
+}
+
+TEST_CASE("claim: nothing is read or sent before it is accepted") {
+  restarted h(true);
+  h.load();
+  h.inspect();
+  h.answer();
+  CHECK_FALSE(h.has<fx_read>());
+  auto claim = h.take<fx_save>();
+  auto before = decode_record(h.stored), after = decode_record(claim.text);
+  CHECK(after->version == before->version + 1);
+  CHECK(after->mark != before->mark);
+  CHECK(after->lineage == before->lineage);
+  CHECK(after->open == before->open);
+  SUBCASE("accepted") {
+    h.machine->saved(h.now, claim.ticket, save_outcome::accepted, {});
+    CHECK(h.take<fx_read>().from == offset_t{10});
+    CHECK(h.machine->phase() == lane_phase::settling);
+  }
+  SUBCASE("refused") {
+    h.machine->saved(h.now, claim.ticket, save_outcome::refused, "version 9 is there");
+    CHECK_FALSE(h.has<fx_read>());
+    h.pass(1'000);
+    CHECK(h.has<fx_load>());
+  }
+  SUBCASE("unknown") {
+    h.machine->saved(h.now, claim.ticket, save_outcome::unknown, "no answer");
+    CHECK_FALSE(h.has<fx_read>());
+    h.pass(1'000);
+    CHECK(h.take<fx_save>().text == claim.text);
+  }
+}
+
+TEST_CASE("settle: a rebuild that differs comes from another log and stops") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.restart();
+  h.give(records(0, 0, 10, {}, 99));
+  CHECK(h.machine->phase() == lane_phase::stopped);
+  CHECK_FALSE(h.has<fx_insert>());
+}
+
+TEST_CASE("settle: a plan as dead letter stays one") {
+  harness h;
+  h.first_start();
+  h.planned(1);
+  h.rejected();
+  h.accept();
+  REQUIRE(h.saved().open->as == plan_as::dead_letter);
+  h.restart();
+  h.give(records(0, 0, 1));
+  h.tell({});
+  auto fx = h.take<fx_insert>();
+  CHECK(fx.dead_letters);
+  CHECK(fx.what->dead == 1);
+  CHECK(fx.what->rows == 0);
+}
+
+TEST_CASE("streaming: an offset out of range sends the lane back to the comparison") {
+  harness h;
+  h.first_start();
+  auto epoch = h.take_credit({0});
+  h.machine->read_failed(h.now, epoch, {0}, read_error::other, "a broker is away");
+  CHECK_FALSE(h.has<fx_load>());
+  h.machine->read_failed(h.now, epoch, {0}, read_error::out_of_range, "offset 0");
+  CHECK(h.has<fx_load>());
+}

@@ -1,0 +1,318 @@
+// Streaming: gathering, planning, saving; being revoked and drained. The
+// invariants stand by their numbers.
+#include "lane_harness.hpp"
+
+using namespace chute;
+using namespace chute::test;
+
+TEST_CASE("1: a batch costs one save and one insert; its acknowledgement rides "
+          "on the next plan") {
+  harness h;
+  h.first_start();
+  h.give(records(0, 0, 10));
+  CHECK_FALSE(h.has<fx_save>());
+  h.pass(999);
+  CHECK_FALSE(h.has<fx_save>());
+  h.pass(1);
+  auto plan = h.take<fx_save>();
+  CHECK_FALSE(h.has<fx_insert>()); // not before the plan is durable
+  h.stored = plan.text;
+  h.machine->saved(h.now, plan.ticket, save_outcome::accepted, {});
+  CHECK(h.has<fx_insert>());
+  h.give(records(0, 10, 5)); // gathers while the batch is on its way
+  CHECK_FALSE(h.has<fx_save>());
+  h.acknowledge();
+  h.collect();
+  CHECK_FALSE(h.has<fx_save>());
+  h.pass(1000);
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{10});
+  REQUIRE(h.saved().open);
+  CHECK(h.saved().open->last[0] == offset_t{14});
+  h.acknowledge();
+  h.accept(); // nothing gathered: the end is saved by itself
+  CHECK(h.saved().partitions[0].next == offset_t{15});
+  CHECK(h.machine->counters().rows == 15);
+}
+
+TEST_CASE("1: while being revoked no insert is begun, and only a clean first "
+          "attempt counts") {
+  harness h;
+  h.first_start();
+  SUBCASE("planned, not sent") {
+    h.give(records(0, 0, 10));
+    h.pass(1000);
+    auto plan = h.take<fx_save>();
+    h.machine->revoke(h.now);
+    h.machine->saved(h.now, plan.ticket, save_outcome::accepted, {});
+    CHECK_FALSE(h.has<fx_insert>());
+    CHECK(h.has<fx_released>());
+  }
+  SUBCASE("acknowledged meanwhile") {
+    h.planned(10);
+    h.machine->revoke(h.now);
+    CHECK_FALSE(h.has<fx_released>());
+    h.acknowledge();
+    h.accept();
+    CHECK(h.saved().partitions[0].next == offset_t{10});
+    CHECK(h.has<fx_released>());
+  }
+  SUBCASE("not answered") {
+    h.planned(10);
+    h.machine->revoke(h.now);
+    h.unanswered();
+    CHECK_FALSE(h.has<fx_save>());
+    CHECK(h.has<fx_released>());
+  }
+  SUBCASE("a repetition is acknowledged") {
+    h.planned(10);
+    h.unanswered();
+    h.pass(1'000);
+    h.tell({});
+    h.machine->revoke(h.now);
+    h.acknowledge();
+    CHECK_FALSE(h.has<fx_save>());
+    CHECK(h.has<fx_released>());
+  }
+  SUBCASE("the rows are acknowledged, their dead letters were not sent") {
+    h.give(records(0, 0, 3, {outcome::row, outcome::dead_letter}));
+    h.pass(1'000);
+    h.accept();
+    h.machine->revoke(h.now);
+    h.acknowledge();
+    CHECK_FALSE(h.has<fx_insert>());
+    CHECK_FALSE(h.has<fx_save>());
+    CHECK(h.has<fx_released>());
+  }
+}
+
+TEST_CASE("2: each plan has a token of its own") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  auto first = h.saved().open->token;
+  CHECK(h.acknowledge().what->token == first);
+  h.planned(10, 10);
+  CHECK(h.saved().open->token != first);
+}
+
+TEST_CASE("4: with new columns reading goes on behind the open plan, which "
+          "keeps the columns it was encoded with") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  auto plan = *h.saved().open;
+  h.give(records(0, 10, 3)); // gathered with the old ones
+  h.out.erase(std::remove_if(h.out.begin(), h.out.end(), [](auto& e) { return !std::holds_alternative<fx_insert>(e); }),
+              h.out.end());
+  h.machine->columns_changed(h.now, 34);
+  CHECK(h.take<fx_read>().from == offset_t{10});
+  h.unanswered();
+  h.pass(1'000);
+  h.tell({});
+  auto again = h.take<fx_insert>();
+  CHECK(again.what->token == plan.token);
+  CHECK(again.what->rows == 10);
+}
+
+TEST_CASE("4: what does not follow on what was read is never taken") {
+  harness h;
+  h.first_start();
+  h.give(records(0, 0, 10));
+  CHECK_THROWS_AS(h.give(records(0, 11, 5)), invariant_violation);
+}
+
+TEST_CASE("5: after a refused save the lane sends nothing more and loads again") {
+  harness h;
+  h.first_start();
+  h.give(records(0, 0, 10));
+  h.pass(1000);
+  h.save_answered(save_outcome::refused);
+  CHECK_FALSE(h.has<fx_insert>());
+  CHECK(h.has<fx_forgotten>());
+  h.pass(1000);
+  CHECK(h.has<fx_load>());
+  CHECK_FALSE(h.has<fx_save>());
+  CHECK_FALSE(h.has<fx_insert>());
+}
+
+TEST_CASE("6: offsets without a record are passed as gaps, inside a batch and "
+          "alone") {
+  harness h;
+  h.first_start();
+  h.give(records(0, 0, 2));
+  h.give(gap(0, 2, 3));
+  h.pass(1'000);
+  h.accept();
+  CHECK(h.saved().open->last[0] == offset_t{4});
+  h.acknowledge();
+  h.accept();
+  h.give(gap(0, 5, 4));
+  h.pass(1'000);
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{9});
+  CHECK_FALSE(h.saved().open);
+  CHECK_FALSE(h.has<fx_insert>());
+  REQUIRE(h.saved().partitions[0].known); // the last record is still known, further back
+  CHECK(h.saved().partitions[0].known->distance == 8);
+}
+
+TEST_CASE("6: a batch holds every partition of its lane") {
+  harness h(3, 1);
+  h.first_start();
+  for (int p = 0; p < 3; ++p) h.give(records(p, 0, 4));
+  h.pass(1'000);
+  h.accept();
+  auto fx = h.take<fx_insert>();
+  CHECK(fx.what->rows == 12);
+  std::map<int, std::size_t> each;
+  for (auto& r : fx.what->ranges) each[r.from->partition.value] += r.count;
+  CHECK(each == std::map<int, std::size_t>{{0, 4}, {1, 4}, {2, 4}});
+}
+
+TEST_CASE("7: what a lane gathers has a bound, in records and in bytes") {
+  harness h;
+  SUBCASE("records") { h.config.batch.rows = 10; }
+  SUBCASE("bytes") { h.config.gather_bytes_max = records(0, 0, 10)->byte_size() * 2; }
+  h.first_start();
+  std::int64_t next = 0;
+  for (int i = 0; i < 50; ++i) { // the insert is under way, and never ends
+    bool credit = h.has<fx_take>();
+    if (h.has<fx_save>()) h.accept();
+    if (!credit) break;
+    h.give(records(0, next, 10));
+    next += 10;
+  }
+  CHECK(next > 0);
+  CHECK(next <= 80);
+}
+
+TEST_CASE("8: what a plan holds does not depend on how its records came grouped") {
+  std::optional<plan> first;
+  for (int size : {12, 5, 3, 1}) {
+    harness h(2, 1);
+    h.first_start();
+    for (int at = 0; at < 12; at += size)
+      for (int p : {0, 1}) h.give(records(p, at, std::min(size, 12 - at)));
+    h.pass(1'000);
+    h.accept();
+    auto now = *h.saved().open;
+    if (!first) first = now;
+    CHECK(now.sum == first->sum);
+    CHECK(now.last == first->last);
+  }
+}
+
+TEST_CASE("an unknown save is repeated word for word before anything else") {
+  harness h;
+  h.first_start();
+  h.give(records(0, 0, 10));
+  h.pass(1000);
+  auto plan = h.take<fx_save>();
+  h.machine->saved(h.now, plan.ticket, save_outcome::unknown, "timed out");
+  CHECK_FALSE(h.has<fx_insert>());
+  h.pass(1000);
+  auto again = h.take<fx_save>();
+  CHECK(again.text == plan.text);
+  CHECK(again.expected == plan.expected);
+  CHECK(again.version == plan.version);
+}
+
+TEST_CASE("a save that cannot be made now is made a little later") {
+  harness h;
+  h.first_start();
+  h.give(records(0, 0, 10));
+  h.pass(1000);
+  h.save_answered(save_outcome::not_now);
+  CHECK_FALSE(h.has<fx_insert>());
+  h.pass(1000);
+  h.accept();
+  CHECK(h.has<fx_insert>());
+}
+
+TEST_CASE("each save expects the version before it, and names every partition "
+          "with its next") {
+  harness h(2, 1);
+  h.first_start();
+  CHECK(h.saved().version == 1);
+  h.give(records(1, 0, 10));
+  h.pass(1'000);
+  auto plan = h.accept();
+  CHECK(plan.expected == 1);
+  CHECK(plan.version == 2);
+  h.acknowledge();
+  auto done = h.accept();
+  CHECK(done.expected == 2);
+  CHECK(done.offsets == std::vector<std::pair<partition_id, offset_t>>{{{0}, {0}}, {{1}, {10}}});
+}
+
+TEST_CASE("a drain finishes what was gathered, then lets go") {
+  harness h;
+  h.first_start();
+  h.give(records(0, 0, 10));
+  h.machine->drain(h.now);
+  h.accept();
+  h.acknowledge();
+  h.accept();
+  CHECK(h.take<fx_released>().drained);
+}
+
+TEST_CASE("a paused lane plans nothing, but saves what is done") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.give(records(0, 10, 5));
+  h.machine->pause(true);
+  h.acknowledge();
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{10});
+  CHECK_FALSE(h.saved().open);
+  h.wait(20'000);
+  CHECK_FALSE(h.has<fx_save>());
+  h.machine->pause(false);
+  h.pass(1'000);
+  CHECK(h.has<fx_save>());
+}
+
+TEST_CASE("--until-end stops exactly there") {
+  harness h;
+  h.config.until = {7};
+  h.first_start();
+  h.give(records(0, 0, 10));
+  h.accept();
+  CHECK(h.saved().open->last[0] == offset_t{6});
+  h.acknowledge();
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{7});
+  CHECK(h.take<fx_released>().drained);
+}
+
+TEST_CASE("on_bad_record: stop delivers all before the bad record, then stops "
+          "by name") {
+  harness h;
+  h.first_start();
+  h.give(records(0, 0, 4, {outcome::row, outcome::row, outcome::stop, outcome::row}));
+  h.accept();
+  CHECK(h.saved().open->last[0] == offset_t{1});
+  h.acknowledge();
+  h.accept();
+  CHECK(h.machine->phase() == lane_phase::stopped);
+  CHECK(h.take<fx_stopped>().reason.find("t/0/2: broken") != std::string::npos);
+}
+
+TEST_CASE("at_least_once makes no plans") {
+  harness h;
+  h.config.delivery = delivery_mode::at_least_once;
+  h.start();
+  h.load_absent();
+  h.inspect();
+  h.accept();
+  h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
+  h.give(records(0, 0, 10));
+  h.pass(1000);
+  CHECK_FALSE(h.has<fx_save>());
+  h.acknowledge();
+  h.accept();
+  CHECK_FALSE(h.saved().open);
+  CHECK(h.saved().partitions[0].next == offset_t{10});
+}
