@@ -1,6 +1,7 @@
 #include "actors/batcher.hpp"
 
 #include "actors/destination.hpp"
+#include "actors/fault_point.hpp"
 #include "actors/reader.hpp"
 #include "actors/worker.hpp"
 
@@ -102,8 +103,16 @@ void perform(self_ptr self, const fx_ask& fx) {
           });
 }
 
+// Whether it says that something is done which the record before did not.
+bool advances(const lane_record& before, const fx_save& fx) {
+  for (std::size_t i = 0; i < fx.offsets.size() && i < before.partitions.size(); ++i)
+    if (fx.offsets[i].second > before.partitions[i].next) return true;
+  return false;
+}
+
 void perform(self_ptr self, const fx_save& fx) {
   auto& s = self->state;
+  if (advances(s.machine->record(), fx)) fault_point("acknowledged_not_saved");
   save_request r{key_of(s), fx.expected, {fx.version, fx.text}, {}};
   for (auto& [partition, next] : fx.offsets) r.offsets.push_back({partition, next});
   self->send(s.with.keeper, msg::save_lane{fx.ticket, std::move(r), self->address()});
@@ -145,8 +154,11 @@ void perform(self_ptr self, const fx_insert& fx) {
   run_job(self, s.with.inserters, [to = batcher_actor(self), dest = s.setup.dest, fx](worker_tools& t) {
     // Asked directly before the request goes out, on whatever connection: a process that slept must not send.
     auto holds = [&fx] { return mono_now() < fx.lease_mono && wall_now() < fx.lease_wall; };
+    fault_point("before_insert");
+    if (fx.dead_letters) fault_point("in_dead_letter", fault_at::soon);
     auto answer =
         fx.dead_letters ? dest->insert_dead_letters(t, *fx.what, holds) : dest->insert_rows(t, *fx.what, holds);
+    if (answer.what == insert_answer::verdict::acknowledged) fault_point("applied_not_acknowledged");
     caf::anon_send(to, msg::inserted_batch{fx.ticket, answer});
   });
 }

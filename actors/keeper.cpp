@@ -1,6 +1,7 @@
 #include "actors/keeper.hpp"
 
 #include "actors/batcher.hpp"
+#include "actors/fault_point.hpp"
 #include "actors/group_log.hpp"
 #include "kafka/inspect.hpp"
 
@@ -112,6 +113,7 @@ void save_all(self_ptr self) {
   auto& s = self->state;
   std::vector<save_request> requests;
   for (auto& m : s.saves) requests.push_back(m.request);
+  fault_point("in_save", fault_at::soon);
   auto answers = s.keeps->save(requests, store_limit_ms);
   for (std::size_t i = 0; i < answers.size(); ++i) {
     auto& m = s.saves[i];

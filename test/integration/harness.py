@@ -165,9 +165,9 @@ class Process:
 class Engine(Process):
     """`chute run`."""
 
-    def __init__(self, scenario, topology, *options, name="chute", admin=None):
+    def __init__(self, scenario, topology, *options, name="chute", admin=None, env=None):
         self.admin = admin
-        super().__init__(scenario, name, [CHUTE, "run", topology, *options])
+        super().__init__(scenario, name, [CHUTE, "run", topology, *options], env)
 
     def status(self):
         """What /status says; nothing while it does not answer."""

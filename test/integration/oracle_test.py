@@ -167,7 +167,8 @@ class FaultProxy(harness.Scenario):
         self.assertEqual(through.ask("SELECT 1"), "1")
         applied = 0
         for kind, options, answered, rows in (
-                ("drop_reply", {}, False, 1), ("cut_reply", {"bytes": 10}, False, 1), ("refuse", {}, False, 0),
+                ("drop_reply", {}, False, 1), ("cut_reply", {"bytes": 10}, False, 1), ("hide_reply", {}, False, 1),
+                ("throttle", {"bytes": 40}, True, 1), ("refuse", {}, False, 0),
                 ("status_503", {}, False, 0), ("error_in_200", {"code": 252}, True, 0), ("duplicate", {}, True, 2),
                 ("delay", {"ms": 30}, True, 1), ("delay_reply", {"ms": 30}, True, 1), ("cut_request", {}, False, 0)):
             with self.subTest(kind):
@@ -185,6 +186,7 @@ class FaultProxy(harness.Scenario):
                 self.assertEqual(proxy.counts()[kind], 1)
         through.ask(insert)
         self.assertEqual(self.server.number(f"SELECT count() FROM {table}"), applied + 1)
+        self.assertEqual(proxy.counts()["lost_replies"], 3)  # dropped, cut and hidden
 
     def test_probability_and_count(self):
         proxy = Proxy(self, self.server.url, plan="refuse:match=SELECT,probability=0.5,count=10")

@@ -79,7 +79,7 @@ void topic_reading::record(log& l, const rd_kafka_message_t& m) {
   if (m.key) r.key = std::string_view(static_cast<const char*>(m.key), m.key_len);
   if (m.payload) r.value = std::string_view(static_cast<const char*>(m.payload), m.len);
   out_.produced++;
-  verdict v = rows_.render(r, scratch_);
+  verdict v = what_.offsets_only ? verdict::either : rows_.render(r, scratch_);
   const void* meant = nullptr;
   std::size_t size = 0;
   rd_kafka_headers_t* headers = nullptr;
@@ -257,6 +257,7 @@ mark* judge::at(int partition, std::int64_t offset, std::uint64_t*& expected) {
 
 std::vector<row_column> judge::columns_of_table() {
   std::vector<row_column> out;
+  if (what_.offsets_only) return out;
   bool partition = false, offset = false, raw = false;
   for (const described_column& c : describe(server_, what_.table)) {
     partition |= c.name == "_partition";
@@ -339,10 +340,10 @@ void judge::outside(const source& from) {
 }
 
 void judge::read_rows(const std::vector<row_column>& columns) {
-  source from{what_.table, "_partition", "_offset", "1", {}, {}};
+  source from{what_.table, what_.partition_column, what_.offset_column, "1", {}, {}};
   bool has_topic = false;
-  for (const described_column& c : describe(server_, what_.table)) has_topic |= c.name == "_topic";
-  if (has_topic) from.mine = "_topic = " + quoted(what_.topic);
+  for (const described_column& c : describe(server_, what_.table)) has_topic |= c.name == what_.topic_column;
+  if (has_topic) from.mine = what_.topic_column + " = " + quoted(what_.topic);
   for (const row_column& c : columns) {
     from.select += ", `" + c.name + "`";
     from.types.push_back(c.type);

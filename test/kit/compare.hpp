@@ -21,6 +21,8 @@ struct comparison {
   std::string raw;                 // the column that holds the whole value, instead of columns from fields
   std::set<std::string> ignore;    // columns that are not compared
   bool shared = false;             // the table holds rows of other topics too
+  bool offsets_only = false;       // any format, any columns: each record is found once, whatever its values
+  std::string topic_column = "_topic", partition_column = "_partition", offset_column = "_offset";
   // Offsets to look at, one a partition; the key -1 stands for all. [from, to)
   std::map<int, std::int64_t> from, to;
   std::size_t examples = 10;

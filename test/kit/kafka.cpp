@@ -189,4 +189,30 @@ void add_partitions(const std::string& brokers, const std::string& name, int par
       });
 }
 
+void delete_records(const std::string& brokers, const std::string& name, const std::map<int, std::int64_t>& before) {
+  kafka_handle handle = make_producer(brokers, {}, nullptr, nullptr);
+  partition_list list(rd_kafka_topic_partition_list_new(1));
+  const auto all = before.find(-1);
+  for (int p = 0, n = partition_count(handle.get(), name); p < n; p++) {
+    const auto own = before.find(p);
+    if (own == before.end() && all == before.end()) continue;
+    rd_kafka_topic_partition_list_add(list.get(), name.c_str(), p)->offset =
+        own == before.end() ? all->second : own->second;
+  }
+  rd_kafka_DeleteRecords_t* gone = rd_kafka_DeleteRecords_new(list.get());
+  std::unique_ptr<rd_kafka_DeleteRecords_t, with<rd_kafka_DeleteRecords_t, rd_kafka_DeleteRecords_destroy>> keep(gone);
+  queue_handle queue(rd_kafka_queue_new(handle.get()));
+  rd_kafka_DeleteRecords(handle.get(), &gone, 1, nullptr, queue.get());
+  event_handle event(rd_kafka_queue_poll(queue.get(), 2 * limit_ms));
+  if (!event) throw failure("kafka: delete records of " + name + ": no answer from " + brokers);
+  if (rd_kafka_event_error(event.get()))
+    throw failure("kafka: delete records of " + name + ": " + rd_kafka_event_error_string(event.get()));
+  const auto* done = rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event.get()));
+  for (int i = 0; i < done->cnt; i++) {
+    if (done->elems[i].err)
+      throw failure("kafka: delete records of " + name + "/" + std::to_string(done->elems[i].partition) + ": " +
+                    rd_kafka_err2str(done->elems[i].err));
+  }
+}
+
 } // namespace chute::kit

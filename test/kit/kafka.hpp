@@ -3,6 +3,7 @@
 
 #include "test/kit/common.hpp"
 
+#include <cstdint>
 #include <librdkafka/rdkafka.h>
 #include <map>
 #include <memory>
@@ -48,5 +49,7 @@ void create_topic(const std::string& brokers, const std::string& name, int parti
                   const properties& config);
 void delete_topic(const std::string& brokers, const std::string& name);
 void add_partitions(const std::string& brokers, const std::string& name, int partitions);
+// Deletes the records below an offset, one a partition; the key -1 stands for all partitions.
+void delete_records(const std::string& brokers, const std::string& name, const std::map<int, std::int64_t>& before);
 
 } // namespace chute::kit

@@ -67,7 +67,7 @@ void add_server(CLI::App* app, shared_options& shared) {
 struct topic_options {
   std::string name;
   int partitions = 1, replication = 1;
-  std::vector<std::string> config;
+  std::vector<std::string> config, before;
   bool sum = false;
 };
 
@@ -96,13 +96,16 @@ void add_topic(CLI::App& app, shared_options& shared, topic_options& o) {
   end->add_flag("--sum", o.sum, "Print only how many offsets there are in all");
   CLI::App* more = topic->add_subcommand("add-partitions", "Give a topic more partitions");
   more->add_option("--partitions", o.partitions, "How many there shall be")->required();
-  for (CLI::App* a : {create, remove, end, more}) {
+  CLI::App* trim = topic->add_subcommand("delete-records", "Delete a partition's oldest records, as retention would");
+  trim->add_option("--before", o.before, "PARTITION:OFFSET, or OFFSET of every partition")->required();
+  for (CLI::App* a : {create, remove, end, more, trim}) {
     a->add_option("NAME", o.name)->required();
     a->fallthrough();
   }
   create->callback([&] { create_topic(shared.brokers, o.name, o.partitions, o.replication, pairs(o.config)); });
   remove->callback([&] { delete_topic(shared.brokers, o.name); });
   more->callback([&] { add_partitions(shared.brokers, o.name, o.partitions); });
+  trim->callback([&] { delete_records(shared.brokers, o.name, offsets(o.before)); });
   end->callback([&] { print_ends(shared.brokers, o); });
 }
 
@@ -214,6 +217,10 @@ void add_compare(CLI::App& app, shared_options& shared, compare_options& o, int&
   c->add_option("--raw", o.what.raw, "The String column that holds the whole value");
   c->add_option("--ignore", o.ignore, "Columns not to compare");
   c->add_flag("--shared", o.what.shared, "The table holds other topics too");
+  c->add_flag("--offsets-only", o.what.offsets_only, "Any format: each record is found once, whatever its values");
+  c->add_option("--topic-column", o.what.topic_column)->capture_default_str();
+  c->add_option("--partition-column", o.what.partition_column)->capture_default_str();
+  c->add_option("--offset-column", o.what.offset_column)->capture_default_str();
   c->add_option("--from", o.from, "First offset to look at: OFFSET or PARTITION:OFFSET");
   c->add_option("--to", o.to, "Offset to stop before");
   c->add_option("--examples", o.what.examples, "How many offsets to print of each kind")->capture_default_str();

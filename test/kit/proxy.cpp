@@ -15,9 +15,11 @@
 namespace chute::kit {
 namespace {
 
-constexpr std::array kind_names = {"refuse",      "drop_reply", "cut_reply",    "cut_request", "delay",
-                                   "delay_reply", "status_503", "error_in_200", "duplicate"};
+constexpr std::array kind_names = {"refuse", "drop_reply",  "cut_reply",  "hide_reply",   "cut_request", "throttle",
+                                   "delay",  "delay_reply", "status_503", "error_in_200", "duplicate"};
 constexpr int connections_max = 512;
+constexpr std::size_t cut_reply_bytes = 20, throttle_bytes = 1'000; // unless the fault says otherwise
+constexpr int throttle_ms = 10;
 
 // Whether the parts of the pattern, between its '*', occur in this order.
 bool matches(const std::string& text, const std::string& pattern) {
@@ -56,10 +58,15 @@ public:
     const std::lock_guard hold(lock_);
     faults_.clear();
   }
+  void lost_reply() {
+    const std::lock_guard hold(lock_);
+    lost_replies_++;
+  }
   std::string counts() {
     const std::lock_guard hold(lock_);
     nlohmann::json all = struck_;
     all["requests"] = requests_;
+    all["lost_replies"] = lost_replies_;
     return all.dump();
   }
 
@@ -68,7 +75,7 @@ private:
   dice dice_;
   std::vector<fault> faults_;
   std::map<std::string, std::uint64_t> struck_;
-  std::uint64_t requests_ = 0;
+  std::uint64_t requests_ = 0, lost_replies_ = 0;
 };
 
 // What `match` is searched in: the target, decoded, and the begin of the body.
@@ -90,6 +97,11 @@ void rest(int ms) {
   for (const double until = seconds_now() + ms / 1e3; seconds_now() < until && !interrupted;) {
     std::this_thread::sleep_for(std::chrono::milliseconds(std::min(ms, 20)));
   }
+}
+
+// Whether the server carried the request out.
+bool carried_out(const http_message& reply) {
+  return reply.head.starts_with("HTTP/1.1 200") && reply.head.find("X-ClickHouse-Exception-Code") == std::string::npos;
 }
 
 std::string plain_reply(const std::string& status, const std::string& body, const std::string& more = "") {
@@ -118,6 +130,29 @@ private:
     return exchange(request, reply) && client_.send(reply.head) && client_.send(reply.body) && !reply.closes;
   }
 
+  // The client will not learn what came of it.
+  bool exchange_unseen(const http_message& request, http_message& reply) {
+    const bool answered = exchange(request, reply);
+    if (answered && carried_out(reply)) fate_.lost_reply();
+    return answered;
+  }
+
+  bool send_slowly(std::string_view all, std::size_t each) {
+    for (std::size_t at = 0; at < all.size() && !interrupted; at += each) {
+      if (!server_.send(all.substr(at, each))) return false;
+      rest(throttle_ms);
+    }
+    return true;
+  }
+
+  bool throttled(const http_message& request, std::size_t each) {
+    http_message reply;
+    server_ = socket_fd::connect(target_);
+    if (!server_.open() || !send_slowly(request.head + request.body, each) || !read_reply(server_, reply)) return false;
+    if (reply.closes) server_ = {};
+    return client_.send(reply.head) && client_.send(reply.body) && !reply.closes;
+  }
+
   bool exchange(const http_message& request, http_message& reply) {
     // A kept connection may have died while it lay idle: the server never saw the request then, so try a fresh one
     // once.
@@ -141,14 +176,19 @@ private:
     http_message reply;
     switch (f.kind) {
     case fault_kind::refuse: return false;
-    case fault_kind::drop_reply: exchange(request, reply); return false;
+    case fault_kind::drop_reply: exchange_unseen(request, reply); return false;
     case fault_kind::cut_reply:
-      if (exchange(request, reply)) client_.send((reply.head + reply.body).substr(0, f.bytes));
+      if (exchange_unseen(request, reply))
+        client_.send((reply.head + reply.body).substr(0, f.bytes ? f.bytes : cut_reply_bytes));
       return false;
+    case fault_kind::hide_reply:
+      return exchange_unseen(request, reply) &&
+             client_.send(plain_reply("503 Service Unavailable", "the server's reply was lost\n"));
+    case fault_kind::throttle: return throttled(request, f.bytes ? f.bytes : throttle_bytes);
     case fault_kind::cut_request: {
       const std::string all = request.head + request.body;
       server_ = socket_fd::connect(target_);
-      if (server_.open()) server_.send(std::string_view(all).substr(0, all.size() / 2));
+      if (server_.open()) server_.send(std::string_view(all).substr(0, f.bytes ? f.bytes : all.size() / 2));
       return false;
     }
     case fault_kind::delay: rest(f.ms); return honest(request);

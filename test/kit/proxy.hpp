@@ -5,7 +5,9 @@
 //   refuse        the connection is closed before the request is passed on: it was never applied
 //   drop_reply    the request is passed on, its whole reply read, and the connection closed: applied, and nobody knows
 //   cut_reply     the same, but the first `bytes` bytes of the reply are handed over before the connection closes
-//   cut_request   only the first half of the request reaches the server
+//   hide_reply    the same, but the reply that is handed over says 503
+//   cut_request   only the first `bytes` bytes of the request (0: half of it) reach the server
+//   throttle      the request is passed on `bytes` bytes at a time, 10 ms apart
 //   delay         the request is passed on `ms` later
 //   delay_reply   the reply is handed over `ms` later
 //   status_503    answered with 503, not passed on
@@ -13,7 +15,8 @@
 //   duplicate     the request is passed on twice; the second reply is handed over
 //
 // Control port: POST /fault?kind=…&match=INSERT&probability=0.2&count=100&ms=50&bytes=20&code=252 · POST /clear ·
-// GET /counts (JSON: requests, and how often each kind struck) · GET /ping
+// GET /counts (JSON: requests, how often each kind struck, and lost_replies: of requests that the server had carried
+// out) · GET /ping
 #pragma once
 
 #include "test/kit/common.hpp"
@@ -30,7 +33,9 @@ enum class fault_kind : std::uint8_t {
   refuse,
   drop_reply,
   cut_reply,
+  hide_reply,
   cut_request,
+  throttle,
   delay,
   delay_reply,
   status_503,
@@ -46,7 +51,7 @@ struct fault {
   double probability = 1;
   std::int64_t count = -1; // how often it may strike; -1: without end
   int ms = 1'000;
-  std::size_t bytes = 20;
+  std::size_t bytes = 0; // 0: what suits the kind
   int code = 252;
 };
 // "drop_reply:match=INSERT,probability=0.2,count=100;delay:ms=5"

@@ -1,0 +1,21 @@
+// Named moments at which a process kills itself on request, for the chaos tests. Only where CMake's CHUTE_FAULT_POINTS
+// is on (the presets of a checkout; not in a package); there, too, nothing happens unless the environment asks for it:
+//   CHUTE_FAULT_POINT=NAME:N   SIGKILL when NAME is passed for the N-th time (without N: the first)
+#pragma once
+
+#include <string_view>
+
+namespace chute {
+
+enum class fault_at : unsigned char {
+  once, // exactly here
+  soon, // at a random moment of the next milliseconds: in the middle of what follows
+};
+
+#ifdef CHUTE_FAULT_POINTS
+void fault_point(std::string_view name, fault_at when = fault_at::once);
+#else
+inline void fault_point(std::string_view, fault_at = fault_at::once) {}
+#endif
+
+} // namespace chute

@@ -1,0 +1,125 @@
+"""What must end in a stop that names its reason, and go on once a person has decided: a topic that is made anew, records that
+retention deleted before they were delivered. Brokers and ClickHouse die meanwhile as they do for everybody."""
+
+import signal
+
+from cells import Cell
+from faults import Trouble
+from harness import wait_until
+
+LIMIT = 120  # seconds for what takes one or two when nobody dies
+
+
+class Act(Trouble):
+    """One act after another, each on a topic and tables of its own, with each store in turn."""
+
+    def __init__(self, stage, states, faults, url, over):
+        super().__init__(stage, "acts", over)
+        self.states, self.url, self.number = states, url, 0
+        self.acts = [act for act, name in ((self.made_anew, "recreate"), (self.overtaken, "retention")) if name in faults]
+
+    def always(self):
+        while not self.rest(2, 6):
+            for act in self.acts:
+                for state in self.states:
+                    if self.over.is_set():
+                        return
+                    act(state)
+
+    def cell(self, what, state, **pipeline):
+        self.number += 1
+        cell = Cell(self.stage, f"{what}_{state['store']}_{self.number}", state, members=1, window=1000, partitions=3, rate=0,
+                    url=self.url, pipeline=pipeline)
+        cell.make_topic()
+        cell.make_table()
+        return cell
+
+    def wait_for(self, cell, records):
+        engine = cell.members[0].engine
+        wait_until(lambda: cell.found() >= records, LIMIT,
+                   lambda: f"{records} records in {cell.table}; the engine says {engine.reasons()!r}", every=0.3)
+
+    def produce(self, cell, records, first=0):
+        cell.retried(lambda: cell.produce(records, first))
+
+    def exact(self, cell, *options):
+        verdict = {}
+        cell.retried(lambda: verdict.update(cell.verdict(*options)))
+        if not verdict["exact"]:
+            raise AssertionError(f"{cell.name} is not exact: {verdict}")
+        return verdict
+
+    # -- a topic that is deleted and made anew under its name ------------------------------------------------------------
+
+    def made_anew(self, state):
+        cell = self.cell("made_anew", state)
+        member = cell.members[0]
+        self.produce(cell, 600)
+        member.start()
+        self.wait_for(cell, 600)
+        before = cell.found()
+        self.exact(cell)
+        awake = self.dice.random() < 0.5
+        if not awake:
+            member.kill()
+        cell.retried(lambda: self.stage.kit("topic", "delete", cell.topic))
+        cell.make_topic()
+        self.produce(cell, self.dice.choice((90, 600, 1500)), first=10_000)
+        if not awake:
+            member.start()
+        words = member.engine.says("made anew", "is gone", limit=LIMIT)
+        if cell.found() != before:
+            raise AssertionError(f"{cell.name}: the topic was made anew, and {cell.found()} rows are where {before} were")
+        self.stage.count("topics made anew: stopped by name" + (", while running" if awake else ", while away"))
+        member.kill()
+        self.begin_again(cell, words)
+
+    def begin_again(self, cell, words):
+        """As the message says: a new group and a new table."""
+        member = cell.members[0]
+        cell.group += "_again"
+        cell.table += "_again"
+        cell.letters += "_again"
+        cell.make_table()
+        member.start()
+        self.wait_for(cell, cell.produced())
+        self.leave(member)
+        self.exact(cell)
+        cell.drop()
+
+    def leave(self, member):
+        member.engine.signal(signal.SIGTERM)
+        if code := member.engine.wait(60):
+            raise AssertionError(f"{member.name} ended with {code} after SIGTERM; see {member.log}")
+
+    # -- records that are deleted before they were delivered ---------------------------------------------------------------
+
+    def overtaken(self, state):
+        cell = self.cell("overtaken", state)
+        member = cell.members[0]
+        self.produce(cell, 300)
+        member.start()
+        self.wait_for(cell, 300)
+        self.leave(member)
+        self.produce(cell, 300, first=300)
+        cell.retried(lambda: self.stage.kit("topic", "delete-records", cell.topic, "--before", 150))  # 50 of each partition
+        member.start()
+        member.engine.says("were deleted before they were delivered", limit=LIMIT)
+        if (found := cell.found()) != 300:
+            raise AssertionError(f"{cell.name}: stopped, and {found} rows are where 300 were")
+        self.stage.count("retention overtook: stopped by name")
+        member.kill()
+        cell.more["on_data_loss"] = "continue"
+        member.start()
+        self.wait_for(cell, 300 + 150)
+        self.leave(member)
+        # What is below the log's begin was compared before; the oracle knows only what the log still has.
+        below = self.stage.server.number(f"SELECT count() FROM {cell.table} WHERE _offset < 150")
+        dead = self.stage.server.number(f"SELECT count() FROM {cell.letters} WHERE offset < 150")
+        if below + dead != 300:
+            raise AssertionError(f"{cell.name}: {below + dead} rows of deleted records, where 300 were delivered before")
+        cell.retried(lambda: self.stage.server.ask(f"ALTER TABLE {cell.table} DELETE WHERE _offset < 150 SETTINGS mutations_sync = 2"))
+        cell.retried(lambda: self.stage.server.ask(f"ALTER TABLE {cell.letters} DELETE WHERE offset < 150 SETTINGS mutations_sync = 2"))
+        self.exact(cell)
+        self.stage.count("retention overtook: went on as told")
+        cell.drop()

@@ -1,0 +1,193 @@
+"""A chaos run: rounds of chaos over several pipelines at once; after each everything heals, drains and is compared per offset."""
+
+import json
+import shutil
+import threading
+import time
+
+import harness
+from acts import Act
+from cells import Cell, Life
+from faults import BrokerTrouble, DiskTrouble, Guest, ServerTrouble, break_replies
+from stage import LeaderWatch, SmallDisk, Stage
+
+FAULTS = {
+    "kill": "kill -9 of the engine at random moments",
+    "points": "kill -9 of the engine at named points",
+    "zombies": "SIGSTOP past the session time-out, past the lease, past the deduplication window",
+    "members": "members that join and leave",
+    "replies": "ClickHouse's replies dropped, cut, delayed, refused, throttled, replaced by errors",
+    "clickhouse": "ClickHouse killed and stopped",
+    "brokers": "brokers killed, stopped and restarted; leaders and coordinators move",
+    "disk": "the disk of the file store is full",
+    "retention": "records deleted before they were delivered",
+    "recreate": "topics made anew",
+}
+STORES = {"kafka": {"store": "kafka"}, "file": {"store": "file"}}  # others go by their name, or by their whole block
+ALONE = {"file"}  # stores that one process alone may use
+ROUND_SECONDS, DRAIN_SECONDS = 150, 150
+
+
+def states_of(stores):
+    """Names, or the topology's whole `state:` block as JSON."""
+    out = []
+    for text in stores:
+        state = json.loads(text) if text.lstrip().startswith("{") else STORES.get(text) or {"store": text}
+        out.append(state)
+    return out
+
+
+class Run:
+    def __init__(self, folder, *, seed, seconds, stores, faults, processes, rate=150):
+        self.stage = Stage(folder, seed)
+        self.seconds, self.faults, self.processes, self.rate = seconds, faults, processes, rate
+        self.states = states_of(stores)
+        self.totals = {"produced": 0, "rows": 0, "dead_letters": 0, "doubled": 0, "missing": 0, "different": 0, "foreign": 0}
+        self.rounds, self.cells = 0, []
+
+    # -- the parts -----------------------------------------------------------------------------------------------------
+
+    def open(self):
+        s = self.stage
+        s.start_parts()
+        s.say(f"three brokers at {s.kafka}, ClickHouse at {s.server.url}")
+        self.proxy = harness.Proxy(s, s.server.url)
+        if "disk" in self.faults:
+            self.say_if_no_disk()
+        self.watch = LeaderWatch(s, lambda: [c.topic for c in self.cells], lambda: [c.group for c in self.cells])
+        self.watch.start()
+        self.over = threading.Event()  # of the whole run
+        self.acts = Act(s, self.states, self.faults, s.server.url, self.over)
+        self.acts.start()
+
+    def say_if_no_disk(self):
+        probe = SmallDisk(self.stage, self.stage.dir / "probe")
+        if probe.missing:
+            self.faults = [f for f in self.faults if f != "disk"]
+            self.stage.say(f"LEFT OUT: full disks, because no small file system can be mounted here ({probe.missing}); run this as root")
+
+    def close(self):
+        self.over.set()
+        self.acts.join(600)
+        self.watch.over.set()
+        self.stage.counts["inserts applied, their replies lost"] += self.proxy.counts().get("lost_replies", 0)
+        for kind, n in self.proxy.counts().items():
+            if kind not in ("requests", "lost_replies"):
+                self.stage.counts[f"proxy: {kind}"] = n
+
+    # -- a round -------------------------------------------------------------------------------------------------------
+
+    def make_cells(self):
+        """Pipelines until the processes are used up: three members where a group may share its state, else one."""
+        left, cells = self.processes, []
+        while left > 0:
+            i = len(cells)
+            state = self.states[i % len(self.states)]
+            shared = state["store"] not in ALONE and left >= 2
+            members = min(2, left) if shared else 1
+            cells.append(Cell(self.stage, f"r{self.rounds}{'abcdefghijklmnop'[i]}_{state['store']}", state, members=members,
+                              window=100 if i // len(self.states) % 2 == 0 else 300, partitions=6, rate=self.rate,
+                              url=self.proxy.url, partitioned=i % 3 == 2))
+            left -= members + (1 if shared and "members" in self.faults else 0)
+        for c in cells:
+            c.make_topic()
+            c.make_table()
+        return cells
+
+    def round(self, seconds):
+        s = self.stage
+        self.cells = self.make_cells()
+        over = threading.Event()
+        threads = []
+        for c in self.cells:
+            c.start_producer()
+            threads += [Life(m, self.faults, over, s.dice(m.name)) for m in c.members]
+            if c.disk and "disk" in self.faults:
+                threads.append(DiskTrouble(s, c, over))
+            if c.store not in ALONE and "members" in self.faults:
+                threads.append(Guest(s, c, over))
+        if "brokers" in self.faults:
+            threads.append(BrokerTrouble(s, f"brokers-{self.rounds}", over))
+        if "clickhouse" in self.faults:
+            threads.append(ServerTrouble(s, f"clickhouse-{self.rounds}", over))
+        if "replies" in self.faults:
+            break_replies(self.proxy)
+        for t in threads:
+            t.start()
+        time.sleep(seconds)
+        over.set()
+        for t in threads:
+            t.join(300)
+            if t.is_alive():
+                s.trouble(f"{t.name} does not end")
+        self.proxy.clear()
+        self.settle()
+        self.rounds += 1
+
+    def settle(self):
+        """Everything is well again: all that was produced must be found, exactly once."""
+        for c in self.cells:
+            c.stop_producer()
+        workers = [threading.Thread(target=self.judge, args=(c,), daemon=True) for c in self.cells]
+        for w in workers:
+            w.start()
+        for w in workers:
+            w.join(DRAIN_SECONDS + 240)
+
+    def judge(self, cell):
+        s = self.stage
+        for reason in cell.named_stops():
+            s.trouble(f"{cell.name}: a lane stopped: {reason}")
+        try:
+            cell.drain(DRAIN_SECONDS)
+            drained = True
+        except Exception as e:
+            s.trouble(f"{cell.name} did not drain: {e}")
+            drained = False
+        try:
+            verdict = cell.verdict()
+        except Exception as e:
+            return s.trouble(f"{cell.name} could not be compared: {e}")
+        with s.lock:
+            for name in self.totals:
+                self.totals[name] += verdict[name]
+        if verdict["exact"]:
+            s.say(f"{cell.name}: {verdict['produced']:,} records, {verdict['rows']:,} rows and {verdict['dead_letters']:,} dead letters: exact")
+            if drained:
+                cell.drop()
+        else:
+            s.trouble(f"{cell.name} is not exact: {verdict}")
+
+    # -- the whole -----------------------------------------------------------------------------------------------------
+
+    def go(self):
+        """True: exact, and nothing else that must not be."""
+        end = time.monotonic() + self.seconds
+        try:
+            self.open()
+            while (left := end - time.monotonic()) > 5 and not self.stage.troubles:
+                self.round(min(ROUND_SECONDS, left) if left < 1.5 * ROUND_SECONDS else ROUND_SECONDS)
+            self.close()
+        finally:
+            self.stage.clean_up()
+        self.report()
+        return not self.stage.troubles
+
+    def report(self):
+        s, t = self.stage, self.totals
+        counts = dict(s.counts)
+        kills = sum(n for name, n in counts.items() if name.startswith("kill -9"))
+        zombies = sum(n for name, n in counts.items() if name.startswith("SIGSTOP past"))
+        print(f"\n{self.rounds} rounds in {(time.monotonic() - s.began) / 60:.1f} minutes; what was done:")
+        for name, n in sorted({**counts, "kill -9 of an engine, in all": kills, "zombies, in all": zombies}.items()):
+            print(f"{n:9,}  {name}")
+        exact = t["doubled"] + t["missing"] + t["different"] + t["foreign"] == 0
+        print(f"the oracle, per topic, partition and offset, with a hash of the payload: {t['produced']:,} records produced, {t['rows']:,} rows, "
+              f"{t['dead_letters']:,} dead letters; doubled {t['doubled']}, missing {t['missing']}, different {t['different']}, "
+              f"foreign {t['foreign']}: {'exact' if exact else 'NOT EXACT'}")
+        for trouble in s.troubles:
+            print(f"FAILED: {trouble}")
+
+
+def remove(folder):
+    shutil.rmtree(folder, ignore_errors=True)
