@@ -225,11 +225,13 @@ template <class F> void event(self_ptr self, F&& f) {
   auto& s = self->state;
   if (s.over) return;
   try {
+    fault_point("lane_fails", fault_at::failure);
     f(*s.machine, s.context->clock->now());
     after_event(self);
   } catch (const std::exception& e) {
     s.over = true;
     self->send(s.with.pipeline, msg::failed{e.what()});
+    self->send(s.with.pipeline, msg::lane_released{s.setup.name, false}); // or the pipeline would wait for this lane
     for (auto& [p, r] : s.readers) self->send_exit(r, caf::exit_reason::user_shutdown);
     self->quit();
   }

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -45,6 +46,7 @@ void fault_point(std::string_view name, fault_at when) {
   static wish w;
   if (w.name != name || --w.passes_left != 0) return;
   if (when == fault_at::soon) return kill_soon();
+  if (when == fault_at::failure) throw std::runtime_error("fault point " + w.name);
   std::raise(SIGKILL);
 }
 

@@ -8,8 +8,9 @@
 namespace chute {
 
 enum class fault_at : unsigned char {
-  once, // exactly here
-  soon, // at a random moment of the next milliseconds: in the middle of what follows
+  once,    // exactly here
+  failure, // no kill: throws std::runtime_error
+  soon,    // at a random moment of the next milliseconds: in the middle of what follows
 };
 
 #ifdef CHUTE_FAULT_POINTS

@@ -359,7 +359,10 @@ void check_finished(self_ptr self) {
 void end_now(self_ptr self, const std::string& why) {
   auto& s = self->state;
   if (s.at == phase::over) return;
-  if (s.stopped_for.empty()) s.stopped_for = why;
+  if (s.stopped_for.empty()) {
+    s.stopped_for = why;
+    s.context->board->trouble(s.context->config.name, why);
+  }
   s.at = phase::ending;
   s.revoking = false;
   order_all(self, msg::control::what::lose);

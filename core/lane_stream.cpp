@@ -54,6 +54,8 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
   if (epoch != epoch_ || !i || *i >= takes_.size() || takes_[*i] == 0) return;
   take_bytes_[*i] -= take_bytes_[*i] / static_cast<std::uint64_t>(takes_[*i]);
   if (--takes_[*i] == 0) take_bytes_[*i] = 0;
+  // Asked for before it was known that the lane ends, or stops, in the chunk before it.
+  if (!blocked_[*i].empty() || gathered_.position(*i) >= until(*i)) return grant(now);
   expect(std::is_sorted(c->offsets.begin(), c->offsets.end()) &&
              (c->offsets.empty() || (c->offsets.front() >= c->first.value && c->offsets.back() <= c->last.value)),
          "6: a chunk's records lie in order within the offsets it passed");

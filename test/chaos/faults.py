@@ -7,11 +7,11 @@ from cells import Member
 # What the proxy does to requests. Codes that blame the data are left out: an engine that believes them is right to make dead
 # letters of sound records. No delay is longer than the insert limit: that a proxy delivers later is not promised away.
 REPLY_FAULTS = (
-    ("drop_reply", {"match": "INSERT", "probability": 0.10}),
-    ("cut_reply", {"match": "INSERT", "probability": 0.03, "bytes": 1}),
-    ("cut_reply", {"match": "INSERT", "probability": 0.03, "bytes": 30}),
-    ("cut_reply", {"match": "INSERT", "probability": 0.03, "bytes": 200}),
-    ("hide_reply", {"match": "INSERT", "probability": 0.06}),
+    ("drop_reply", {"match": "INSERT", "probability": 0.16}),
+    ("cut_reply", {"match": "INSERT", "probability": 0.05, "bytes": 1}),
+    ("cut_reply", {"match": "INSERT", "probability": 0.05, "bytes": 30}),
+    ("cut_reply", {"match": "INSERT", "probability": 0.05, "bytes": 200}),
+    ("hide_reply", {"match": "INSERT", "probability": 0.10}),
     ("duplicate", {"match": "INSERT", "probability": 0.02}),
     ("cut_request", {"match": "INSERT", "probability": 0.01}),
     ("cut_request", {"match": "INSERT", "probability": 0.01, "bytes": 900}),
@@ -22,10 +22,15 @@ REPLY_FAULTS = (
     ("delay", {"match": "INSERT", "probability": 0.02, "ms": 700}),
     ("delay_reply", {"match": "INSERT", "probability": 0.02, "ms": 1200}),
     ("throttle", {"match": "INSERT", "probability": 0.02, "bytes": 400}),
-    ("drop_reply", {"match": "SELECT", "probability": 0.02}),
-    ("status_503", {"match": "SELECT", "probability": 0.02}),
-    ("error_in_200", {"match": "SELECT", "probability": 0.01, "code": 210}),
-    ("delay", {"match": "SELECT", "probability": 0.02, "ms": 300}),
+    # What recovery and doubt ask.
+    ("drop_reply", {"match": "SELECT*offset", "probability": 0.02}),
+    ("status_503", {"match": "SELECT*offset", "probability": 0.02}),
+    ("error_in_200", {"match": "SELECT*offset", "probability": 0.01, "code": 210}),
+    ("delay", {"match": "SELECT*offset", "probability": 0.02, "ms": 300}),
+    # What an engine asks when it starts: dozens of questions.
+    ("drop_reply", {"match": "SELECT", "probability": 0.003}),
+    ("status_503", {"match": "SELECT", "probability": 0.003}),
+    ("delay", {"match": "SELECT", "probability": 0.01, "ms": 300}),
 )
 
 

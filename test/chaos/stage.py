@@ -161,8 +161,9 @@ class LeaderWatch(threading.Thread):
                 take("h")
                 partition, leader = take("i"), take("i")
                 out[topic, partition] = leader
-                for _ in range(2):
-                    at += 4 * take("i")
+                for _ in range(2):  # replicas, and those in sync
+                    n = take("i")
+                    at += 4 * n
         return out
 
     def coordinators_now(self, address):

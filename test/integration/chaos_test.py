@@ -1,7 +1,10 @@
 """A short chaos run (dev/chaos): engines killed at named points and at random, zombies, lost replies, brokers and ClickHouse killed, a full
 disk, topics made anew and records deleted before they were delivered. Then topic and table are compared per offset."""
 
+import os
 import pathlib
+import signal
+import subprocess
 import sys
 
 import harness
@@ -27,6 +30,55 @@ class Chaos(harness.Scenario):
                             ("brokers", 1)):
             self.assertGreaterEqual(sum(n for what, n in counts.items() if what.startswith(name)), least, name)
         self.assertGreater(run.totals["produced"], 0)
+
+    def test_a_lane_that_fails_ends_its_pipeline_by_name(self):
+        """What must not happen inside (an invariant) is told and ends the process; it does not leave the pipeline waiting for ever."""
+        topic, table = self.topic(4), self.table()
+        self.produce(topic, 2_000)
+        file, port = self.topology(topic, table)
+        engine = harness.Engine(self, file, "--until-end", name="failing", admin=port, env={"CHUTE_FAULT_POINT": "lane_fails:30"})
+        self.assertEqual(engine.wait(60), 1)
+        self.assertIn("stopped: fault point lane_fails", harness.tail(engine.log))
+        self.run_until_end(topic, table)
+        self.exact(topic, table, records=2_000)
+
+    def test_rehearsal_on_a_topology_of_ones_own(self):
+        """Other names of the provenance columns, variables, an admin face with a token: nothing of it is in the way."""
+        topic = self.topic(4)
+        table = self.table(harness.SMALL_COLUMNS, provenance=", source LowCardinality(String), part Int32, place Int64",
+                           order="(part, place)")
+        file = self.dir / "own.yaml"
+        file.write_text(f"""# a user's file
+kafka: {{brokers: "{self.kafka}", properties: {{session.timeout.ms: 2500, heartbeat.interval.ms: 500}}}}
+clickhouse:
+  url: ${{OWN_CLICKHOUSE}}   # from outside
+  database: {self.database}
+  password: ${{OWN_PASSWORD:-}}
+  limits: {{lease: 3s, insert: 4s}}
+admin: {{listen: 127.0.0.1:{harness.free_port()}, token: ${{OWN_TOKEN:-secret}}}}
+pipelines:
+  {self.name}:
+    topics: [{topic}]
+    table: {self.name}
+    batch: {{rows: 500, wait: 50ms}}
+    columns:
+      source: {{meta: topic}}
+      part: {{meta: partition}}
+      place: {{meta: offset}}
+""")
+        producer = self.produce_slowly(topic, 1_000_000, 500, "--shape", "small", "--broken-every", 97)
+        env = {**os.environ, "OWN_CLICKHOUSE": self.server.url}
+        command = [sys.executable, harness.ROOT / "dev/chaos", "--topology", file, "--minutes", "0.2", "--seed", str(self.seed),
+                   "--folder", self.dir / "rehearsal"]
+        done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400)
+        producer.signal(signal.SIGTERM)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"produced [1-9]\d+, .*: exact", done.stdout)
+        # And it notices what is not so.
+        self.server.ask(f"ALTER TABLE {table} DELETE WHERE part = 1 AND place = 5 SETTINGS mutations_sync = 2")
+        again = self.kit("compare", topic, "--table", table, "--offsets-only", "--shared", "--to", "1:6", "--to", "0:0", "--to", "2:0", "--to",
+                         "3:0", "--topic-column", "source", "--partition-column", "part", "--offset-column", "place", check=False)
+        self.assertIn("missing 1", again.stdout)
 
 
 if __name__ == "__main__":

@@ -340,11 +340,12 @@ class Scenario(unittest.TestCase):
         return Process(self, "producer", [KIT, "produce", topic, "--brokers", self.kafka, "--records", records, "--rate",
                                           rate, "--seed", self.seed, *options])
 
-    def table(self, columns=ORDERS_COLUMNS, suffix="", settings="", provenance=PROVENANCE):
+    def table(self, columns=ORDERS_COLUMNS, suffix="", settings="", provenance=PROVENANCE,
+              order="(_partition, _offset)"):
         """A MergeTree table with a deduplication window; its full name."""
         name = f"{self.database}.{self.name}{suffix}"
         more = f", {settings}" if settings else ""
-        self.server.ask(f"CREATE TABLE {name} ({columns}{provenance}) ENGINE = MergeTree ORDER BY (_partition, _offset) "
+        self.server.ask(f"CREATE TABLE {name} ({columns}{provenance}) ENGINE = MergeTree ORDER BY {order} "
                         f"SETTINGS non_replicated_deduplication_window = 10000{more}")
         self.addCleanup(self.drop, name)
         return name

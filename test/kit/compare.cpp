@@ -496,7 +496,7 @@ std::string findings::json() const {
 findings compare(const comparison& what) {
   findings out;
   clickhouse server(what.server);
-  kafka_handle reader = make_reader(what.brokers, {});
+  kafka_handle reader = make_reader(what.brokers, what.kafka);
   std::vector<log> logs = open_logs(what, reader.get());
   judge j(what, logs, server, out);
   const std::vector<row_column> columns = j.columns_of_table();

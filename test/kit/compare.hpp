@@ -15,6 +15,7 @@ namespace chute::kit {
 
 struct comparison {
   std::string brokers, topic;
+  properties kafka; // of librdkafka, for brokers that want more than an address
   clickhouse_address server;
   std::string table, dead_letters; // database.table; dead_letters empty: none are expected
   std::string pipeline;            // whose dead letters; empty: those of the topic

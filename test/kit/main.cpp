@@ -67,12 +67,12 @@ void add_server(CLI::App* app, shared_options& shared) {
 struct topic_options {
   std::string name;
   int partitions = 1, replication = 1;
-  std::vector<std::string> config, before;
+  std::vector<std::string> config, before, kafka;
   bool sum = false;
 };
 
 void print_ends(const std::string& brokers, const topic_options& o) {
-  kafka_handle reader = make_reader(brokers, {});
+  kafka_handle reader = make_reader(brokers, pairs(o.kafka));
   std::int64_t sum = 0;
   int p = 0;
   for (const log_bounds& b : bounds_of(reader.get(), o.name)) {
@@ -93,6 +93,7 @@ void add_topic(CLI::App& app, shared_options& shared, topic_options& o) {
   create->add_option("--config", o.config, "name=value");
   CLI::App* remove = topic->add_subcommand("delete", "Delete a topic");
   CLI::App* end = topic->add_subcommand("end", "Print \"partition begin end\" of each partition, read_committed");
+  end->add_option("--property", o.kafka, "name=value for librdkafka");
   end->add_flag("--sum", o.sum, "Print only how many offsets there are in all");
   CLI::App* more = topic->add_subcommand("add-partitions", "Give a topic more partitions");
   more->add_option("--partitions", o.partitions, "How many there shall be")->required();
@@ -201,7 +202,7 @@ void add_read(CLI::App& app, shared_options& shared, std::string& topic) {
 
 struct compare_options {
   comparison what;
-  std::vector<std::string> ignore, from, to;
+  std::vector<std::string> ignore, from, to, kafka;
   bool json = false;
 };
 
@@ -215,6 +216,7 @@ void add_compare(CLI::App& app, shared_options& shared, compare_options& o, int&
   c->add_option("--dead-letters", o.what.dead_letters, "database.table of the dead letters");
   c->add_option("--pipeline", o.what.pipeline, "Whose dead letters");
   c->add_option("--raw", o.what.raw, "The String column that holds the whole value");
+  c->add_option("--property", o.kafka, "name=value for librdkafka");
   c->add_option("--ignore", o.ignore, "Columns not to compare");
   c->add_flag("--shared", o.what.shared, "The table holds other topics too");
   c->add_flag("--offsets-only", o.what.offsets_only, "Any format: each record is found once, whatever its values");
@@ -228,6 +230,7 @@ void add_compare(CLI::App& app, shared_options& shared, compare_options& o, int&
   c->callback([&] {
     o.what.brokers = shared.brokers;
     o.what.server = shared.server;
+    o.what.kafka = pairs(o.kafka);
     o.what.ignore = {o.ignore.begin(), o.ignore.end()};
     o.what.from = offsets(o.from);
     o.what.to = offsets(o.to);

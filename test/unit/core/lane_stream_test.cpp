@@ -274,6 +274,29 @@ TEST_CASE("a paused lane plans nothing, but saves what is done") {
   CHECK(h.has<fx_save>());
 }
 
+TEST_CASE("a chunk behind the end, or behind a record that stops the lane, was asked for in vain") {
+  harness h;
+  h.config.until = {7};
+  h.first_start();
+  h.give(records(0, 0, 10));
+  h.give(records(0, 10, 10));
+  h.accept();
+  CHECK(h.saved().open->last[0] == offset_t{6});
+  h.acknowledge();
+  h.accept();
+  CHECK(h.take<fx_released>().drained);
+
+  harness stopping;
+  stopping.first_start();
+  stopping.give(records(0, 0, 4, {outcome::row, outcome::row, outcome::stop, outcome::row}));
+  stopping.give(records(0, 4, 10));
+  stopping.accept();
+  CHECK(stopping.saved().open->last[0] == offset_t{1});
+  stopping.acknowledge();
+  stopping.accept();
+  CHECK(stopping.take<fx_stopped>().reason.find("t/0/2: broken") != std::string::npos);
+}
+
 TEST_CASE("--until-end stops exactly there") {
   harness h;
   h.config.until = {7};
