@@ -74,10 +74,8 @@ decoder_spec_ptr make_spec(const ch::server_facts& facts, const context_ptr& con
   spec->generation = generation;
   spec->format = p.format;
   spec->targets = std::move(targets);
-  spec->options.pipeline = p.name;
+  spec->options = options_for(p);
   spec->options.topic = topic;
-  spec->options.on_bad_record = p.on_bad_record;
-  spec->options.deletes = p.deletes;
   spec->options.timezone = facts.timezone;
   spec->fingerprint = decoder_fingerprint(p.format, spec->targets, spec->options);
   return spec;

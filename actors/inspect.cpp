@@ -119,7 +119,7 @@ std::vector<target_column> targets_of(const ch::table_description& t, const pipe
     out.push_back({severity::error, where, targets.failure().cause, targets.failure().way_out});
     return {};
   }
-  if (auto d = make_decoder(p.format, *targets, {}); !d.ok())
+  if (auto d = make_decoder(p.format, *targets, options_for(p)); !d.ok())
     out.push_back({severity::error, where, d.failure().cause, d.failure().way_out});
   return *targets;
 }

@@ -104,8 +104,10 @@ constexpr choice<store_kind> stores[] = {{"kafka", store_kind::kafka},
                                          {"memory", store_kind::memory}};
 constexpr choice<std::string_view> formats[] = {{"json", "json"},        {"connect_json", "connect_json", false},
                                                 {"avro", "avro", false}, {"protobuf", "protobuf", false},
-                                                {"csv", "csv", false},   {"tsv", "tsv", false},
+                                                {"csv", "csv"},          {"tsv", "tsv"},
                                                 {"raw", "raw"},          {"passthrough", "passthrough", false}};
+constexpr choice<csv_header> csv_headers[] = {
+    {"none", csv_header::none}, {"record", csv_header::record}, {"skip", csv_header::skip}};
 constexpr choice<std::string_view> encodings[] = {
     {"native", "native"}, {"row_binary", "row_binary", false}, {"json_each_row", "json_each_row", false}};
 constexpr choice<delivery_mode> deliveries[] = {{"exactly_once", delivery_mode::exactly_once},
@@ -432,6 +434,7 @@ private:
     s.read("database", p.database, database_name);
     s.read("table", p.table, table_name);
     read_choices(s, p);
+    read_csv(s, p);
     read_batch(s, p);
     read_start(s, p);
     read_dead_letters(s, p);
@@ -465,6 +468,30 @@ private:
     s.read("on_bad_record", p.on_bad_record, one_of(bad_record_policies));
     s.read("on_data_loss", p.on_data_loss, one_of(data_loss_policies));
     s.read("deletes", p.deletes, one_of(delete_policies));
+  }
+
+  // Lines of text, comma or tab separated.
+  void read_csv(section& pipeline, pipeline_config& p) {
+    if (!pipeline.has("csv")) return;
+    section s(pipeline.take("csv"), "pipelines." + p.name + ".csv", problems_);
+    if (p.format != "csv" && p.format != "tsv")
+      pipeline.add(pipeline.line_of("csv"), "csv", "belongs to format: csv and format: tsv");
+    if (const yaml_ptr node = s.take("delimiter");
+        node && s.read_scalar(*node, "delimiter", p.csv.delimiter, delimiter, true) && p.format == "tsv" &&
+        p.csv.delimiter != '\t')
+      s.add(s.line_of("delimiter"), "delimiter", "belongs to format: csv; fields of tsv are separated by tabs");
+    s.read("header", p.csv.header, one_of(csv_headers));
+    s.read("null_text", p.csv.null_text, any_text);
+    p.csv.fields = read_list(s, "fields", csv_fields_max, plain_text);
+    if (s.has("fields") && p.csv.header == csv_header::record)
+      s.add(s.line_of("fields"), "fields", "has no meaning with header: record, which names the fields of each record");
+    s.refuse_the_rest();
+  }
+
+  static result<char> delimiter(const std::string& text) {
+    if (text.size() != 1 || text == "\"" || text == "\r" || text == "\n")
+      return complaint("takes one character (of ASCII), neither a quote nor a line end");
+    return text[0];
   }
 
   void read_batch(section& pipeline, pipeline_config& p) {

@@ -62,6 +62,20 @@ struct batch_config {
   std::int64_t wait_ms = 1'000;
 };
 
+// How lines of delimited text (csv, tsv) are read.
+enum class csv_header : std::uint8_t {
+  none,   // a record is one line of fields
+  record, // a record is a header line, and one line of fields
+  skip,   // as none, but a record that is the header line itself is dropped: a file that was produced line by line
+};
+
+struct csv_config {
+  char delimiter = ','; // csv only
+  csv_header header = csv_header::none;
+  std::string null_text = "\\N";   // a field that is null, unless it stands in quotes
+  std::vector<std::string> fields; // their names, in order; empty: the columns that fields fill, as the table has them
+};
+
 struct pipeline_config {
   std::string name;
   std::vector<std::string> topics; // names, or one pattern that begins with ^
@@ -69,6 +83,7 @@ struct pipeline_config {
   start_policy start = start_policy::earliest;
   std::int64_t start_timestamp_ms = 0;
   std::string format = "json";
+  csv_config csv;    // formats csv and tsv
   std::string table; // may name {topic}
   std::string database;
   int lanes = 32;

@@ -113,6 +113,7 @@ void append_record(const record_view& r, outcome what, chunk& out) {
 } // namespace
 
 void append_row_outcome(const record_view& r, chunk& out) { append_record(r, outcome::row, out); }
+void append_dropped(const record_view& r, chunk& out) { append_record(r, outcome::dropped, out); }
 
 void append_bad_record(const record_view& r, const header_source& headers, const decoder_options& options,
                        std::string error, chunk& out) {

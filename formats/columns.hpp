@@ -39,6 +39,8 @@ inline void append_null(column& c, const target_column& t) {
 
 // Appends the offset, hash, size and outcome of a record that became a row.
 void append_row_outcome(const record_view& r, chunk& out);
+// The same for a record that the topology does not want.
+void append_dropped(const record_view& r, chunk& out);
 // The same for a record that cannot become one: dead letter, dropped or stop, as the topology says. `error` names the
 // field, the column and its type, never the value.
 void append_bad_record(const record_view& r, const header_source& headers, const decoder_options& options,

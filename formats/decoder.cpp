@@ -1,5 +1,6 @@
 #include "formats/decoder.hpp"
 
+#include "formats/csv.hpp"
 #include "formats/json.hpp"
 #include "formats/raw.hpp"
 
@@ -22,7 +23,12 @@ bool is_meta(std::string_view name) {
 }
 
 // Raised when a decoder makes another row of the same record than it did before.
-int version_of(const std::string& format) { return format == "json" ? 1 : format == "raw" ? 1 : 0; }
+int version_of(const std::string& format) {
+  constexpr std::array<std::pair<std::string_view, int>, 4> versions = {
+      {{"json", 1}, {"raw", 1}, {"csv", 1}, {"tsv", 1}}};
+  const auto it = std::find_if(versions.begin(), versions.end(), [&](const auto& v) { return v.first == format; });
+  return it == versions.end() ? 0 : it->second;
+}
 
 // --- the nearest name ----------------------------------------------------------------------------------------------
 
@@ -148,6 +154,14 @@ private:
   std::uint64_t state_ = 0;
 };
 
+void add_csv(hasher& h, const csv_config& c) {
+  h.number(static_cast<unsigned char>(c.delimiter));
+  h.number(static_cast<std::uint64_t>(c.header));
+  h.text(c.null_text);
+  h.number(c.fields.size());
+  for (const auto& name : c.fields) h.text(name);
+}
+
 } // namespace
 
 result<std::vector<target_column>> map_columns(const std::vector<table_column>& table,
@@ -171,7 +185,17 @@ result<std::unique_ptr<decoder>> make_decoder(const std::string& format, std::ve
                                               decoder_options options) {
   if (format == "json") return make_json_decoder(std::move(targets), std::move(options));
   if (format == "raw") return make_raw_decoder(std::move(targets), std::move(options));
-  return error{"pipeline " + options.pipeline, "there is no format '" + format + "'", "use json or raw"};
+  if (format == "csv" || format == "tsv") return make_csv_decoder(format, std::move(targets), std::move(options));
+  return error{"pipeline " + options.pipeline, "there is no format '" + format + "'", "use json, csv, tsv or raw"};
+}
+
+decoder_options options_for(const pipeline_config& pipeline) {
+  decoder_options o;
+  o.pipeline = pipeline.name;
+  o.on_bad_record = pipeline.on_bad_record;
+  o.deletes = pipeline.deletes;
+  o.csv = pipeline.csv;
+  return o;
 }
 
 std::uint64_t decoder_fingerprint(const std::string& format, const std::vector<target_column>& targets,
@@ -195,6 +219,7 @@ std::uint64_t decoder_fingerprint(const std::string& format, const std::vector<t
     h.number(t.fill ? 1 : 0);
     if (t.fill) h.content(*t.fill);
   }
+  if (format == "csv" || format == "tsv") add_csv(h, options.csv);
   return h.value();
 }
 

@@ -45,7 +45,11 @@ struct decoder_options {
   delete_policy deletes = delete_policy::reject;
   std::size_t record_bytes_max = 64u << 20;
   std::string timezone = "UTC"; // the server's: of DateTime and DateTime64 columns that name none
+  csv_config csv;               // formats csv and tsv
 };
+
+// What a pipeline says of its records. Topic and time zone are to be filled in.
+decoder_options options_for(const pipeline_config& pipeline);
 
 class decoder {
 public:

@@ -251,9 +251,9 @@ TEST_CASE("errors say file, line, setting, cause and the way out") {
        "t.yaml:9: pipelines.orders.start: '2024-02-30' is no ISO 8601 time, as in 2024-05-01T12:00:00Z"},
       // not in this version
       {with("format: avro"),
-       "t.yaml:9: pipelines.orders.format: 'avro' is not available in this version; it takes json or raw"},
+       "t.yaml:9: pipelines.orders.format: 'avro' is not available in this version; it takes json, csv, tsv or raw"},
       {with("format: jsn"),
-       "t.yaml:9: pipelines.orders.format: 'jsn' is not known; it takes json or raw; did you mean 'json'?"},
+       "t.yaml:9: pipelines.orders.format: 'jsn' is not known; it takes json, csv, tsv or raw; did you mean 'json'?"},
       {with("encoding: row_binary"),
        "t.yaml:9: pipelines.orders.encoding: 'row_binary' is not available in this version; it takes native"},
       {with("deletes: replacing"),
@@ -356,6 +356,29 @@ TEST_CASE("everything that the engine owns is refused by name") {
     CHECK(complaints(with_clickhouse("  url: http://h:1\n  settings: {" + std::string(o.name) + ": x}\n")) ==
           "t.yaml:4: clickhouse.settings." + std::string(o.name) +
               ": this setting cannot be set: " + std::string(o.why));
+}
+
+TEST_CASE("lines of text") {
+  const auto t = parse(with("format: csv\n    csv: {delimiter: \"\\t\", header: skip, null_text: \"\", fields: [a, b]}"));
+  REQUIRE_MESSAGE(t.ok(), (t.ok() ? "" : t.failure().cause));
+  const auto& c = t->pipelines[0].csv;
+  CHECK(c.delimiter == '\t');
+  CHECK(c.header == csv_header::skip);
+  CHECK(c.null_text.empty());
+  CHECK(c.fields == std::vector<std::string>{"a", "b"});
+  const auto wrong = [](const std::string& lines) { return complaints(with(lines)); };
+  CHECK(wrong("csv: {header: skip}") == "t.yaml:9: pipelines.orders.csv: belongs to format: csv and format: tsv");
+  CHECK(wrong("format: csv\n    csv: {delimitor: x}") ==
+        "t.yaml:10: pipelines.orders.csv.delimitor: unknown key; did you mean 'delimiter'?");
+  CHECK(wrong("format: csv\n    csv: {delimiter: ab}") ==
+        "t.yaml:10: pipelines.orders.csv.delimiter: takes one character (of ASCII), neither a quote nor a line end");
+  CHECK(wrong("format: tsv\n    csv: {delimiter: ;}") ==
+        "t.yaml:10: pipelines.orders.csv.delimiter: belongs to format: csv; fields of tsv are separated by tabs");
+  CHECK(wrong("format: csv\n    csv: {header: first}") ==
+        "t.yaml:10: pipelines.orders.csv.header: 'first' is not known; it takes none, record or skip");
+  CHECK(wrong("format: csv\n    csv: {header: record, fields: [a]}") ==
+        "t.yaml:10: pipelines.orders.csv.fields: has no meaning with header: record, which names the fields of each "
+        "record");
 }
 
 TEST_CASE("topics") {
