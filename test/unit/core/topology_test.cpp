@@ -359,7 +359,8 @@ TEST_CASE("everything that the engine owns is refused by name") {
 }
 
 TEST_CASE("lines of text") {
-  const auto t = parse(with("format: csv\n    csv: {delimiter: \"\\t\", header: skip, null_text: \"\", fields: [a, b]}"));
+  const auto t =
+      parse(with("format: csv\n    csv: {delimiter: \"\\t\", header: skip, null_text: \"\", fields: [a, b]}"));
   REQUIRE_MESSAGE(t.ok(), (t.ok() ? "" : t.failure().cause));
   const auto& c = t->pipelines[0].csv;
   CHECK(c.delimiter == '\t');
