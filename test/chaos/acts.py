@@ -1,6 +1,7 @@
 """What must end in a stop that names its reason, and go on once a person has decided: a topic that is made anew, records that
 retention deleted before they were delivered. Brokers and ClickHouse die meanwhile as they do for everybody."""
 
+import re
 import signal
 
 from cells import Cell
@@ -39,6 +40,14 @@ class Act(Trouble):
         wait_until(lambda: cell.found() >= records, LIMIT,
                    lambda: f"{records} records in {cell.table}; the engine says {engine.reasons()!r}", every=0.3)
 
+    def stopped(self, member, *words):
+        """Until a lane stops for a reason with one of these words in it. With its last lane the process ends, too."""
+        def named():
+            told = member.log.read_text(errors="replace").rpartition("\n--- ")[2]
+            return any(w in reason for reason in re.findall(r"lane \d+ stopped: (.*)", told) for w in words)
+
+        wait_until(named, LIMIT, lambda: f"{member.name} stops and names one of {words}; it says {member.engine.reasons()!r}", every=0.2)
+
     def produce(self, cell, records, first=0):
         cell.retried(lambda: cell.produce(records, first))
 
@@ -67,14 +76,14 @@ class Act(Trouble):
         self.produce(cell, self.dice.choice((90, 600, 1500)), first=10_000)
         if not awake:
             member.start()
-        words = member.engine.says("made anew", "is gone", limit=LIMIT)
+        self.stopped(member, "made anew", "is gone", "truncated")
         if cell.found() != before:
             raise AssertionError(f"{cell.name}: the topic was made anew, and {cell.found()} rows are where {before} were")
         self.stage.count("topics made anew: stopped by name" + (", while running" if awake else ", while away"))
         member.kill()
-        self.begin_again(cell, words)
+        self.begin_again(cell)
 
-    def begin_again(self, cell, words):
+    def begin_again(self, cell):
         """As the message says: a new group and a new table."""
         member = cell.members[0]
         cell.group += "_again"
@@ -104,7 +113,7 @@ class Act(Trouble):
         self.produce(cell, 300, first=300)
         cell.retried(lambda: self.stage.kit("topic", "delete-records", cell.topic, "--before", 150))  # 50 of each partition
         member.start()
-        member.engine.says("were deleted before they were delivered", limit=LIMIT)
+        self.stopped(member, "were deleted before they were delivered")
         if (found := cell.found()) != 300:
             raise AssertionError(f"{cell.name}: stopped, and {found} rows are where 300 were")
         self.stage.count("retention overtook: stopped by name")

@@ -7,6 +7,7 @@ from cells import Member
 # What the proxy does to requests. Codes that blame the data are left out: an engine that believes them is right to make dead
 # letters of sound records. No delay is longer than the insert limit: that a proxy delivers later is not promised away.
 REPLY_FAULTS = (
+    ("pass", {"match": "INSERT*chute_starts", "probability": 0.8}),  # what each lane writes once, before it streams
     ("drop_reply", {"match": "INSERT", "probability": 0.16}),
     ("cut_reply", {"match": "INSERT", "probability": 0.05, "bytes": 1}),
     ("cut_reply", {"match": "INSERT", "probability": 0.05, "bytes": 30}),
@@ -55,7 +56,7 @@ class Trouble(threading.Thread):
     def moments(self):
         """The first one comes soon, or a short run would have none."""
         first, self.first = self.first, False
-        return (3, 10) if first else (12, 36)
+        return (3, 10) if first else (25, 60)
 
     def rest(self, low, high):
         """True: it is over."""
@@ -111,7 +112,7 @@ class Guest(Trouble):
         cell.guests.append(self.member)
 
     def always(self):
-        while not self.rest(2, 7):
+        while not self.rest(8, 24):
             self.member.start()
             self.stage.count("guests that joined and left")
             self.rest(0.3, 5)

@@ -25,7 +25,7 @@ FAULTS = {
 }
 STORES = {"kafka": {"store": "kafka"}, "file": {"store": "file"}}  # others go by their name, or by their whole block
 ALONE = {"file"}  # stores that one process alone may use
-ROUND_SECONDS, DRAIN_SECONDS = 150, 150
+ROUND_SECONDS, DRAIN_SECONDS = 240, 180
 
 
 def states_of(stores):
@@ -38,7 +38,7 @@ def states_of(stores):
 
 
 class Run:
-    def __init__(self, folder, *, seed, seconds, stores, faults, processes, rate=150):
+    def __init__(self, folder, *, seed, seconds, stores, faults, processes, rate=200):
         self.stage = Stage(folder, seed)
         self.seconds, self.faults, self.processes, self.rate = seconds, faults, processes, rate
         self.states = states_of(stores)
@@ -72,7 +72,7 @@ class Run:
         self.watch.over.set()
         self.stage.counts["inserts applied, their replies lost"] += self.proxy.counts().get("lost_replies", 0)
         for kind, n in self.proxy.counts().items():
-            if kind not in ("requests", "lost_replies"):
+            if kind not in ("requests", "lost_replies", "pass"):
                 self.stage.counts[f"proxy: {kind}"] = n
 
     # -- a round -------------------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ class Run:
             shared = state["store"] not in ALONE and left >= 2
             members = min(2, left) if shared else 1
             cells.append(Cell(self.stage, f"r{self.rounds}{'abcdefghijklmnop'[i]}_{state['store']}", state, members=members,
-                              window=100 if i // len(self.states) % 2 == 0 else 300, partitions=6, rate=self.rate,
+                              window=100 if i // len(self.states) % 2 == 0 else 300, partitions=10, rate=self.rate,
                               url=self.proxy.url, partitioned=i % 3 == 2))
             left -= members + (1 if shared and "members" in self.faults else 0)
         for c in cells:
@@ -114,20 +114,25 @@ class Run:
             break_replies(self.proxy)
         for t in threads:
             t.start()
-        time.sleep(seconds)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not s.troubles:  # what failed is looked at as it is
+            time.sleep(0.5)
         over.set()
+        for c in self.cells:
+            c.stop_producer()
+        self.proxy.clear()
+        began = time.monotonic()
         for t in threads:
             t.join(300)
             if t.is_alive():
                 s.trouble(f"{t.name} does not end")
-        self.proxy.clear()
+        if (took := time.monotonic() - began) > 20:
+            s.say(f"{took:.0f} s until the last part was mended")
         self.settle()
         self.rounds += 1
 
     def settle(self):
         """Everything is well again: all that was produced must be found, exactly once."""
-        for c in self.cells:
-            c.stop_producer()
         workers = [threading.Thread(target=self.judge, args=(c,), daemon=True) for c in self.cells]
         for w in workers:
             w.start()
@@ -185,7 +190,7 @@ class Run:
         print(f"the oracle, per topic, partition and offset, with a hash of the payload: {t['produced']:,} records produced, {t['rows']:,} rows, "
               f"{t['dead_letters']:,} dead letters; doubled {t['doubled']}, missing {t['missing']}, different {t['different']}, "
               f"foreign {t['foreign']}: {'exact' if exact else 'NOT EXACT'}")
-        for trouble in s.troubles:
+        for trouble in dict.fromkeys(s.troubles):
             print(f"FAILED: {trouble}")
 
 

@@ -15,8 +15,8 @@
 namespace chute::kit {
 namespace {
 
-constexpr std::array kind_names = {"refuse", "drop_reply",  "cut_reply",  "hide_reply",   "cut_request", "throttle",
-                                   "delay",  "delay_reply", "status_503", "error_in_200", "duplicate"};
+constexpr std::array kind_names = {"pass",     "refuse", "drop_reply",  "cut_reply",  "hide_reply",   "cut_request",
+                                   "throttle", "delay",  "delay_reply", "status_503", "error_in_200", "duplicate"};
 constexpr int connections_max = 512;
 constexpr std::size_t cut_reply_bytes = 20, throttle_bytes = 1'000; // unless the fault says otherwise
 constexpr int throttle_ms = 10;
@@ -175,6 +175,7 @@ private:
   bool struck(const http_message& request, const fault& f) {
     http_message reply;
     switch (f.kind) {
+    case fault_kind::pass: return honest(request);
     case fault_kind::refuse: return false;
     case fault_kind::drop_reply: exchange_unseen(request, reply); return false;
     case fault_kind::cut_reply:

@@ -2,6 +2,7 @@
 //
 // Kinds of faults, each for the requests that `match` is found in (in the decoded target or the first bytes of the
 // body):
+//   pass          nothing: spares some of the requests that a later fault would match
 //   refuse        the connection is closed before the request is passed on: it was never applied
 //   drop_reply    the request is passed on, its whole reply read, and the connection closed: applied, and nobody knows
 //   cut_reply     the same, but the first `bytes` bytes of the reply are handed over before the connection closes
@@ -30,6 +31,7 @@
 namespace chute::kit {
 
 enum class fault_kind : std::uint8_t {
+  pass,
   refuse,
   drop_reply,
   cut_reply,
