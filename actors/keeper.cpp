@@ -208,6 +208,8 @@ keeper_actor::behavior_type keeper(self_ptr self, context_ptr context, pipeline_
       [=](const msg::lane_forgotten& m) {
         // A commit without an answer may still lie in librdkafka's queue, and would carry a later generation.
         auto& st = self->state;
+        auto from = caf::actor_cast<caf::actor_addr>(self->current_sender());
+        std::erase_if(st.saves, [&](const msg::save_lane& s) { return s.from == from; }); // nobody waits for it
         if (m.save_outstanding && st.group_is_store && st.group && st.group->unanswered() > 0)
           guarded(self, [&] { make_anew(self, "a lane was forgotten while a commit had no answer"); });
       },

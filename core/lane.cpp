@@ -12,6 +12,47 @@ lane::lane(lane_config config, random_source& random) : config_(std::move(config
   rows_cap_ = config_.batch.rows;
 }
 
+const char* to_string(lane_edge e) {
+  static constexpr const char* names[] = {"first start",
+                                          "streaming after a load",
+                                          "settling after a load",
+                                          "compared again after the claim",
+                                          "planned",
+                                          "planned a fill",
+                                          "planned a dead letter",
+                                          "a gap alone saved",
+                                          "sent",
+                                          "sent again",
+                                          "lease renewed by a save",
+                                          "done at the first acknowledgement",
+                                          "looked: all there",
+                                          "looked: sent again",
+                                          "confirmed",
+                                          "not confirmed in time",
+                                          "listed: something missing",
+                                          "listed: all there",
+                                          "doubt: past good_until",
+                                          "doubt: the columns changed",
+                                          "doubt: the server was restarted",
+                                          "doubt: rejected, something may have landed",
+                                          "doubt: too big",
+                                          "asked: all there",
+                                          "asked: some there",
+                                          "asked: none there",
+                                          "asked again when quiet",
+                                          "halved",
+                                          "one record rejected",
+                                          "planned anew with new columns",
+                                          "a save refused",
+                                          "a save without an answer",
+                                          "slept",
+                                          "revoked with a clean acknowledgement",
+                                          "drained",
+                                          "lost records passed over"};
+  static_assert(std::size(names) == lane_edge_count);
+  return names[static_cast<std::size_t>(e)];
+}
+
 void lane::expect(bool holds, const char* what) const {
   if (!holds)
     throw invariant_violation("lane " + config_.pipeline + "/" + config_.topic + "/" +
@@ -48,6 +89,7 @@ void lane::seen(instant now) {
   case lane_phase::stopped: return;
   default: break;
   }
+  took(lane_edge::slept);
   if (revoking_) return lose(now);
   forget(now, true);
 }
@@ -68,7 +110,8 @@ void lane::forget(instant now, bool reload) {
   advance_.reset();
   wanted_ticket_ = 0;
   retry_at_ = 0;
-  claimed_ = differed_ = absent_once_ = false;
+  claimed_ = differed_ = false;
+  odd_since_ = 0;
   split_to_.clear();
   rows_cap_ = config_.batch.rows;
   ++epoch_;
@@ -148,6 +191,7 @@ void lane::check_released(instant now) {
   if (saving_ && saving_->ticket != 0) return;
   if (phase_ == lane_phase::draining && !revoking_) {
     if (work_ || saving_ || advance_ || gathered_.anything()) return;
+    took(lane_edge::drained);
     return release(true);
   }
   if (revoking_ && saving_ && saving_->why == purpose::done) return; // repeated until it has a definite answer

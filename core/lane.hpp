@@ -16,6 +16,7 @@
 #include "core/status.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -158,11 +159,55 @@ struct fx_stopped {
 using effect = std::variant<fx_load, fx_inspect, fx_ask, fx_save, fx_mark_started, fx_read, fx_take, fx_stop_reading,
                             fx_insert, fx_refresh, fx_forgotten, fx_released, fx_stopped>;
 
+// Ways through the rules that a plan or a recovery took. The simulator shows with them that it reached each.
+enum class lane_edge : std::uint8_t {
+  first_start,
+  loaded_streaming, // claimed, no open plan
+  loaded_settling,  // claimed, an open plan
+  compared_again,   // a contradiction, to be looked at again after the claim
+  planned,
+  planned_fill,
+  planned_dead_letter,
+  gap_saved,
+  sent,
+  sent_again,
+  lease_renewed,
+  done_at_once, // acknowledged at the first attempt
+  looked_all,
+  looked_missing,
+  confirmed,
+  unconfirmed, // not in time: a doubt
+  listed_missing,
+  listed_all,
+  doubted_late, // past good_until
+  doubted_columns,
+  doubted_restart,
+  doubted_rejection,
+  doubted_too_big,
+  asked_all,
+  asked_some,
+  asked_none,
+  waited_quiet, // asked again once no attempt could still be running
+  halved,
+  single_rejected, // down to one record
+  refreshed_anew,
+  refused_save,
+  unknown_save,
+  slept,
+  revoked_clean,
+  drained,
+  lost_skipped, // records that the log lost, passed over as the topology says
+  count
+};
+inline constexpr auto lane_edge_count = static_cast<std::size_t>(lane_edge::count);
+const char* to_string(lane_edge e);
+
 enum class read_error : std::uint8_t { out_of_range, unknown_topic, other };
 
 struct lane_counters {
   std::uint64_t records = 0, rows = 0, dead_letters = 0, dropped = 0, bytes = 0;
   std::uint64_t inserts = 0, insert_retries = 0, saves = 0, save_refusals = 0, gaps_lost = 0;
+  std::array<std::uint64_t, lane_edge_count> edges{};
 };
 
 class lane {
@@ -248,10 +293,11 @@ private:
     wall_ms first_attempt = 0, attempt_before = 0, sent_at = 0; // server's time, of attempts that left
     wall_ms last_attempt = 0;                                   // server's time
     int tries = 0;
-    std::string doubt; // why it is in doubt
-    bool halve_if_none = false;
-    bool acknowledged = false; // fill: the last attempt was, and the table is to confirm it
-    bool final_ask = false;    // no attempt can still be running
+    std::string doubt;          // why it is in doubt
+    bool halve_if_none = false; // it was too big, or rejected
+    std::string halve_for;      // why
+    bool acknowledged = false;  // fill: the last attempt was, and the table is to confirm it
+    bool final_ask = false;     // no attempt can still be running
     attempt_history& history() { return rows_done ? dead : rows; }
   };
 
@@ -263,15 +309,18 @@ private:
   void release(bool drained);
   void check_released(instant now);
   ticket_t new_ticket() { return ++tickets_; }
+  void took(lane_edge e) { ++counters_.edges[static_cast<std::size_t>(e)]; }
   mono_ms backoff(int tries);
   bool commit_outstanding() const { // a save without a definite answer may still land
     return saving_ && (saving_->ticket != 0 || saving_->unanswered) && !mutant(bug::stale_handle_kept);
   }
   // lane_recovery.cpp: load, compare, claim
+  bool maybe_stale(instant now, const std::string& why);
   void first_start(instant now, const lane_loaded& what);
   void inspect(instant now);
   void compare(instant now, const log_facts& facts);
   std::string difference(const log_facts& facts);
+  offset_t last_known(std::size_t i) const;
   void lost_records(std::size_t i, const log_facts& facts);
   void ask_beyond(instant now);
   void beyond_answered(instant now, const table_answer& answer);
@@ -313,6 +362,7 @@ private:
   void complete(instant now);
   void halve(instant now, const std::string& reason);
   void plan_anew(instant now, std::uint64_t records_max);
+  void read_anew(instant now);
   bool quiet(instant now) const;
   // `server_started_` is the earliest moment it can have been; the clock it is made from counts whole seconds.
   bool restarted_since(wall_ms at) const { return server_started_ + 2'000 > at; }
@@ -321,7 +371,7 @@ private:
   }
   bool lease_short(instant now) const;
   // Why sending under the token again could do harm; empty: it cannot.
-  std::string token_trouble(instant now) const;
+  std::string token_trouble(instant now);
   std::string rejection(const insert_answer& answer) const;
   std::vector<offset_range> slices() const;
   std::vector<offset_range> controls() const;
@@ -370,7 +420,8 @@ private:
   std::vector<offset_t> split_to_;   // until there plans are closed at once, in halves
   wall_ms server_started_ = 0;
   std::uint64_t blocks_ = 0; // as last told; 0: not known
-  bool absent_once_ = false, differed_ = false;
+  mono_ms odd_since_ = 0;    // the store gives an answer that may be stale
+  bool differed_ = false;
   bool paused_ = false, revoking_ = false, draining_ = false, closing_all_ = false;
   std::string waiting_, stopped_;
   lane_counters counters_;

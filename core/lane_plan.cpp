@@ -67,7 +67,7 @@ bool lane::lease_short(instant now) const {
   return now.mono - save_sent_mono_ > half || now.wall - save_sent_wall_ > half || now.wall < save_sent_wall_ - half;
 }
 
-std::string lane::token_trouble(instant now) const {
+std::string lane::token_trouble(instant now) {
   if (config_.delivery == delivery_mode::at_least_once) return {};
   const auto& w = *work_;
   const auto& h = w.rows_done ? w.dead : w.rows;
@@ -79,6 +79,9 @@ std::string lane::token_trouble(instant now) const {
   // What a restart may have cost the deduplication log is the trace of attempts before it.
   auto tried_since = w.loaded || w.first_attempt == 0 ? w.p.since : w.first_attempt;
   if (may_repeat(h, in_time && in_count, same_rows, restarted_since(tried_since), config_.trust)) return {};
+  took(!in_time || !in_count ? lane_edge::doubted_late
+       : same_rows           ? lane_edge::doubted_restart
+                             : lane_edge::doubted_columns);
   if (!in_time) return "its deduplication token may be forgotten by now";
   if (!in_count)
     return "its deduplication token may be forgotten by now: the table had seen " + std::to_string(w.p.blocks) +
@@ -120,6 +123,7 @@ void lane::send(instant now) {
   if (lease_short(now)) {
     if (saving_) return;
     w.at = step::saving;
+    took(lane_edge::lease_renewed);
     return save(now, record_, purpose::renew);
   }
   check_send();
@@ -128,6 +132,7 @@ void lane::send(instant now) {
   w.attempt_before = w.last_attempt;
   w.last_attempt = w.sent_at = now.server;
   ++counters_.inserts;
+  took(w.tries > 0 || w.loaded ? lane_edge::sent_again : lane_edge::sent);
   if (w.tries++ > 0) ++counters_.insert_retries;
   bool dead = w.rows_done != (mutant(bug::dead_letters_before_rows) && w.what->rows > 0 && w.what->dead > 0);
   effects_.push_back(fx_insert{w.insert_ticket, w.what, dead, leased() ? save_sent_mono_ + config_.lease_ms : INT64_MAX,
@@ -156,12 +161,15 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
   if (mutant(bug::done_before_acknowledgement) && !a.answered) next = next_step::done;
   if (revoking_) { // only a clean first attempt counts now
     if (mutant(bug::repetition_counts_while_revoked) && next == next_step::confirm) next = next_step::done;
-    if (next == next_step::done && (w.rows_done || w.what->dead == 0)) return complete(now);
+    if (next == next_step::done && (w.rows_done || w.what->dead == 0)) {
+      took(lane_edge::revoked_clean);
+      return complete(now);
+    }
     return check_released(now);
   }
   if (next != next_step::done && next != next_step::confirm) waiting_ = "ClickHouse: " + a.message;
   switch (next) {
-  case next_step::done: return part_done(now);
+  case next_step::done: took(lane_edge::done_at_once); return part_done(now);
   case next_step::confirm:
     if (w.p.kind == plan_kind::fill) {
       w.acknowledged = true;
@@ -178,10 +186,16 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
     w.refresh_ticket = new_ticket();
     effects_.push_back(fx_refresh{w.refresh_ticket});
     return;
-  case next_step::doubt: return doubt(now, rejection(a) + ", and something may have landed before");
+  case next_step::doubt:
+    w.halve_if_none = true;
+    w.halve_for = rejection(a);
+    took(lane_edge::doubted_rejection);
+    return doubt(now, rejection(a) + ", and something may have landed before");
   case next_step::doubt_too_big:
     w.halve_if_none = true;
+    w.halve_for = "too big for the server";
     if (mutant(bug::too_big_not_asked)) return halve(now, rejection(a));
+    took(lane_edge::doubted_too_big);
     return doubt(now, "too big for the server again and again (code " + std::to_string(a.code) + ")");
   }
 }
@@ -235,6 +249,7 @@ void lane::looked(instant now, const table_answer& answer) {
     return stop("the table holds more of " + describe_plan() + " than its records: " + std::to_string(t.rows) +
                 " rows for " + std::to_string(w.what->rows) + " (docs/operations.md, \"Contradictions\")");
   bool repeat_anyway = (config_.trust.dependent_views || config_.trust.quorum) && !mutant(bug::views_not_repeated);
+  took(found == landed::all ? lane_edge::looked_all : lane_edge::looked_missing);
   if (found == landed::all && !repeat_anyway) return part_done(now);
   // The answer may have told that the server was restarted meanwhile.
   if (auto why = token_trouble(now); !why.empty()) return doubt(now, why);
@@ -270,11 +285,15 @@ void lane::answered(instant now, ticket_t ticket, const table_answer& answer, bo
   if (answer.answered) {
     auto t = add_up(answer, 0, answer.counts.size());
     auto found = w.rows_done ? judge(w.what->dead, t.dead, t.dead_distinct) : judge(w.what->rows, t.rows, t.distinct);
-    if (found == landed::all) return part_done(now);
+    if (found == landed::all) {
+      took(lane_edge::confirmed);
+      return part_done(now);
+    }
     if (found == landed::more)
       return stop("the table holds more of " + describe_plan() +
                   " than its records (docs/operations.md, \"Contradictions\")");
   }
+  if (now.mono >= w.confirm_until) took(lane_edge::unconfirmed);
   if (now.mono >= w.confirm_until)
     return doubt(now, "a repeated insert was acknowledged, but the table does not confirm it");
   waiting_ = "the table to confirm a repeated insert";
@@ -306,7 +325,8 @@ void lane::listed(instant now, const table_answer& answer) {
     return;
   }
   auto t = add_up(answer, 0, answer.counts.size());
-  if (t.rows + t.dead > expected())
+  // Whatever the columns were when a part of it landed: no record twice, and none that is not the plan's.
+  if (t.rows + t.dead > t.either || t.either > w.content.records)
     return stop("the table holds more of " + describe_plan() +
                 " than its records (docs/operations.md, \"Contradictions\")");
   std::vector<std::vector<std::int64_t>> present(w.p.last.size());
@@ -314,6 +334,7 @@ void lane::listed(instant now, const table_answer& answer) {
   expect(answer.present.size() == ranges.size(), "a list has an entry for each range");
   for (std::size_t k = 0; k < ranges.size(); ++k) present[*index_of(ranges[k].partition)] = answer.present[k];
   auto missing = make_fill(w.p, w.content, w.reason, present);
+  took(missing.rows + missing.dead == 0 ? lane_edge::listed_all : lane_edge::listed_missing);
   if (missing.rows + missing.dead == 0) return complete(now);
   bool rows_next = missing.rows > 0;
   if (w.acknowledged && rows_next == !w.rows_done) { // acknowledged, and not there yet
@@ -368,6 +389,7 @@ void lane::quiet_answered(instant now, const table_answer& answer, bool token_ru
   if (mutant(bug::running_query_ignored)) token_running = false;
   if (answer.answered && !token_running && over) {
     w.final_ask = true;
+    took(lane_edge::waited_quiet);
     return ask(now);
   }
   w.rest_until = now.mono + quiet_ask_every_ms;
@@ -394,11 +416,18 @@ void lane::asked(instant now, const table_answer& answer) {
   auto t = add_up(answer, 0, plan_ranges);
   auto wanted = expected();
   auto found = judge(wanted, t.rows + t.dead, t.either);
+  if (w.content_fingerprint != w.p.fingerprint) { // other columns may have made rows of other records: a fill finds out
+    found = judge(w.content.records, t.rows + t.dead, t.either);
+    wanted = w.content.records;
+  }
   auto control = add_up(answer, plan_ranges, answer.counts.size());
   bool not_there = config_.trust.not_there || mutant(bug::merged_rows_believed);
   auto say = [&](const std::string& what) {
     stop(describe_plan() + " is in doubt: " + w.doubt + "; " + what + " (docs/operations.md, \"A doubted plan\")");
   };
+  took(found == landed::all    ? lane_edge::asked_all
+       : found == landed::none ? lane_edge::asked_none
+                               : lane_edge::asked_some);
   switch (found) {
   case landed::all:
     if (config_.trust.dependent_views) return say("all its rows are there, but its dependent views cannot be asked");
@@ -425,7 +454,7 @@ void lane::asked(instant now, const table_answer& answer) {
     return say(
         "nothing of it is there, and nothing that was done before either: a wrong server, or rows that this user "
         "may not see");
-  if (w.halve_if_none) return halve(now, "too big for the server");
+  if (w.halve_if_none) return halve(now, std::string(w.halve_for));
   plan_anew(now, rows_cap_);
 }
 
@@ -471,6 +500,10 @@ void lane::complete(instant now) {
 
 // Nothing of the plan landed, nor can: its records are gathered again, under new tokens.
 void lane::plan_anew(instant now, std::uint64_t records_max) {
+  if (work_->content_fingerprint != config_.fingerprint) { // columns of two kinds must not meet in a batch
+    split_to_ = work_->content.last;
+    return read_anew(now);
+  }
   auto content = std::move(work_->content);
   auto as = mutant(bug::rejected_becomes_rows) ? plan_as::rows : work_->p.as;
   auto reason = work_->reason;
@@ -487,11 +520,13 @@ void lane::plan_anew(instant now, std::uint64_t records_max) {
 void lane::halve(instant now, const std::string& reason) {
   auto& w = *work_;
   if (w.content.records > 1) {
+    took(lane_edge::halved);
     rows_cap_ = std::max<std::uint64_t>(1, w.content.records / 2);
     return plan_anew(now, rows_cap_);
   }
   auto where = record_.partitions.empty() ? std::string() : " (" + describe_plan() + ")";
   if (config_.on_bad_record == bad_record_policy::stop) return stop(reason + where + " (on_bad_record: stop)");
+  took(lane_edge::single_rejected);
   bool skip = config_.on_bad_record == bad_record_policy::skip || mutant(bug::rejected_record_dropped);
   w.p.as = skip ? plan_as::skip : plan_as::dead_letter;
   w.reason = reason;
@@ -506,14 +541,20 @@ void lane::refreshed(instant now, ticket_t ticket, bool same, const std::string&
   auto& w = *work_;
   w.refresh_ticket = 0;
   if (revoking_) return check_released(now);
-  if (same) {
+  // Another lane's question may have brought the new columns before.
+  if (same && w.content_fingerprint == config_.fingerprint) {
     if (!why.empty()) waiting_ = why;
     return rest(now, step::sending);
   }
   bool landed_maybe = w.history().loaded || w.history().landed_maybe > 0 || w.rows_done;
   if (landed_maybe && !mutant(bug::changed_columns_replanned))
     return doubt(now, "the table's columns changed, and something may have landed before");
-  // Nothing was written: its records are read again with the new columns, and planned anew.
+  took(lane_edge::refreshed_anew);
+  read_anew(now); // nothing was written
+}
+
+// The records of a plan that is given up are read again with the new columns, and planned anew.
+void lane::read_anew(instant now) {
   work_.reset();
   std::vector<offset_t> from;
   for (auto& p : record_.partitions) from.push_back(p.next);

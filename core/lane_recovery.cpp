@@ -8,6 +8,8 @@ namespace chute {
 namespace {
 // "The log ends before `next`" must be seen twice, this far apart: a new leader may lag for a moment.
 constexpr mono_ms short_log_recheck_ms = 10'000;
+// So long may a state store's answers be stale.
+constexpr mono_ms recheck_ms = 10'000;
 // The positive control looks so far back from `next`.
 constexpr std::int64_t control_offsets = 1'000'000;
 } // namespace
@@ -16,6 +18,14 @@ void lane::retry_recovery(instant now, const std::string& why) {
   waiting_ = why;
   wanted_ticket_ = 0;
   retry_at_ = now.mono + backoff(recovery_tries_++);
+}
+
+// An answer of the store that does not fit may be stale: it counts once it was given for a while. False: it counts.
+bool lane::maybe_stale(instant now, const std::string& why) {
+  if (odd_since_ == 0) odd_since_ = now.mono;
+  if (now.mono - odd_since_ >= recheck_ms) return false;
+  retry_recovery(now, why);
+  return true;
 }
 
 void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
@@ -35,11 +45,9 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
                 "the pipeline a new group (docs/operations.md, \"Moved offsets\")");
   case state::absent:
     if (mutant(bug::lost_state_is_first_start)) marked_ = false;
-    if (marked_ && !absent_once_ &&
-        !mutant(bug::absence_believed_at_once)) { // read again: one empty answer may be stale
-      absent_once_ = true;
-      return begin_loading(now);
-    }
+    if (marked_ && !mutant(bug::absence_believed_at_once) &&
+        maybe_stale(now, "its record, which the state store does not have, to be looked for again"))
+      return;
     if (marked_)
       return stop("its state is gone: chute_starts in ClickHouse says that this lane began, but the state store has no "
                   "record of it (expired offsets, another store, a deleted group); bring the state back, or see "
@@ -50,9 +58,13 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
   auto r = decode_record(what.text);
   if (!r) return stop(r.failure().cause + "; " + r.failure().way_out);
   bool older = have_record_ && r->lineage == record_.lineage && r->version < saved_version_;
-  if (older && !mutant(bug::older_version_accepted))
-    return retry_recovery(now, "the state store answers with version " + std::to_string(r->version) + ", but version " +
-                                   std::to_string(saved_version_) + " was saved before");
+  if (older && !mutant(bug::older_version_accepted)) {
+    auto why = "the state store answers with version " + std::to_string(r->version) + ", but version " +
+               std::to_string(saved_version_) + " was saved before";
+    if (maybe_stale(now, why)) return;
+    return stop(why + ": the store went back in time (docs/operations.md, \"Contradictions\")");
+  }
+  odd_since_ = 0;
   if (r->lanes != config_.lanes && !mutant(bug::lanes_not_compared))
     return stop("the record was made with lanes: " + std::to_string(r->lanes) + ", the pipeline began with " +
                 std::to_string(config_.lanes) + "; lanes are fixed at the first start");
@@ -81,6 +93,7 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
 
 void lane::first_start(instant now, const lane_loaded& what) {
   expect(what.start.size() == ends_.size(), "a first start knows where each partition begins");
+  took(lane_edge::first_start);
   record_ = {};
   record_.lineage = random_.next();
   record_.lanes = config_.lanes;
@@ -123,6 +136,12 @@ void lane::inspected(instant now, ticket_t ticket, const log_facts& facts) {
   compare(now, facts);
 }
 
+// The last offset that the record says was there.
+offset_t lane::last_known(std::size_t i) const {
+  return record_.open ? std::max(record_.open->last[i], record_.partitions[i].next - 1)
+                      : record_.partitions[i].next - 1;
+}
+
 // The first contradiction between record and log, or nothing.
 std::string lane::difference(const log_facts& facts) {
   using seen_as = log_facts::part::recognised;
@@ -152,15 +171,15 @@ void lane::compare(instant now, const log_facts& facts) {
   if (exact) {
     for (std::size_t i = 0; i < facts.parts.size(); ++i) {
       short_since_.resize(facts.parts.size(), 0);
-      if (facts.parts[i].end >= record_.partitions[i].next) {
+      if (facts.parts[i].end > last_known(i)) {
         short_since_[i] = 0;
         continue;
       }
       if (short_since_[i] == 0) short_since_[i] = now.mono;
       if (now.mono - short_since_[i] < short_log_recheck_ms && !mutant(bug::short_log_believed_at_once)) {
         waiting_ = "the log of " + config_.topic + "/" + std::to_string(partition_at(i).value) + ", which ends at " +
-                   std::to_string(facts.parts[i].end.value) + " before " +
-                   std::to_string(record_.partitions[i].next.value) + ", to be looked at again";
+                   std::to_string(facts.parts[i].end.value) + " before " + std::to_string(last_known(i).value + 1) +
+                   ", to be looked at again";
         retry_at_ = short_since_[i] + short_log_recheck_ms;
         return;
       }
@@ -194,6 +213,7 @@ void lane::lost_records(std::size_t i, const log_facts& facts) {
                 " of " + config_.topic + "/" + std::to_string(partition_at(i).value) +
                 " belong to an open plan and were deleted from the log: " + describe_plan() +
                 " (docs/operations.md, \"A doubted plan\")");
+  took(lane_edge::lost_skipped);
   counters_.gaps_lost += static_cast<std::uint64_t>(facts.parts[i].low - p.next);
   p.next = facts.parts[i].low;
   p.known.reset();
@@ -207,6 +227,8 @@ void lane::ask_beyond(instant) {
   fx_ask fx{wanted_ticket_, {}, {}, false};
   for (std::size_t i = 0; i < record_.partitions.size(); ++i) {
     auto from = record_.open ? record_.open->last[i] + 1 : record_.partitions[i].next;
+    // Of a plan that landed in part, and is filled in piece by piece, some lies beyond the open piece.
+    if (const auto& f = record_.partitions[i].fill_to; f && *f >= from) from = *f + 1;
     if (const auto& b = record_.partitions[i].blind; b && *b >= from && !mutant(bug::blind_ignored)) {
       if (b->value == INT64_MAX) continue;
       from = *b + 1;
@@ -249,6 +271,7 @@ void lane::claimed(instant now) {
     return;
   }
   if (mutant(bug::not_compared_after_claim)) return settle(now);
+  if (differed_) took(lane_edge::compared_again);
   if (differed_ || config_.on_data_loss == data_loss_policy::resume) return inspect(now);
   settle(now);
 }
@@ -267,6 +290,7 @@ void lane::settle(instant now) {
   if (config_.delivery == delivery_mode::at_least_once) record_.open.reset();
   std::vector<offset_t> from;
   for (auto& p : record_.partitions) from.push_back(p.next);
+  took(record_.open ? lane_edge::loaded_settling : lane_edge::loaded_streaming);
   if (!record_.open) {
     restart_reading(now, from);
     return stream(now);

@@ -160,6 +160,7 @@ void lane::make_plan(instant now, plan_as as, std::uint64_t records_max, const s
   }
   bool exact = config_.delivery == delivery_mode::exactly_once;
   if (c.records == 0) { // only a gap: nothing to send
+    took(lane_edge::gap_saved);
     advance_ = advanced(c, false);
     return save(now, *advance_, purpose::done);
   }
@@ -169,6 +170,9 @@ void lane::make_plan(instant now, plan_as as, std::uint64_t records_max, const s
   w.p.as = as;
   for (std::size_t i = 0; i < base.partitions.size(); ++i) // nothing but a fill may touch what is partly there
     if (base.partitions[i].fill_to && !c.pieces[i].empty()) w.p.kind = plan_kind::fill;
+  took(w.p.kind == plan_kind::fill ? lane_edge::planned_fill
+       : as == plan_as::rows       ? lane_edge::planned
+                                   : lane_edge::planned_dead_letter);
   w.p.since = now.server;
   w.p.good_until = good_until(now);
   w.p.blocks = blocks_;
@@ -229,13 +233,17 @@ void lane::saved(instant now, ticket_t ticket, save_outcome outcome, const std::
   case save_outcome::accepted: return save_accepted(now);
   case save_outcome::refused: {
     ++counters_.save_refusals;
+    took(lane_edge::refused_save);
     if (revoking_) return lose(now);
     forget(now, false);
     phase_ = lane_phase::loading;
     return retry_recovery(now, "its state again: a save was refused: " + why);
   }
   case save_outcome::not_now: break;
-  case save_outcome::unknown: saving_->unanswered = true; break;
+  case save_outcome::unknown:
+    took(lane_edge::unknown_save);
+    saving_->unanswered = true;
+    break;
   }
   waiting_ = "a save: " + why;
   saving_->retry_at = now.mono + backoff(saving_->tries - 1);

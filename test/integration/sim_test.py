@@ -1,0 +1,29 @@
+"""A short run of the simulator: the same seeds again and again, and some that no run had before."""
+
+import os
+import subprocess
+import time
+import unittest
+from pathlib import Path
+
+SIMULATOR = Path(os.environ["CHUTE_BUILD"]) / "test/sim/chute-sim"
+TIME_LIMIT_SECONDS = 300
+
+
+class Simulator(unittest.TestCase):
+    def run_it(self, *arguments):
+        done = subprocess.run([SIMULATOR, *map(str, arguments)], capture_output=True, text=True, timeout=200)
+        print(done.stdout[-6000:], flush=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout
+
+    def test_a_seed_gives_one_trace(self):
+        self.assertIn("each run twice: the same", self.run_it("--twice", 200, "--quiet"))
+
+    def test_schedules_from_the_first_seed_on(self):
+        self.run_it("--schedules", 20_000)
+
+    def test_schedules_that_nobody_ran_before(self):
+        seed = time.time_ns() % 10**12
+        print(f"seed {seed}")
+        self.run_it("--seed", seed, "--seconds", 20, "--quiet")

@@ -1,0 +1,49 @@
+// What the world's parts share.
+#pragma once
+
+#include "test/sim/world.hpp"
+
+#include <sstream>
+
+namespace chute::sim {
+
+// The trace: lines are only made when somebody reads them.
+template <class... A> void world::say(const A&... parts) {
+  if (!trace_) return;
+  std::ostringstream line;
+  line << (now_ - begin_ms) << " ms: ";
+  (line << ... << parts);
+  trace_->push_back(line.str());
+}
+
+// An event into a lane, then its effects.
+template <class F> void world::lane_event(std::uint8_t n, std::uint8_t l, F&& f) {
+  auto& p = processes_[n];
+  auto& s = p.lanes[l];
+  if (!s.live) return;
+  try {
+    catch_up(p, s);
+    s.last_event = now_;
+    f(*s.machine, now_of(p));
+  } catch (const invariant_violation& e) {
+    fail(e.what());
+  }
+  after_event(n, l);
+}
+
+// Calls f(partition, offset, hash, table partition) for each row or dead letter of an attempt.
+template <class F> void world::each_record(const attempt& a, F&& f) const {
+  const auto& b = *a.fx.what;
+  for (const auto& r : b.ranges)
+    for (auto k = r.first; k < r.first + r.count; ++k) {
+      auto out = r.from->outcomes[k];
+      bool wanted = a.fx.dead_letters ? b.as == plan_as::dead_letter || out == outcome::dead_letter
+                                      : b.as == plan_as::rows && out == outcome::row;
+      if (!wanted) continue;
+      auto hash = r.from->hashes[k];
+      auto part = a.fx.dead_letters ? 0 : static_cast<int>(hash % static_cast<std::uint64_t>(s_.table_partitions));
+      f(r.from->partition.value, r.from->offsets[k], hash, part);
+    }
+}
+
+} // namespace chute::sim

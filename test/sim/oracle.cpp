@@ -1,0 +1,212 @@
+// What must hold: the invariants of docs/guarantees.md while it goes on, every offset once at the end.
+#include "core/record.hpp"
+#include "test/sim/inside.hpp"
+
+#include <algorithm>
+
+namespace chute::sim {
+
+void world::fail(const std::string& what) const {
+  if (trace_) trace_->push_back("FAILED: " + what);
+  throw failure(what);
+}
+
+namespace {
+
+enum class landing : std::uint8_t { never, once, perhaps };
+
+landing landing_of(record_kind k, bad_record_policy policy) {
+  bool skip = policy == bad_record_policy::skip;
+  switch (k) {
+  case record_kind::gap:
+  case record_kind::dropped: return landing::never;
+  case record_kind::row: return landing::once;
+  case record_kind::bad:
+  case record_kind::poison: return skip ? landing::never : landing::once;
+  case record_kind::late_poison:
+  case record_kind::changing: return skip ? landing::perhaps : landing::once;
+  }
+  return landing::once;
+}
+
+std::string place(int partition, std::int64_t offset) {
+  return "partition " + std::to_string(partition) + " offset " + std::to_string(offset);
+}
+
+} // namespace
+
+// --- on the way ------------------------------------------------------------------------------------------------------
+
+void world::check_store(std::uint8_t l, const stored& before, const lane_record& after) {
+  if (before.foreign) fail("a record was saved over a foreign offset");
+  if (!before.present) return;
+  auto old = decode_record(before.text);
+  if (!old.ok()) fail("a record in the store cannot be read");
+  if (old->lineage != after.lineage) {
+    if (!(spoiled_[l] & (spoiled_gone | spoiled_rollback))) fail("a new lineage over a record");
+    return;
+  }
+  if (after.version <= old->version) fail("an older save was accepted after a newer one");
+  for (std::size_t i = 0; i < after.partitions.size(); ++i) {
+    auto from = old->partitions[i].next.value, to = after.partitions[i].next.value;
+    if (to < from) fail("3: next moved back");
+    check_accounted(l, partition_of(l, i), from, to);
+  }
+}
+
+// 6: every offset that `next` passes is accounted for at that moment.
+void world::check_accounted(std::uint8_t l, int partition, std::int64_t from, std::int64_t to) {
+  if (spoiled_[l] & spoiled_log) return;
+  auto& p = kafka_[static_cast<std::size_t>(partition)];
+  for (auto o = from; o < to; ++o) {
+    if (o >= p.end()) fail("6: an offset beyond the log is done: " + place(partition, o));
+    auto& c = p.landed[static_cast<std::size_t>(o)];
+    if (c.forgotten && s_.lane.on_data_loss == data_loss_policy::resume) continue;
+    if (landing_of(p.log[static_cast<std::size_t>(o)].kind, s_.lane.on_bad_record) == landing::once &&
+        c.rows + c.dead == 0)
+      fail("LOST: " + place(partition, o) + " is done, and it is nowhere");
+  }
+}
+
+void world::check_insert(const process&, const lane_slot& s, std::uint8_t l, const fx_insert& fx) {
+  if (s.revoking) fail("1: an insert is begun while the lane is being revoked");
+  if (s.refused) fail("5: an insert after a refused save");
+  if (s.attempts > 0) fail("7: two inserts under way");
+  auto& d = durable_[l];
+  if (std::none_of(d.begin(), d.end(), [&](auto& x) { return x.token == fx.what->token; }))
+    fail("1: an insert of a plan that is not in the store");
+  if (fx.what->ranges.empty()) fail("an insert of nothing");
+}
+
+void world::check_token(attempt& a) {
+  const auto& token = a.fx.what->token;
+  token_use u;
+  u.token = token;
+  u.dead = a.fx.dead_letters;
+  a.columns = static_cast<const sim_chunk&>(*a.fx.what->ranges.front().from).columns;
+  for (auto& r : a.fx.what->ranges)
+    if (static_cast<const sim_chunk&>(*r.from).columns != a.columns) fail("2: a batch of two sets of columns");
+  each_record(a, [&](int partition, std::int64_t offset, std::uint64_t hash, int part) {
+    auto x = stir(hash ^ stir(static_cast<std::uint64_t>(offset) * 1024 + static_cast<std::uint64_t>(partition)));
+    u.whole += x;
+    u.by_partition[static_cast<std::size_t>(part)] += x;
+  });
+  u.columns = a.columns;
+  auto& d = durable_[a.lane];
+  auto plan = std::find_if(d.begin(), d.end(), [&](auto& x) { return x.token == token; });
+  bool fill = plan != d.end() && plan->kind == plan_kind::fill;
+  for (auto& t : tokens_) {
+    if (t.token != token || t.dead != u.dead) continue;
+    if (t.columns != u.columns) fail("2: a token stands for two sets of columns");
+    if (!fill && t.whole != u.whole) fail("2: a token stands for two sets of records");
+    for (std::size_t i = 0; fill && i < t.by_partition.size(); ++i) {
+      if (t.by_partition[i] && u.by_partition[i] && t.by_partition[i] != u.by_partition[i])
+        fail("2: a fill's token stands for two sets of rows of one table partition");
+      if (!t.by_partition[i]) t.by_partition[i] = u.by_partition[i];
+    }
+    return;
+  }
+  tokens_.push_back(u);
+}
+
+void world::doubled(const attempt& a, int partition, std::int64_t offset) {
+  bool went_back = spoiled_[static_cast<std::size_t>(partition % s_.lanes)] & spoiled_in_flight;
+  bool held = !s_.plain && now_ - a.in_socket >= s_.lane.window_ms; // by a server that stood still
+  kafka_[static_cast<std::size_t>(partition)].landed[static_cast<std::size_t>(offset)].excused = went_back || held;
+  if (held) spoiled_[static_cast<std::size_t>(partition % s_.lanes)] |= spoiled_held;
+  if (went_back || held) {
+    ++(went_back ? counts_.went_back : counts_.held);
+    return;
+  }
+  fail("DOUBLE: " + place(partition, offset));
+}
+
+// --- stops -----------------------------------------------------------------------------------------------------------
+
+namespace {
+
+struct named {
+  const char* part; // of the reason
+  stop_kind kind;
+  std::uint32_t excused_by;
+};
+// Which fault makes which stop right. A stop for another reason, or without its fault, is a failure.
+constexpr named stops[] = {
+    {"offsets were moved by another tool", stop_kind::moved, spoiled_foreign},
+    {"its state is gone", stop_kind::gone, spoiled_gone | spoiled_rollback},
+    {"the store went back in time", stop_kind::older, spoiled_rollback | spoiled_gone},
+    {" are done: the topic was truncated or made anew", stop_kind::log_short, spoiled_log},
+    {"within an open plan (to offset", stop_kind::log_short, spoiled_log},
+    {"is not the one that was done", stop_kind::log_differs, spoiled_log},
+    {"deleted before they were delivered", stop_kind::log_lost, spoiled_retention | spoiled_log | spoiled_rollback},
+    {"belong to an open plan and were deleted", stop_kind::log_lost,
+     spoiled_retention | spoiled_log | spoiled_rollback},
+    {"are not those that were planned", stop_kind::plan_differs, spoiled_log},
+    {"beyond what this pipeline has sent", stop_kind::beyond, spoiled_rollback | spoiled_gone | spoiled_log},
+    {"than its records", stop_kind::more, spoiled_in_flight | spoiled_log | spoiled_held},
+    {"rows and dead letters for", stop_kind::more, spoiled_in_flight | spoiled_log | spoiled_held},
+    {"nothing that was done before either", stop_kind::nothing_before, 0},
+};
+constexpr const char* stop_names[] = {"offsets moved by another tool",
+                                      "the state is gone",
+                                      "the store went back",
+                                      "the log is short",
+                                      "the log differs",
+                                      "records deleted before they were delivered",
+                                      "the plan's records differ",
+                                      "rows beyond what was sent",
+                                      "more rows than records",
+                                      "nothing of what was done before",
+                                      "other"};
+static_assert(std::size(stop_names) == static_cast<std::size_t>(stop_kind::count));
+
+} // namespace
+
+const char* name_of(stop_kind k) { return stop_names[static_cast<std::size_t>(k)]; }
+
+void world::stopped(std::uint8_t n, std::uint8_t l, const std::string& reason) {
+  say("process ", int{n}, " lane ", int{l}, " STOPPED: ", reason);
+  auto kind = stop_kind::other;
+  std::uint32_t by = 0;
+  for (auto& s : stops)
+    if (reason.find(s.part) != std::string::npos) {
+      kind = s.kind;
+      by = s.excused_by;
+      break;
+    }
+  if (!(spoiled_[l] & by)) fail("lane " + std::to_string(l) + " stopped without a cause: " + reason);
+  stopped_[l] = static_cast<std::uint8_t>(1 + static_cast<int>(kind));
+  changed_ = true;
+}
+
+// --- at the end ------------------------------------------------------------------------------------------------------
+
+void world::final_check() {
+  for (std::uint8_t l = 0; l < s_.lanes; ++l) {
+    if (stopped_[l]) {
+      ++counts_.stopped_lanes;
+      ++counts_.by_stop[static_cast<std::size_t>(stopped_[l] - 1)];
+      continue; // what it had passed was looked at when it passed
+    }
+    for (std::size_t i = 0; i < parts_of(l); ++i) {
+      auto k = partition_of(l, i);
+      auto& p = kafka_[static_cast<std::size_t>(k)];
+      for (auto o = p.start; o < p.end(); ++o) final_check(k, o);
+    }
+  }
+}
+
+void world::final_check(int partition, std::int64_t o) {
+  auto& p = kafka_[static_cast<std::size_t>(partition)];
+  auto& c = p.landed[static_cast<std::size_t>(o)];
+  auto n = c.rows + c.dead;
+  auto want = landing_of(p.log[static_cast<std::size_t>(o)].kind, s_.lane.on_bad_record);
+  if (c.excused) return; // counted when it landed
+  if (n > 1) fail("DOUBLE: " + place(partition, o));
+  if (want == landing::never && n > 0) fail("a record that is dropped landed: " + place(partition, o));
+  if (want == landing::once && n == 0 && !c.forgotten) fail("LOST: " + place(partition, o));
+  if (want == landing::once && n == 0 && s_.lane.on_data_loss == data_loss_policy::stop)
+    fail("LOST without a stop: " + place(partition, o));
+}
+
+} // namespace chute::sim
