@@ -145,7 +145,7 @@ std::string lane::rejection(const insert_answer& a) const {
 
 void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
   seen(now);
-  if (!work_ || work_->insert_ticket != ticket) return;
+  if (!work_ || (work_->insert_ticket != ticket && !mutant(bug::old_answer_taken))) return;
   auto& w = *work_;
   w.insert_ticket = 0;
   if (!a.never_sent) w.last_attempt = now.server;
@@ -402,7 +402,7 @@ void lane::ask(instant) {
   auto control = controls();
   ranges.insert(ranges.end(), control.begin(), control.end());
   w.ask_ticket = new_ticket();
-  effects_.push_back(fx_ask{w.ask_ticket, std::move(ranges), w.p.token, true});
+  effects_.push_back(fx_ask{w.ask_ticket, std::move(ranges), w.p.token, !mutant(bug::old_state_asked)});
 }
 
 void lane::asked(instant now, const table_answer& answer) {

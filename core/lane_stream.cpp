@@ -51,6 +51,7 @@ void lane::grant(instant) {
 void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
   seen(now);
   auto i = index_of(c->partition);
+  if (mutant(bug::old_chunk_taken)) epoch = epoch_;
   if (epoch != epoch_ || !i || *i >= takes_.size() || takes_[*i] == 0) return;
   take_bytes_[*i] -= take_bytes_[*i] / static_cast<std::uint64_t>(takes_[*i]);
   if (--takes_[*i] == 0) take_bytes_[*i] = 0;
@@ -229,6 +230,7 @@ void lane::saved(instant now, ticket_t ticket, save_outcome outcome, const std::
   saving_->ticket = 0;
   if (mutant(bug::refused_save_accepted) && outcome == save_outcome::refused) outcome = save_outcome::accepted;
   if (mutant(bug::unknown_save_accepted) && outcome == save_outcome::unknown) outcome = save_outcome::accepted;
+  if (mutant(bug::unknown_save_refused) && outcome == save_outcome::unknown) outcome = save_outcome::refused;
   switch (outcome) {
   case save_outcome::accepted: return save_accepted(now);
   case save_outcome::refused: {

@@ -36,7 +36,7 @@
   bug(look_skipped, sim, "where something may have landed the table is looked at before a repetition") \
   bug(confirm_skipped, sim, "an acknowledged repetition counts once the table confirms it") \
   bug(good_until_ignored, sim, "a token is repeated only before good_until") \
-  bug(window_count_ignored, sim, "a token is repeated only while half of the window in inserts is left") \
+  bug(window_count_ignored, unit, "a token is repeated only while half of the window in inserts is left") \
   bug(fingerprint_ignored, sim, "a token is repeated only with the same mapping and columns") \
   bug(server_restart_ignored, sim, "a plain MergeTree's token is not repeated after a restart of its server") \
   bug(loaded_plan_is_clean, sim, "a plan that was loaded has an unanswered attempt") \
@@ -48,11 +48,12 @@
   bug(repetition_counts_while_revoked, sim, "while being revoked only a clean first attempt counts") \
   /* doubt, asking, fill */ \
   bug(wait_skipped, sim, "a plan is made anew only when no attempt can still be running") \
-  bug(silence_counts, sim, "the wait counts only while the server answers") \
+  bug(silence_counts, unit, "the wait counts only while the server answers") \
   bug(running_query_ignored, sim, "the wait is not over while a query with the token runs") \
+  bug(old_state_asked, sim, "the final question is put to a server that has all that was written")                          \
   bug(no_answer_is_none, sim, "no answer is not the answer that nothing is there") \
-  bug(control_skipped, sim, "nothing there is believed only if the same question finds what was done before") \
-  bug(ever_not_kept, sim, "the record keeps whether anything was ever done") \
+  bug(control_skipped, unit, "nothing there is believed only if the same question finds what was done before") \
+  bug(ever_not_kept, unit, "the record keeps whether anything was ever done") \
   bug(merged_rows_believed, unit, "an engine that merges or drops rows cannot say that nothing is there") \
   bug(silent_table_asked, unit, "a table without provenance cannot settle a doubt") \
   bug(more_taken_for_all, unit, "more rows than records stop the lane") \
@@ -65,10 +66,10 @@
   bug(error_is_no_record, sim, "an error is not the answer that there is no record") \
   bug(lost_state_is_first_start, sim, "a lane that began and has no record stops") \
   bug(absence_believed_at_once, sim, "that a record is gone is read twice") \
-  bug(older_version_accepted, sim, "within a lineage no version is older than one already known") \
+  bug(older_version_accepted, unit, "within a lineage no version is older than one already known") \
   bug(lanes_not_compared, unit, "the record's number of lanes is the pipeline's") \
   bug(cluster_not_compared, unit, "the record belongs to this Kafka cluster") \
-  bug(destination_not_compared, sim, "the record belongs to this table") \
+  bug(destination_not_compared, unit, "the record belongs to this table") \
   bug(partitions_not_compared, unit, "a topic does not lose partitions") \
   bug(log_end_not_compared, sim, "the log does not end before next") \
   bug(short_log_believed_at_once, sim, "a log that ends too early is looked at twice, 10 s apart") \
@@ -76,7 +77,7 @@
   bug(known_not_compared, sim, "the last record done is still the same") \
   bug(loss_is_gap, sim, "records deleted before they were delivered stop the lane, unless told otherwise") \
   bug(beyond_skipped, sim, "the table holds nothing beyond what was sent") \
-  bug(blind_ignored, sim, "up to `blind` the table is not asked") \
+  bug(blind_ignored, unit, "up to `blind` the table is not asked") \
   bug(stopped_before_claim, sim, "a contradiction stops the lane only after its claim was accepted") \
   bug(claim_skipped, unit, "a lane claims its record before it settles the plan") \
   bug(not_compared_after_claim, sim, "after the claim a contradiction is looked at again, and stops") \
@@ -88,8 +89,11 @@
   bug(lease_from_answer, sim, "the lease is counted from when the save was sent") \
   bug(sleep_unnoticed, sim, "after a long gap between two events the lane forgets all and loads again") \
   bug(unknown_save_accepted, sim, "a save without an answer is not an accepted one") \
+  bug(unknown_save_refused, sim, "a save without an answer is not a refused one")                          \
   bug(unknown_save_made_anew, sim, "a save without an answer is repeated word for word") \
   bug(stale_handle_kept, sim, "with a commit unanswered a forgotten lane gets a new consumer handle") \
+  bug(old_answer_taken, sim, "an answer to a request from before the lane forgot is ignored")                          \
+  bug(old_chunk_taken, sim, "records that were asked for before the lane forgot are ignored")                          \
   bug(save_after_forget, sim, "no save names a lane after it was forgotten") \
   /* records and stores */ \
   bug(version_not_compared, sim, "a store saves only over the expected version") \

@@ -32,8 +32,8 @@ TEST_CASE("nothing there is believed only when no attempt can still be running")
   harness h;
   h.doubted();
   auto token = h.saved().open->token;
-  auto began = h.now.mono; // the claim, which is the last save, was sent just before
-  h.tell({{}, rows_found(10)});
+  auto began = h.now.mono;                     // the claim, which is the last save, was sent just before
+  CHECK(h.tell({{}, rows_found(10)}).settled); // by a server that has all that was written
   CHECK_FALSE(h.has<fx_save>());
   h.wait_until_quiet();
   CHECK(h.now.mono - began >= whole_wait(h));

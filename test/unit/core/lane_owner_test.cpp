@@ -102,9 +102,10 @@ TEST_CASE("a revoked lane waits for a definite answer to its last save") {
   CHECK(h.has<fx_released>());
 }
 
-TEST_CASE("answers of a life before are of no consequence") {
+TEST_CASE("answers and records of a life before are of no consequence") {
   harness h;
   h.first_start();
+  auto epoch = h.take_credit({0});
   h.planned(10);
   auto old = h.take<fx_insert>();
   h.machine->lose(h.now);
@@ -117,6 +118,9 @@ TEST_CASE("answers of a life before are of no consequence") {
   a.what = insert_answer::verdict::acknowledged;
   a.answered = true;
   h.machine->inserted(h.now, old.ticket, a);
+  h.machine->chunk_arrived(h.now, epoch, records(0, 0, 5));
   CHECK_FALSE(h.has<fx_save>());
+  CHECK_FALSE(h.has<fx_ask>());
   CHECK(h.machine->phase() == lane_phase::settling);
+  CHECK(h.machine->status().buffered_bytes == 0);
 }
