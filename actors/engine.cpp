@@ -65,6 +65,8 @@ result<std::unique_ptr<engine>> engine::start(const topology& t, engine_options 
   if (chosen.empty()) return error{"engine", "the topology has no pipelines", "add one under `pipelines:`"};
   if (!options.system) {
     p->config = std::make_unique<caf::actor_system_config>();
+    // Work stealing polls: idle threads would sleep and look, and a message would wait for them to wake up.
+    p->config->set("scheduler.policy", caf::atom("sharing"));
     p->own = std::make_unique<caf::actor_system>(*p->config);
   }
   p->system = options.system ? options.system : p->own.get();

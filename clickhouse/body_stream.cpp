@@ -21,29 +21,27 @@ public:
   }
   ~lz4_compressor() override { LZ4F_freeCompressionContext(context_); }
 
-  bool begin(std::vector<char>& out) override {
+  bool begin(bytes& out) override {
     return context_ && write(out, LZ4F_HEADER_SIZE_MAX, [&](char* to, std::size_t room) {
              return LZ4F_compressBegin(context_, to, room, &preferences_);
            });
   }
-  bool add(std::string_view plain, std::vector<char>& out) override {
+  bool add(std::string_view plain, bytes& out) override {
     return write(out, LZ4F_compressBound(plain.size(), &preferences_), [&](char* to, std::size_t room) {
       return LZ4F_compressUpdate(context_, to, room, plain.data(), plain.size(), nullptr);
     });
   }
-  bool finish(std::vector<char>& out) override {
+  bool finish(bytes& out) override {
     return write(out, LZ4F_compressBound(0, &preferences_),
                  [&](char* to, std::size_t room) { return LZ4F_compressEnd(context_, to, room, nullptr); });
   }
 
 private:
-  template <class F> static bool write(std::vector<char>& out, std::size_t room, F produce) {
+  template <class F> static bool write(bytes& out, std::size_t room, F produce) {
     auto before = out.size();
-    out.resize(before + room);
-    auto n = produce(out.data() + before, room);
-    if (LZ4F_isError(n)) return false;
-    out.resize(before + n);
-    return true;
+    auto n = produce(out.extend(room), room);
+    out.truncate(LZ4F_isError(n) ? before : before + n);
+    return !LZ4F_isError(n);
   }
   LZ4F_cctx* context_ = nullptr;
   LZ4F_preferences_t preferences_ = LZ4F_INIT_PREFERENCES;
@@ -56,22 +54,19 @@ public:
   }
   ~zstd_compressor() override { ZSTD_freeCCtx(context_); }
 
-  bool begin(std::vector<char>&) override {
-    return context_ && !ZSTD_isError(ZSTD_CCtx_reset(context_, ZSTD_reset_session_only));
-  }
-  bool add(std::string_view plain, std::vector<char>& out) override { return run(plain, out, ZSTD_e_continue); }
-  bool finish(std::vector<char>& out) override { return run({}, out, ZSTD_e_end); }
+  bool begin(bytes&) override { return context_ && !ZSTD_isError(ZSTD_CCtx_reset(context_, ZSTD_reset_session_only)); }
+  bool add(std::string_view plain, bytes& out) override { return run(plain, out, ZSTD_e_continue); }
+  bool finish(bytes& out) override { return run({}, out, ZSTD_e_end); }
 
 private:
-  bool run(std::string_view plain, std::vector<char>& out, ZSTD_EndDirective how) {
+  bool run(std::string_view plain, bytes& out, ZSTD_EndDirective how) {
     ZSTD_inBuffer in{plain.data(), plain.size(), 0};
     while (true) {
-      auto before = out.size();
-      out.resize(before + ZSTD_CStreamOutSize());
-      ZSTD_outBuffer to{out.data() + before, out.size() - before, 0};
+      auto before = out.size(), room = ZSTD_CStreamOutSize();
+      ZSTD_outBuffer to{out.extend(room), room, 0};
       auto left = ZSTD_compressStream2(context_, &to, &in, how);
+      out.truncate(before + to.pos);
       if (ZSTD_isError(left)) return false;
-      out.resize(before + to.pos);
       bool through = how == ZSTD_e_end ? left == 0 : in.pos == in.size;
       if (through) return true;
     }
@@ -91,22 +86,21 @@ public:
   gzip_compressor(const gzip_compressor&) = delete;
   gzip_compressor& operator=(const gzip_compressor&) = delete;
 
-  bool begin(std::vector<char>&) override { return ready_ && deflateReset(&stream_) == Z_OK; }
-  bool add(std::string_view plain, std::vector<char>& out) override { return run(plain, out, Z_NO_FLUSH); }
-  bool finish(std::vector<char>& out) override { return run({}, out, Z_FINISH); }
+  bool begin(bytes&) override { return ready_ && deflateReset(&stream_) == Z_OK; }
+  bool add(std::string_view plain, bytes& out) override { return run(plain, out, Z_NO_FLUSH); }
+  bool finish(bytes& out) override { return run({}, out, Z_FINISH); }
 
 private:
-  bool run(std::string_view plain, std::vector<char>& out, int flush) {
+  bool run(std::string_view plain, bytes& out, int flush) {
     stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(plain.data()));
     stream_.avail_in = static_cast<uInt>(plain.size()); // at most stretch_bytes
     while (true) {
-      auto before = out.size();
-      out.resize(before + (stretch_bytes / 4));
-      stream_.next_out = reinterpret_cast<Bytef*>(out.data() + before);
-      stream_.avail_out = static_cast<uInt>(out.size() - before);
+      constexpr std::size_t room = stretch_bytes / 4;
+      stream_.next_out = reinterpret_cast<Bytef*>(out.extend(room));
+      stream_.avail_out = room;
       int status = deflate(&stream_, flush);
       bool room_left = stream_.avail_out > 0;
-      out.resize(out.size() - stream_.avail_out);
+      out.truncate(out.size() - stream_.avail_out);
       if (status == Z_STREAM_END) return true;
       if (status != Z_OK && status != Z_BUF_ERROR) return false;
       if (flush == Z_NO_FLUSH && stream_.avail_in == 0 && room_left) return true;

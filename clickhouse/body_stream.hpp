@@ -2,6 +2,7 @@
 // Holds at most one compressed stretch in memory, whatever the body's size.
 #pragma once
 
+#include "core/block.hpp"
 #include "core/topology.hpp"
 
 #include <cstddef>
@@ -9,7 +10,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace chute::clickhouse {
 
@@ -17,9 +17,9 @@ namespace chute::clickhouse {
 class compressor {
 public:
   virtual ~compressor() = default;
-  virtual bool begin(std::vector<char>& out) = 0;                       // the container's header, if it has one
-  virtual bool add(std::string_view plain, std::vector<char>& out) = 0; // appends to `out`
-  virtual bool finish(std::vector<char>& out) = 0;                      // appends what is left, and the trailer
+  virtual bool begin(bytes& out) = 0;                       // the container's header, if it has one
+  virtual bool add(std::string_view plain, bytes& out) = 0; // appends to `out`
+  virtual bool finish(bytes& out) = 0;                      // appends what is left, and the trailer
 };
 
 // Frame formats: LZ4 frame, Zstandard frame, gzip (RFC 1952). Null for `none`.
@@ -48,7 +48,7 @@ private:
   std::size_t plain_size_ = 0;
   std::size_t piece_ = 0, at_ = 0; // the next plain byte
   std::unique_ptr<compressor> compressor_;
-  std::vector<char> out_; // compressed, not yet read
+  bytes out_; // compressed, not yet read
   std::size_t out_at_ = 0;
   bool begun_ = false, finished_ = false, failed_ = false;
 };

@@ -255,6 +255,9 @@ raw_batch stream::take(std::size_t max_records, std::uint64_t max_bytes) {
   if (!running()) return out;
   out.held_ = std::make_unique<raw_batch::held>();
   out.held_->from = s.from;
+  const auto expected = std::min(max_records, s.taken.size() - s.taken_at + rd_kafka_queue_length(s.queue));
+  out.records.reserve(expected);
+  out.held_->messages.reserve(expected);
   while (auto* m = s.peek()) {
     bool full =
         out.records.size() >= std::max<std::size_t>(max_records, 1) || (out.bytes >= max_bytes && !out.records.empty());
