@@ -17,7 +17,7 @@ help:
 	@$(if $(filter bench,$(scripts)),echo 'make bench           what it costs: CPU per record$(comma) against a hand-written loop')
 	@$(if $(filter sim,$(scripts)),echo 'make sim             the simulator: seeded schedules of crashes$(comma) pauses and lost replies')
 	@$(if $(filter mutants,$(scripts)),echo 'make mutants         plants one bug after another$(comma) and prints which test and which schedule finds it')
-	@$(if $(filter chaos,$(scripts)),echo 'make chaos           real processes killed$(comma) paused and cut off$(comma) then compared per offset')
+	@$(if $(filter chaos,$(scripts)),echo 'make chaos           real processes killed$(comma) paused and cut off$(comma) then compared per offset; MINUTES=30 SEED=… STORES=… FAULTS=… PROCESSES=…')
 	@$(if $(filter package,$(scripts)),echo 'make package         a package to install elsewhere')
 
 comma := ,

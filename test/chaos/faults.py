@@ -23,6 +23,13 @@ REPLY_FAULTS = (
     ("delay", {"match": "INSERT", "probability": 0.02, "ms": 700}),
     ("delay_reply", {"match": "INSERT", "probability": 0.02, "ms": 1200}),
     ("throttle", {"match": "INSERT", "probability": 0.02, "bytes": 400}),
+    # Saves into a KeeperMap table.
+    ("drop_reply", {"match": "ALTER", "probability": 0.03}),
+    ("cut_reply", {"match": "ALTER", "probability": 0.02}),
+    ("hide_reply", {"match": "ALTER", "probability": 0.02}),
+    ("duplicate", {"match": "ALTER", "probability": 0.01}),
+    ("status_503", {"match": "ALTER", "probability": 0.02}),
+    ("delay", {"match": "ALTER", "probability": 0.02, "ms": 300}),
     # What recovery and doubt ask.
     ("drop_reply", {"match": "SELECT*offset", "probability": 0.02}),
     ("status_503", {"match": "SELECT*offset", "probability": 0.02}),
@@ -86,6 +93,23 @@ class ServerTrouble(Trouble):
             self.stage.count("ClickHouse killed with -9" if what == "kill" else "ClickHouse stopped for seconds (SIGSTOP)")
             self.rest(0.2, 3)
             self.stage.services("clickhouse", "start" if what == "kill" else "resume", "clickhouse")
+
+
+class StoreTrouble(Trouble):
+    """The server of a state store: (folder, part) of dev/services."""
+
+    def __init__(self, stage, name, over, servers):
+        super().__init__(stage, name, over)
+        self.servers = servers
+
+    def always(self):
+        while not self.rest(*self.moments()):
+            folder, part = self.dice.choice(self.servers)
+            what = self.dice.choice(("kill", "pause"))
+            self.stage.services(folder, what, part)
+            self.stage.count(f"{part} " + ("killed with -9" if what == "kill" else "stopped for seconds (SIGSTOP)"))
+            self.rest(0.2, 3)
+            self.stage.services(folder, "start" if what == "kill" else "resume", part)
 
 
 class DiskTrouble(Trouble):

@@ -8,7 +8,7 @@ import time
 import harness
 from acts import Act
 from cells import Cell, Life
-from faults import BrokerTrouble, DiskTrouble, Guest, ServerTrouble, break_replies
+from faults import BrokerTrouble, DiskTrouble, Guest, ServerTrouble, StoreTrouble, break_replies
 from stage import LeaderWatch, SmallDisk, Stage
 
 FAULTS = {
@@ -19,11 +19,12 @@ FAULTS = {
     "replies": "ClickHouse's replies dropped, cut, delayed, refused, throttled, replaced by errors",
     "clickhouse": "ClickHouse killed and stopped",
     "brokers": "brokers killed, stopped and restarted; leaders and coordinators move",
+    "stores": "Redis and ZooKeeper killed and stopped, where they keep the state",
     "disk": "the disk of the file store is full",
     "retention": "records deleted before they were delivered",
     "recreate": "topics made anew",
 }
-STORES = {"kafka": {"store": "kafka"}, "file": {"store": "file"}}  # others go by their name, or by their whole block
+STORES = ("kafka", "file")
 ALONE = {"file"}  # stores that one process alone may use
 ROUND_SECONDS, DRAIN_SECONDS = 240, 180
 
@@ -32,8 +33,7 @@ def states_of(stores):
     """Names, or the topology's whole `state:` block as JSON."""
     out = []
     for text in stores:
-        state = json.loads(text) if text.lstrip().startswith("{") else STORES.get(text) or {"store": text}
-        out.append(state)
+        out.append(json.loads(text) if text.lstrip().startswith("{") else {"store": text.strip()})
     return out
 
 
@@ -49,7 +49,13 @@ class Run:
 
     def open(self):
         s = self.stage
-        s.start_parts()
+        s.start_parts({state["store"] for state in self.states})
+        for state in self.states:
+            if state["store"] == "redis":
+                state.setdefault("url", s.redis)
+        # The servers that state lies in, beside Kafka and ClickHouse.
+        self.store_servers = [where for store, where in (("redis", ("redis", "redis")), ("keeper_map", ("clickhouse", "zookeeper")))
+                              if any(state["store"] == store for state in self.states)]
         s.say(f"three brokers at {s.kafka}, ClickHouse at {s.server.url}")
         self.proxy = harness.Proxy(s, s.server.url)
         if "disk" in self.faults:
@@ -110,6 +116,8 @@ class Run:
             threads.append(BrokerTrouble(s, f"brokers-{self.rounds}", over))
         if "clickhouse" in self.faults:
             threads.append(ServerTrouble(s, f"clickhouse-{self.rounds}", over))
+        if "stores" in self.faults and self.store_servers:
+            threads.append(StoreTrouble(s, f"stores-{self.rounds}", over, self.store_servers))
         if "replies" in self.faults:
             break_replies(self.proxy)
         for t in threads:

@@ -79,10 +79,14 @@ class Stage:
 
     # -- the real parts ------------------------------------------------------------------------------------------------
 
-    def start_parts(self, brokers=3):
-        """Kafka and ClickHouse, in folders of their own: while a broker comes back, ClickHouse can be killed."""
+    def start_parts(self, stores=(), brokers=3):
+        """Kafka, ClickHouse and Redis in folders of their own: while one of them comes back, another can be killed."""
         self.services("kafka", "start", "--brokers", brokers, "--free-ports", "kafka")
-        self.services("clickhouse", "start", "--free-ports", "clickhouse")
+        self.services("clickhouse", "start", "--free-ports", *(["zookeeper"] if "keeper_map" in stores else []), "clickhouse")
+        if "redis" in stores:
+            self.addCleanup(self.services, "redis", "stop", "redis")
+            self.services("redis", "start", "--free-ports", "redis")
+            self.redis = self.address("redis", "CHUTE_REDIS")
         self.kafka = self.address("kafka", "CHUTE_KAFKA")
         self.server = harness.ClickHouse(self.address("clickhouse", "CHUTE_CLICKHOUSE"))
         self.brokers = list(range(1, brokers + 1))
