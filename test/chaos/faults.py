@@ -6,13 +6,14 @@ from cells import Member
 
 # What the proxy does to requests. Codes that blame the data are left out: an engine that believes them is right to make dead
 # letters of sound records. No delay is longer than the insert limit: that a proxy delivers later is not promised away.
+# Three in four replies to an insert that was applied are lost, which is where the promise is easiest to break.
 REPLY_FAULTS = (
     ("pass", {"match": "INSERT*chute_starts", "probability": 0.8}),  # what each lane writes once, before it streams
-    ("drop_reply", {"match": "INSERT", "probability": 0.16}),
-    ("cut_reply", {"match": "INSERT", "probability": 0.05, "bytes": 1}),
-    ("cut_reply", {"match": "INSERT", "probability": 0.05, "bytes": 30}),
-    ("cut_reply", {"match": "INSERT", "probability": 0.05, "bytes": 200}),
-    ("hide_reply", {"match": "INSERT", "probability": 0.10}),
+    ("drop_reply", {"match": "INSERT", "probability": 0.30}),
+    ("cut_reply", {"match": "INSERT", "probability": 0.10, "bytes": 1}),
+    ("cut_reply", {"match": "INSERT", "probability": 0.10, "bytes": 30}),
+    ("cut_reply", {"match": "INSERT", "probability": 0.10, "bytes": 200}),
+    ("hide_reply", {"match": "INSERT", "probability": 0.18}),
     ("duplicate", {"match": "INSERT", "probability": 0.02}),
     ("cut_request", {"match": "INSERT", "probability": 0.01}),
     ("cut_request", {"match": "INSERT", "probability": 0.01, "bytes": 900}),
