@@ -50,18 +50,18 @@ class Cell:
             "parts_to_throw_insert = 3000, parts_to_delay_insert = 2000"))
 
     def retried(self, call, limit=90):
-        """Brokers and ClickHouse die at any moment."""
+        """What the call returns, in the end: brokers and ClickHouse die at any moment. What is there already was made by a call whose
+        reply was lost."""
         last = [None]
 
         def once():
             try:
-                call()
-                return True
+                return [call()]
             except (AssertionError, ServerError) as e:
                 last[0] = e
-                return "exists" in str(e)
+                return [None] if "exists" in str(e) else None
 
-        wait_until(once, limit, lambda: f"{last[0]}", every=0.5)
+        return wait_until(once, limit, lambda: f"{last[0]}", every=0.5)[0]
 
     def topology(self, name, **changes):
         port = harness.free_port()
@@ -95,7 +95,7 @@ class Cell:
 
     def produce(self, records, first=0):
         self.stage.kit("produce", self.topic, "--records", records, "--first", first, "--seed", self.stage.seed,
-                       "--broken-every", BROKEN_EVERY)
+                       "--broken-every", BROKEN_EVERY, "--property", "enable.idempotence=false")
 
     def start_producer(self):
         self.producer = harness.Process(self.stage, f"{self.name}-producer", [
@@ -110,8 +110,14 @@ class Cell:
         if code := self.producer.wait(90):
             self.stage.trouble(f"{self.name}: the producer ended with {code}; see {self.producer.log}")
 
+    def ends(self):
+        """{partition: (begin, end)} of the log."""
+        lines = self.retried(lambda: self.stage.kit("topic", "end", self.topic)).stdout.splitlines()
+        return {int(p): (int(begin), int(end)) for p, begin, end in (line.split() for line in lines)}
+
     def produced(self):
-        return int(self.stage.kit("topic", "end", self.topic, "--sum").stdout)
+        """Offsets that the log holds."""
+        return sum(end - begin for begin, end in self.ends().values())
 
     def found(self):
         """Rows and dead letters; -1 while ClickHouse does not answer."""

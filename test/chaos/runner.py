@@ -158,7 +158,7 @@ class Run:
             s.trouble(f"{cell.name} did not drain: {e}")
             drained = False
         try:
-            verdict = cell.verdict()
+            verdict = cell.retried(cell.verdict)
         except Exception as e:
             return s.trouble(f"{cell.name} could not be compared: {e}")
         with s.lock:
