@@ -75,7 +75,7 @@ class Cell:
             "admin": {"listen": f"127.0.0.1:{port}"},
             "pipelines": {self.name: {"topics": [self.topic], "table": self.table.split(".")[1], "group": self.group,
                                       "dead_letters": {"table": self.letters.split(".")[1]},
-                                      "batch": {"rows": 300, "wait": "80ms"}, **self.more, **changes}},
+                                      "batch": {"rows": 50, "wait": "80ms"}, **self.more, **changes}},
         }
         file = self.dir / f"{name}.yaml"
         file.write_text(json.dumps(document, indent=1))

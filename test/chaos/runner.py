@@ -38,7 +38,7 @@ def states_of(stores):
 
 
 class Run:
-    def __init__(self, folder, *, seed, seconds, stores, faults, processes, rate=200):
+    def __init__(self, folder, *, seed, seconds, stores, faults, processes, rate=120):
         self.stage = Stage(folder, seed)
         self.seconds, self.faults, self.processes, self.rate = seconds, faults, processes, rate
         self.states = states_of(stores)
