@@ -11,7 +11,7 @@ help:
 	@echo 'make build           build/chute'
 	@echo 'make test            builds, starts the real parts, passes every test; NAME="a b" only those whose name contains a or b'
 	@echo 'make lint            the format of the sources'
-	@echo 'make services        starts Kafka and the embedded ClickHouse (dev/services --help says more)'
+	@echo 'make services        starts Kafka, the embedded ClickHouse, ZooKeeper and Redis (dev/services --help says more)'
 	@echo 'make services-down   stops them'
 	@$(if $(filter demo,$(scripts)),echo 'make demo            streams a live sample from Kafka into ClickHouse$(comma) kills the engine on the way$(comma) compares per offset')
 	@$(if $(filter bench,$(scripts)),echo 'make bench           what it costs: CPU per record$(comma) against a hand-written loop')

@@ -1,6 +1,7 @@
 #include "actors/engine.hpp"
 
 #include "actors/keeper.hpp"
+#include "actors/open_store.hpp"
 #include "actors/pipeline.hpp"
 
 #include <caf/all.hpp>
@@ -33,21 +34,6 @@ std::int64_t session_timeout_of(const topology& t) {
   }
 }
 
-// Another store than kafka is opened before anything runs: two engines must not share it unnoticed.
-// Null: the group of each pipeline is its store.
-result<std::shared_ptr<store>> open_store(const topology& t) {
-  switch (t.state.store) {
-  case store_kind::kafka: return std::shared_ptr<store>();
-  case store_kind::memory: return std::shared_ptr<store>(std::make_shared<shared_store>(make_memory_store()));
-  case store_kind::file: {
-    auto opened = open_file_store(t.state.path);
-    if (!opened.ok()) return opened.failure();
-    return std::shared_ptr<store>(std::make_shared<shared_store>(*std::move(opened)));
-  }
-  default: return error{"state", "this store is not available in this version", "use kafka or file"};
-  }
-}
-
 } // namespace
 
 result<std::unique_ptr<engine>> engine::start(const topology& t, engine_options options) {
@@ -70,9 +56,21 @@ result<std::unique_ptr<engine>> engine::start(const topology& t, engine_options 
     p->own = std::make_unique<caf::actor_system>(*p->config);
   }
   p->system = options.system ? options.system : p->own.get();
-  auto store = open_store(t);
-  if (!store.ok()) return store.failure();
-  for (auto& c : chosen) {
+  // Another store than kafka is opened before anything runs: two engines must not share a directory unnoticed. One that
+  // has a server is opened once a pipeline: while it is away, no keeper waits for another one's time limits.
+  bool has_server = t.state.store == store_kind::keeper_map || t.state.store == store_kind::redis;
+  std::vector<std::shared_ptr<store>> stores;
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    if (i > 0 && !has_server) {
+      stores.push_back(stores[0]);
+      continue;
+    }
+    auto opened = open_store(t);
+    if (!opened.ok()) return opened.failure();
+    stores.push_back(*opened ? std::make_shared<shared_store>(*std::move(opened)) : nullptr);
+  }
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    auto& c = chosen[i];
     auto context = std::make_shared<pipeline_context>();
     context->top = t;
     context->config = c;
@@ -82,7 +80,7 @@ result<std::unique_ptr<engine>> engine::start(const topology& t, engine_options 
     context->pipelines = chosen.size();
     context->session_timeout_ms = session_timeout_of(t);
     p->board->pipeline(c.name, pipeline_status::state::starting, {});
-    p->pipelines.emplace_back(c.name, p->system->spawn(pipeline, context, *store));
+    p->pipelines.emplace_back(c.name, p->system->spawn(pipeline, context, stores[i]));
   }
   return std::unique_ptr<engine>(new engine(std::move(p)));
 }

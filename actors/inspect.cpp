@@ -1,6 +1,7 @@
 #include "actors/inspect.hpp"
 
 #include "actors/context.hpp"
+#include "actors/open_store.hpp"
 #include "clickhouse/check.hpp"
 #include "clickhouse/questions.hpp"
 #include "formats/decoder.hpp"
@@ -193,6 +194,7 @@ std::vector<finding> check(const topology& t) {
     }
     check_clickhouse(c, topics, out);
   }
+  append(out, check_store(t, limit_ms));
   // What several pipelines share is told once.
   std::set<std::string> seen;
   std::erase_if(out, [&](const finding& f) { return !seen.insert(f.where + "\n" + f.reason).second; });
@@ -282,16 +284,12 @@ result<void> show_pipeline(const topology& t, const pipeline_config& p, store* s
 } // namespace
 
 result<std::vector<lane_state_view>> show_state(const topology& t) {
-  std::unique_ptr<store> shared;
-  if (t.state.store == store_kind::file) {
-    auto opened = open_file_store(t.state.path);
-    if (!opened.ok()) return opened.failure();
-    shared = *std::move(opened);
-  }
   if (t.state.store == store_kind::memory) return error{"state", "the memory store keeps nothing", "it is for tests"};
+  auto opened = open_store(t, true);
+  if (!opened.ok()) return opened.failure();
   std::vector<lane_state_view> out;
   for (const auto& p : t.pipelines)
-    if (auto r = show_pipeline(t, p, shared.get(), out); !r.ok()) return r.failure();
+    if (auto r = show_pipeline(t, p, opened->get(), out); !r.ok()) return r.failure();
   return out;
 }
 

@@ -3,7 +3,9 @@
 #include "actors/batcher.hpp"
 #include "actors/fault_point.hpp"
 #include "actors/group_log.hpp"
+#include "core/record.hpp"
 #include "kafka/inspect.hpp"
+#include "state/offset_note.hpp"
 
 #include <algorithm>
 
@@ -99,12 +101,13 @@ save_outcome outcome_of(save_status s) {
   return save_outcome::unknown;
 }
 
-// With another store than kafka the group's offsets are output only: for lag tools.
+// With another store than kafka the group's offsets are output: for lag tools, and as a witness of what was saved.
 void commit_beside(self_ptr self, const save_request& r) {
   auto& s = self->state;
   if (s.group_is_store || !s.group->has_assignment()) return;
   std::vector<kafka::offset_commit> commits;
-  auto note = std::string("chute-") + s.keeps->name() + ":" + std::to_string(r.record.version);
+  auto record = decode_record(r.record.text);
+  auto note = write_note({s.keeps->name(), record.ok() ? record->lineage : 0, r.record.version});
   for (const auto& o : r.offsets) commits.push_back({{r.lane.topic, o.partition}, o.next, note});
   s.group->start_commit(commits, store_limit_ms);
 }
@@ -125,28 +128,61 @@ void save_all(self_ptr self) {
   s.saves.clear();
 }
 
+// What the group's offsets say of lanes whose records are in another store. Read before the store: what was noted then
+// had been saved before.
+void read_notes(self_ptr self, std::vector<std::shared_ptr<lane_loaded>>& out) {
+  auto& s = self->state;
+  if (s.group_is_store || s.context->top.state.store == store_kind::memory) return;
+  std::vector<kafka::topic_partition> seats;
+  for (auto& m : s.loads) seats.push_back({m.key.topic, {m.key.lane.value}});
+  auto committed = s.group->committed(seats, store_limit_ms);
+  using status = enum kafka::committed_offset::status;
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    auto& c = committed[i];
+    if (c.what == status::failed) {
+      out[i]->what = lane_loaded::state::failed;
+      out[i]->why = c.why ? c.why->text() : "the group's offsets could not be read";
+    }
+    if (c.what != status::found) continue;
+    if (auto note = read_note(c.metadata)) {
+      out[i]->noted_lineage = note->lineage;
+      out[i]->noted_version = note->version;
+    } else if (!c.metadata.starts_with(record_marker)) {
+      out[i]->what = lane_loaded::state::foreign;
+      out[i]->why = "offset " + std::to_string(c.next.value) + " of " + kafka::to_string(seats[i]) +
+                    " in the group, where only the " + s.keeps->name() + " store's own notes belong";
+    }
+  }
+}
+
+void take_over(lane_loaded& out, loaded& f) {
+  using state = lane_loaded::state;
+  if (f.status == loaded::status::found) {
+    out.what = state::found;
+    out.text = std::move(f.record.text);
+  } else if (!f.foreign.empty()) {
+    out.what = state::foreign;
+    out.why = std::move(f.foreign);
+  } else if (f.status == loaded::status::failed) {
+    out.what = state::failed;
+    out.why = f.failure ? f.failure->text() : "the state store did not answer";
+  }
+}
+
 void load_all(self_ptr self) {
   auto& s = self->state;
   std::vector<lane_key> keys;
-  for (auto& m : s.loads) keys.push_back(m.key);
+  std::vector<std::shared_ptr<lane_loaded>> outs;
+  for (auto& m : s.loads) {
+    keys.push_back(m.key);
+    outs.push_back(std::make_shared<lane_loaded>(*m.partly));
+  }
+  read_notes(self, outs);
   auto found = s.keeps->load(keys, store_limit_ms);
   for (std::size_t i = 0; i < found.size(); ++i) {
     auto& m = s.loads[i];
-    auto out = std::make_shared<lane_loaded>(*m.partly);
-    using state = lane_loaded::state;
-    auto& f = found[i];
-    if (f.status == loaded::status::found) {
-      out->what = state::found;
-      out->text = f.record.text;
-    } else if (!f.foreign.empty()) {
-      out->what = state::foreign;
-      out->why = f.foreign;
-    } else if (f.status == loaded::status::absent) out->what = state::absent;
-    else {
-      out->what = state::failed;
-      out->why = f.failure ? f.failure->text() : "the state store did not answer";
-    }
-    if (auto to = caf::actor_cast<batcher_actor>(m.from)) self->send(to, msg::loaded_lane{m.ticket, out});
+    if (outs[i]->what == lane_loaded::state::absent) take_over(*outs[i], found[i]); // as chute_starts left it
+    if (auto to = caf::actor_cast<batcher_actor>(m.from)) self->send(to, msg::loaded_lane{m.ticket, outs[i]});
   }
   s.loads.clear();
 }

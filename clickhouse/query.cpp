@@ -50,7 +50,10 @@ query_answer run(session& s, const std::string& statement, std::int64_t limit_ms
   a.same_connection = !reply.new_connection;
   auto exception = find_exception(reply);
   if (exception) a.code = exception->code;
-  a.ok = reply.how == http_reply::transport::complete && reply.status == 200 && reply.from_clickhouse && !exception;
+  a.sent = reply.attempts > 0;
+  a.answered = reply.how == http_reply::transport::complete && reply.from_clickhouse &&
+               (exception ? exception->code != 0 : reply.status == 200);
+  a.ok = a.answered && !exception;
   if (a.ok) {
     auto rows = parse_tsv(reply.body);
     a.ok = rows.has_value();

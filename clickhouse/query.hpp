@@ -13,6 +13,8 @@ using settings_map = std::map<std::string, std::string>;
 
 struct query_answer {
   bool ok = false;
+  bool sent = false;            // at least once, whole or in part
+  bool answered = false;        // by ClickHouse, in a whole reply: whatever it says, the query is over
   int code = 0;                 // ClickHouse's, if it answered with an exception
   std::string text;             // the reply if ok, else why there is none
   std::string server;           // who answered

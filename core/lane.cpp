@@ -100,6 +100,7 @@ void lane::assign(instant now) {
   stopped_.clear();
   if (phase_ != lane_phase::unassigned && phase_ != lane_phase::released && phase_ != lane_phase::stopped)
     forget(now, false);
+  odd_since_ = 0; // what it stopped for is looked at anew
   begin_loading(now);
 }
 

@@ -77,6 +77,8 @@ struct lane_loaded {
   std::string why;             // foreign, failed
   bool marked = false;         // chute_starts has a row of this lane
   std::vector<offset_t> start; // one a partition: where a first start begins
+  // What the group's offsets say was saved, where another store than kafka has the record. Lineage 0: nothing.
+  std::uint64_t noted_lineage = 0, noted_version = 0;
 };
 
 // What the shell found in the log, one a partition of the lane.

@@ -23,7 +23,8 @@ void lane::retry_recovery(instant now, const std::string& why) {
 // An answer of the store that does not fit may be stale: it counts once it was given for a while. False: it counts.
 bool lane::maybe_stale(instant now, const std::string& why) {
   if (odd_since_ == 0) odd_since_ = now.mono;
-  if (now.mono - odd_since_ >= recheck_ms) return false;
+  if (mutant(bug::older_state_stops_at_once)) return false;
+  if (now.mono - odd_since_ >= recheck_ms && !mutant(bug::older_state_waits_for_ever)) return false;
   retry_recovery(now, why);
   return true;
 }
@@ -43,26 +44,34 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
     return stop("offsets were moved by another tool: " + what.why +
                 "; chute moves a lane only by its own state: put the committed offset and its metadata back, or give "
                 "the pipeline a new group (docs/operations.md, \"Moved offsets\")");
-  case state::absent:
-    if (mutant(bug::lost_state_is_first_start)) marked_ = false;
-    if (marked_ && !mutant(bug::absence_believed_at_once) &&
+  case state::absent: {
+    bool noted = what.noted_lineage != 0 && !mutant(bug::noted_lane_is_new);
+    if (mutant(bug::lost_state_is_first_start)) marked_ = noted = false;
+    if ((marked_ || noted) && !mutant(bug::absence_believed_at_once) &&
         maybe_stale(now, "its record, which the state store does not have, to be looked for again"))
       return;
-    if (marked_)
-      return stop("its state is gone: chute_starts in ClickHouse says that this lane began, but the state store has no "
-                  "record of it (expired offsets, another store, a deleted group); bring the state back, or see "
-                  "docs/operations.md, \"Lost state\"");
+    if (marked_ || noted)
+      return stop(
+          "its state is gone: " + std::string(marked_ ? "chute_starts in ClickHouse says" : "the group's offsets say") +
+          " that this lane began, but the state store has no record of it (expired offsets, a deleted group, a "
+          "flushed Redis, a dropped KeeperMap table, another store); bring the state back, or see "
+          "docs/operations.md, \"Lost state\"");
     return first_start(now, what);
+  }
   case state::found: break;
   }
   auto r = decode_record(what.text);
   if (!r) return stop(r.failure().cause + "; " + r.failure().way_out);
-  bool older = have_record_ && r->lineage == record_.lineage && r->version < saved_version_;
-  if (older && !mutant(bug::older_version_accepted)) {
+  auto known = have_record_ && r->lineage == record_.lineage ? saved_version_ : 0;
+  if (r->lineage == what.noted_lineage && !mutant(bug::noted_version_ignored))
+    known = std::max(known, what.noted_version);
+  if (r->version < known && !mutant(bug::older_version_accepted)) {
     auto why = "the state store answers with version " + std::to_string(r->version) + ", but version " +
-               std::to_string(saved_version_) + " was saved before";
+               std::to_string(known) + " was saved before";
     if (maybe_stale(now, why)) return;
-    return stop(why + ": the store went back in time (docs/operations.md, \"Contradictions\")");
+    // It is not claimed: a claim would make its versions look right again.
+    return stop(why + ": it went back in time (a restored backup, a crash without fsync, a failover); bring the newer "
+                      "state back, or see docs/operations.md, \"A state that went back in time\"");
   }
   odd_since_ = 0;
   if (r->lanes != config_.lanes && !mutant(bug::lanes_not_compared))

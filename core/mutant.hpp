@@ -67,6 +67,10 @@
   bug(lost_state_is_first_start, sim, "a lane that began and has no record stops") \
   bug(absence_believed_at_once, sim, "that a record is gone is read twice") \
   bug(older_version_accepted, unit, "within a lineage no version is older than one already known") \
+  bug(noted_version_ignored, unit, "with another store than kafka the group's offsets say what was saved last") \
+  bug(noted_lane_is_new, unit, "a lane that the group's offsets know, and the store does not, stops") \
+  bug(older_state_stops_at_once, unit, "that a store went back in time is looked at for 10 s") \
+  bug(older_state_waits_for_ever, unit, "a store that stays behind stops the lane") \
   bug(lanes_not_compared, unit, "the record's number of lanes is the pipeline's") \
   bug(cluster_not_compared, unit, "the record belongs to this Kafka cluster") \
   bug(destination_not_compared, unit, "the record belongs to this table") \
@@ -109,6 +113,16 @@
   bug(foreign_offset_is_absent, unit, "kafka: an offset that another tool moved is not a first start") \
   bug(copied_metadata_believed, unit, "kafka: the metadata belongs to its offset") \
   bug(save_behind_unknown, unit, "kafka: behind an unknown save nothing is written before it was read") \
+  bug(written_not_read_back, unit, "keeper_map: a save counts once its row was read back") \
+  bug(older_row_believed_at_once, unit, "keeper_map: a row older than expected is read several times") \
+  bug(keeper_exception_is_answer, unit, "keeper_map: Keeper's exceptions say nothing about what was written") \
+  bug(late_save_forgotten, unit, "while a save may still land, its repetition never says that nothing was written") \
+  bug(other_table_used, unit, "keeper_map: the table's engine and path are looked at before it is used") \
+  bug(refusal_stops_the_others, unit, "keeper_map: the lanes beside a refused one are written all the same") \
+  bug(unread_row_is_absent, unit, "keeper_map: a row that cannot be read is not absent") \
+  bug(replicas_not_waited_for, unit, "redis: a save counts once the replicas have it") \
+  bug(unclear_word_is_saved, unit, "redis: an answer that is not understood is unknown") \
+  bug(broken_hash_is_absent, unit, "redis: a hash that cannot be read is not absent") \
   bug(damaged_file_is_empty, unit, "file: damage is a failure, never an absent record") \
   bug(vanished_file_is_empty, unit, "file: a file that disappeared is a failure") \
   bug(replaced_directory_used, unit, "file: a directory that was replaced is no longer ours") \

@@ -1,11 +1,13 @@
 #include "core/topology.hpp"
 
+#include "core/redis_url.hpp"
 #include "core/text.hpp"
 #include "core/topology_checks.hpp"
 #include "core/topology_rules.hpp"
 #include "core/yaml_tree.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <set>
 #include <span>
 #include <string_view>
@@ -48,6 +50,20 @@ bool has_control(std::string_view text) {
 
 result<std::string> plain_text(const std::string& text) {
   if (text.empty()) return complaint("is empty");
+  return text;
+}
+
+// A name that needs no quotes in SQL and none in a path of Keeper.
+result<std::string> sql_word(const std::string& text) {
+  auto plain = [](unsigned char c) { return std::isalnum(c) || c == '_'; };
+  if (text.empty() || std::isdigit(static_cast<unsigned char>(text[0])) ||
+      !std::all_of(text.begin(), text.end(), plain))
+    return complaint(quoted(text) + " is no name of letters, digits and '_'");
+  return text;
+}
+
+result<std::string> redis_address(const std::string& text) {
+  if (auto url = parse_redis_url(text); !url) return url.failure();
   return text;
 }
 
@@ -98,8 +114,8 @@ constexpr choice<compression_kind> compressions[] = {{"none", compression_kind::
                                                      {"zstd", compression_kind::zstd},
                                                      {"gzip", compression_kind::gzip}};
 constexpr choice<store_kind> stores[] = {{"kafka", store_kind::kafka},
-                                         {"keeper_map", store_kind::keeper_map, false},
-                                         {"redis", store_kind::redis, false},
+                                         {"keeper_map", store_kind::keeper_map},
+                                         {"redis", store_kind::redis},
                                          {"file", store_kind::file},
                                          {"memory", store_kind::memory}};
 constexpr choice<std::string_view> formats[] = {{"json", "json"},        {"connect_json", "connect_json", false},
@@ -343,20 +359,17 @@ private:
     state_config& c = out_.state;
     const bool known = s.read("store", c.store, one_of(stores)) || !s.has("store");
     if (known) state_line_ = s.has("store") ? s.line_of("store") : state_line_;
-    struct {
-      const char *key, *store;
-      store_kind of;
-      std::string& out;
-    } const belongings[] = {{"table", "keeper_map", store_kind::keeper_map, c.table},
-                            {"url", "redis", store_kind::redis, c.url},
-                            {"path", "file", store_kind::file, c.path}};
-    for (const auto& b : belongings) {
-      const bool given = s.read(b.key, b.out, plain_text);
-      if (given && known && c.store != b.of)
-        s.add(s.line_of(b.key), b.key, std::string("belongs to store: ") + b.store);
-    }
+    auto belongs = [&](const char* key, bool given, store_kind of, const char* store) {
+      if (given && known && c.store != of) s.add(s.line_of(key), key, std::string("belongs to store: ") + store);
+    };
+    belongs("table", s.read("table", c.table, sql_word), store_kind::keeper_map, "keeper_map");
+    belongs("url", s.read("url", c.url, redis_address), store_kind::redis, "redis");
+    belongs("replicas", s.read("replicas", c.replicas, integer_in(0, 100)), store_kind::redis, "redis");
+    belongs("path", s.read("path", c.path, plain_text), store_kind::file, "file");
     if (c.store == store_kind::file && !s.has("path"))
       s.add(state_line_, "", "'path' is missing: the directory that store: file keeps its records in");
+    if (c.store == store_kind::redis && !s.has("url"))
+      s.add(state_line_, "", "'url' is missing: where store: redis is, as in redis://host:6379");
     s.refuse_the_rest();
   }
 

@@ -44,9 +44,10 @@ struct clickhouse_config {
 
 struct state_config {
   store_kind store = store_kind::kafka;
-  std::string table; // keeper_map
-  std::string url;   // redis
-  std::string path;  // file: directory
+  std::string table = "chute_state"; // keeper_map: in clickhouse.database
+  std::string url;                   // redis: see core/redis_url.hpp
+  std::int64_t replicas = 0;         // redis: that must have a save before it counts
+  std::string path;                  // file: directory
 };
 
 struct admin_config {

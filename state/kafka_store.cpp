@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <ctime>
 #include <map>
 #include <set>
 #include <utility>
@@ -18,12 +17,6 @@ namespace {
 
 constexpr std::size_t entry_overhead = 32; // bytes of a partition in a request, beside its metadata
 constexpr std::size_t shown_max = 60;      // characters of somebody else's metadata in a message
-
-std::int64_t now_ms() {
-  timespec t{};
-  clock_gettime(CLOCK_BOOTTIME, &t);
-  return std::int64_t{t.tv_sec} * 1000 + t.tv_nsec / 1'000'000;
-}
 
 offset_log::place seat_of(const lane_key& k) { return {k.topic, {k.lane.value}}; }
 
@@ -119,7 +112,7 @@ public:
   }
 
   std::vector<saved> save(const std::vector<save_request>& requests, std::int64_t limit_ms) override {
-    auto deadline = now_ms() + limit_ms;
+    auto deadline = boot_ms() + limit_ms;
     std::vector<std::optional<saved>> answers(requests.size());
     look_up_unknown(requests, deadline);
     group batch;
@@ -167,7 +160,7 @@ private:
     for (const auto& r : requests)
       if (!known_.count(r.lane)) ask.push_back(r.lane);
     if (ask.empty()) return;
-    auto found = load(ask, std::max<std::int64_t>(deadline - now_ms(), 0));
+    auto found = load(ask, std::max<std::int64_t>(deadline - boot_ms(), 0));
     for (std::size_t i = 0; i < ask.size(); ++i)
       if (found[i].status == loaded::status::failed) known_[ask[i]] = {{}, found[i].failure, true};
   }
@@ -194,7 +187,7 @@ private:
   void send(const group& g, const std::vector<save_request>& requests, std::vector<std::optional<saved>>& answers,
             std::int64_t deadline) {
     if (g.commits.empty()) return;
-    auto left = deadline - now_ms();
+    auto left = deadline - boot_ms();
     if (left <= 0) { // only behind an earlier request that took all the time
       for (const auto& [i, seat] : g.lanes)
         answers[i] =

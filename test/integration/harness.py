@@ -33,6 +33,7 @@ KIT = _path("CHUTE_KIT", BUILD / "test" / "kit" / "chute-kit")
 RUN_DIR = _path("CHUTE_RUN_DIR", ROOT / ".run" / "by-hand")
 KAFKA = os.environ.get("CHUTE_KAFKA") or "127.0.0.1:19092"
 CLICKHOUSE = os.environ.get("CHUTE_CLICKHOUSE") or "http://127.0.0.1:18123"
+REDIS = os.environ.get("CHUTE_REDIS") or "redis://127.0.0.1:16379"
 
 
 def wait_until(condition, limit, what, every=0.05):
@@ -166,7 +167,7 @@ class Engine(Process):
     """`chute run`."""
 
     def __init__(self, scenario, topology, *options, name="chute", admin=None, env=None):
-        self.admin = admin
+        self.admin, self.topology = admin, topology
         super().__init__(scenario, name, [CHUTE, "run", topology, *options], env)
 
     def status(self):
@@ -247,8 +248,9 @@ class PrivateServices:
         self.parts = parts
         self.kafka = f"127.0.0.1:{free_port()}" if "kafka" in parts else KAFKA
         self.clickhouse = f"http://127.0.0.1:{free_port()}" if "clickhouse" in parts else CLICKHOUSE
-        self.env = {**os.environ, "CHUTE_KAFKA": self.kafka, "CHUTE_CLICKHOUSE": self.clickhouse,
-                    "CHUTE_RUN_DIR": str(self.dir), **(env or {})}
+        self.redis = f"redis://127.0.0.1:{free_port()}" if "redis" in parts else REDIS
+        self.env = {**os.environ, "CHUTE_KAFKA": self.kafka, "CHUTE_CLICKHOUSE": self.clickhouse, "CHUTE_REDIS": self.redis,
+                    "CHUTE_ZOOKEEPER": f"127.0.0.1:{free_port()}", "CHUTE_RUN_DIR": str(self.dir), **(env or {})}
         scenario.addCleanup(lambda: self.call("stop", *parts, check=False))
         self.call("start", *parts)
 
@@ -297,7 +299,7 @@ class Scenario(unittest.TestCase):
         shutil.rmtree(self.dir, ignore_errors=True)
         self.dir.mkdir(parents=True)
         self.logs = []
-        self.kafka, self.server = KAFKA, ClickHouse()
+        self.kafka, self.server, self.redis = KAFKA, ClickHouse(), REDIS
         self.database = "chute"
         self.started = time.monotonic()
 
@@ -363,6 +365,8 @@ class Scenario(unittest.TestCase):
         state = {"store": store}
         if store == "file":
             state["path"] = str(self.dir / "state")
+        if store == "redis":
+            state["url"] = self.redis
         # A dead-letter table of its own, so that scenarios can be told apart.
         document = {
             "kafka": {"brokers": self.kafka, "properties": {**KAFKA_PROPERTIES, **(kafka or {})}},
@@ -435,7 +439,7 @@ class Scenario(unittest.TestCase):
     def private_services(self, *parts, env=None):
         """Services of this scenario's own; the helpers speak to them from now on."""
         services = PrivateServices(self, *parts, env=env)
-        self.kafka, self.server = services.kafka, ClickHouse(services.clickhouse)
+        self.kafka, self.server, self.redis = services.kafka, ClickHouse(services.clickhouse), services.redis
         return services
 
 

@@ -13,7 +13,11 @@ class Kill(harness.Scenario):
     kills = int(os.environ.get("CHUTE_TEST_KILLS") or 40)
     records, partitions = 200_000, 12
 
-    def kill_again_and_again(self, store):
+    def kill_again_and_again(self, store, share=1.0):
+        """`share` of the kills and the records, unless their number was asked for."""
+        if harness.LONG or "CHUTE_TEST_KILLS" in os.environ:
+            share = 1.0
+        self.kills, self.records = int(self.kills * share), int(self.records * share)
         topic, table = self.topic(self.partitions), self.table()
         seconds = 2.1 * self.kills  # about what the kills take: records keep coming until the last one
         records = self.records
@@ -50,6 +54,12 @@ class Kill(harness.Scenario):
 
     def test_store_file(self):
         self.kill_again_and_again("file")
+
+    def test_store_keeper_map(self):
+        self.kill_again_and_again("keeper_map", 0.4)
+
+    def test_store_redis(self):
+        self.kill_again_and_again("redis", 0.4)
 
 
 if __name__ == "__main__":

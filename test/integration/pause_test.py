@@ -7,23 +7,30 @@ from harness import LONG, SESSION_MS, wait_until
 
 
 class Pause(harness.Scenario):
-    rounds = 30 if LONG else 15
-
-    def start(self, name, table, topic):
-        return self.engine(topic, table, name=name, batch={"rows": 500, "wait": "30ms"})
+    def start(self, name, table, topic, store):
+        return self.engine(topic, table, name=name, store=store, batch={"rows": 500, "wait": "30ms"})
 
     def test_two_processes_stopped_and_woken_and_a_third(self):
+        self.stop_and_wake("kafka", 30 if LONG else 15)
+
+    def test_store_keeper_map(self):
+        self.stop_and_wake("keeper_map", 30 if LONG else 6)
+
+    def test_store_redis(self):
+        self.stop_and_wake("redis", 30 if LONG else 6)
+
+    def stop_and_wake(self, store, rounds):
         topic, table = self.topic(12), self.table()
-        records = 6_000 * self.rounds
-        producer = self.produce_slowly(topic, records, records / (5.0 * self.rounds), "--broken-every", 997)
-        engines = [self.start(name, table, topic) for name in ("one", "two")]
+        records = 6_000 * rounds
+        producer = self.produce_slowly(topic, records, records / (5.0 * rounds), "--broken-every", 997)
+        engines = [self.start(name, table, topic, store) for name in ("one", "two")]
         third = None
-        for round_ in range(self.rounds):
+        for round_ in range(rounds):
             before = self.found(table)
             wait_until(lambda: self.found(table) > before or producer.child.poll() is not None, 60,
                        f"records land before round {round_}")
             if round_ % 5 == 2:
-                third = self.start(f"third{round_}", table, topic)
+                third = self.start(f"third{round_}", table, topic, store)
             victims = self.random.choice([engines[:1], engines[1:], engines])
             for v in victims:
                 v.pause()

@@ -7,7 +7,8 @@
 //
 //   void restart()             the owner's process ends and comes again; what was accepted must be there
 //   store& take_over()         somebody else gets all lanes, while the owner does not know it yet; owner() is the
-//   zombie
+//                              zombie
+//   faults& trouble()          what may happen to the owner's requests
 #pragma once
 
 #include "state/store.hpp"
@@ -15,11 +16,23 @@
 
 #include <algorithm>
 #include <doctest/doctest.h>
+#include <functional>
 #include <vector>
 
 namespace chute::test {
 
 inline constexpr std::int64_t store_limit_ms = 15'000;
+
+// Switches of what lies between a store and its server. Each counts down with the requests that it befalls.
+struct faults {
+  int replies_lost = 0;   // the request arrives, its reply does not
+  int requests_late = 0;  // the request is held until deliver() and counts as lost
+  int requests_twice = 0; // the request arrives twice, one behind the other
+  int reads_stale = 0;    // reads are answered as they would have been at the call of remember()
+  std::function<void()> remember, deliver;
+};
+
+inline bool befalls(int& count) { return count > 0 && count-- > 0; }
 
 inline save_status save(store& s, const save_request& r) {
   auto a = s.save({r}, store_limit_ms);
@@ -129,6 +142,99 @@ template <class World> void restarts(World& w) {
     check_found(again, save_of(k, v));
     for (std::uint64_t i = 1; i <= v; ++i) check_found(again, save_of(w.lane(static_cast<int>(i)), 1));
   }
+}
+
+// Repeats a save until it is settled.
+inline save_status settle(store& s, const save_request& r) {
+  for (int i = 0; i < 100; ++i)
+    if (auto status = save(s, r); status == save_status::accepted || status == save_status::refused) return status;
+  return save_status::unknown;
+}
+
+template <class World> void lost_replies(World& w) {
+  auto& s = w.owner();
+  auto k = w.lane(0);
+  for (std::uint64_t v = 1; v <= 12; ++v) {
+    w.trouble().replies_lost = static_cast<int>(v % 4);
+    REQUIRE(settle(s, save_of(k, v)) == save_status::accepted);
+    w.trouble().replies_lost = 0;
+    check_found(s, save_of(k, v));
+  }
+  w.trouble().replies_lost = 1;
+  auto l = load(s, k);
+  CHECK((l.status == loaded::status::failed || l.status == loaded::status::found)); // never absent
+}
+
+template <class World> void doubled_requests(World& w) {
+  auto& s = w.owner();
+  for (std::uint64_t v = 1; v <= 6; ++v) {
+    w.trouble().requests_twice = 1;
+    REQUIRE(settle(s, save_of(w.lane(0), v)) == save_status::accepted);
+    check_found(s, save_of(w.lane(0), v));
+  }
+}
+
+// A request that was held back and arrives when others have saved.
+template <class World> void late_requests(World& w) {
+  auto& s = w.owner();
+  for (int i = 0; i < 3; ++i) REQUIRE(save(s, save_of(w.lane(i), 1)) == save_status::accepted);
+  auto hold = [&](const save_request& r) {
+    w.trouble().requests_late = 1;
+    auto status = save(s, r);
+    CHECK(w.trouble().requests_late == 0);
+    CHECK(status == save_status::unknown);
+  };
+  // Nobody was faster: it lands, and its repetition says so.
+  hold(save_of(w.lane(0), 2));
+  w.trouble().deliver();
+  CHECK(save(s, save_of(w.lane(0), 2)) == save_status::accepted);
+  // Its repetition and another save were faster.
+  hold(save_of(w.lane(1), 2));
+  CHECK(save(s, save_of(w.lane(1), 2)) == save_status::accepted);
+  CHECK(save(s, save_of(w.lane(1), 3)) == save_status::accepted);
+  w.trouble().deliver();
+  check_found(s, save_of(w.lane(1), 3));
+  // Somebody else has the lane by now.
+  hold(save_of(w.lane(2), 2, 13));
+  auto& other = w.take_over();
+  REQUIRE(save(other, save_of(w.lane(2), 2, 42)) == save_status::accepted);
+  w.trouble().deliver();
+  check_found(other, save_of(w.lane(2), 2, 42));
+  CHECK(save(s, save_of(w.lane(2), 2, 13)) == save_status::refused);
+  // So it is with a first record.
+  hold(save_of(w.lane(3), 1, 13));
+  REQUIRE(save(other, save_of(w.lane(3), 1, 42)) == save_status::accepted);
+  w.trouble().deliver();
+  check_found(other, save_of(w.lane(3), 1, 42));
+}
+
+// What was read may be old; what is saved on it is refused.
+template <class World> void stale_reads(World& w) {
+  auto& s = w.owner();
+  auto k = w.lane(0), never = w.lane(1);
+  REQUIRE(save(s, save_of(k, 1)) == save_status::accepted);
+  check_found(s, save_of(k, 1)); // what is to be remembered is what was asked before
+  w.trouble().remember();
+  auto& other = w.take_over();
+  for (std::uint64_t v = 2; v <= 3; ++v) REQUIRE(save(other, save_of(k, v, 42)) == save_status::accepted);
+  REQUIRE(save(other, save_of(never, 1, 42)) == save_status::accepted);
+  w.trouble().reads_stale = 2;
+  check_found(s, save_of(k, 1));
+  CHECK(load(s, never).status == loaded::status::absent);
+  for (int stale : {0, 1, 2}) {
+    w.trouble().reads_stale = stale;
+    CHECK(settle(s, save_of(k, 2, 13)) == save_status::refused);
+    w.trouble().reads_stale = stale;
+    CHECK(settle(s, save_of(never, 1, 13)) == save_status::refused);
+  }
+  w.trouble().reads_stale = 0;
+  check_found(s, save_of(k, 3, 42));
+  // A read behind one's own save may be old as well: the save counts all the same.
+  w.trouble().remember();
+  w.trouble().reads_stale = 2;
+  CHECK(settle(s, save_of(k, 4)) == save_status::accepted);
+  w.trouble().reads_stale = 0;
+  check_found(s, save_of(k, 4));
 }
 
 template <class World> void two_owners(World& w) {

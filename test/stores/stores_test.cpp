@@ -1,9 +1,11 @@
-// The conformance suite against every store: memory, file, and the offsets of a group on a real broker.
+// The conformance suite against every store: memory, file, the offsets of a group on a real broker, KeeperMap in a real
+// ZooKeeper, a real Redis.
 #include "actors/group_log.hpp"
 #include "state/offset_note.hpp"
 #include "test/stores/child.hpp"
 #include "test/stores/conformance.hpp"
 #include "test/stores/real_broker.hpp"
+#include "test/stores/real_stores.hpp"
 
 #include <doctest/doctest.h>
 #include <filesystem>
@@ -107,27 +109,31 @@ struct kafka_world {
 
 TEST_SUITE_BEGIN("stores");
 
-TEST_CASE_TEMPLATE("first saves and versions", World, memory_world, file_world, kafka_world) {
+TEST_CASE_TEMPLATE("first saves and versions", World, memory_world, file_world, kafka_world, keeper_map_world,
+                   redis_world) {
   World w;
   first_saves_and_versions(w);
 }
-TEST_CASE_TEMPLATE("repeated and late requests", World, memory_world, file_world, kafka_world) {
+TEST_CASE_TEMPLATE("repeated and late requests", World, memory_world, file_world, kafka_world, keeper_map_world,
+                   redis_world) {
   World w;
   repeated_and_late_requests(w);
 }
-TEST_CASE_TEMPLATE("lanes of one request", World, memory_world, file_world, kafka_world) {
+TEST_CASE_TEMPLATE("lanes of one request", World, memory_world, file_world, kafka_world, keeper_map_world,
+                   redis_world) {
   World w;
   lanes_of_one_request(w);
 }
-TEST_CASE_TEMPLATE("the largest records of a hundred lanes at once", World, memory_world, file_world, kafka_world) {
+TEST_CASE_TEMPLATE("the largest records of a hundred lanes at once", World, memory_world, file_world, kafka_world,
+                   keeper_map_world, redis_world) {
   World w;
   largest_records(w);
 }
-TEST_CASE_TEMPLATE("restarts", World, file_world, kafka_world) {
+TEST_CASE_TEMPLATE("restarts", World, file_world, kafka_world, keeper_map_world, redis_world) {
   World w;
   restarts(w);
 }
-TEST_CASE_TEMPLATE("two owners", World, memory_world, kafka_world) {
+TEST_CASE_TEMPLATE("two owners", World, memory_world, kafka_world, keeper_map_world, redis_world) {
   World w;
   two_owners(w);
 }

@@ -116,8 +116,10 @@ struct harness {
 
   // --- answers
   std::string stored; // the store's record
-  void load_absent(bool marked = false) {
+  void load_absent(bool marked = false, std::uint64_t noted_version = 0) {
     lane_loaded l;
+    l.noted_lineage = noted_version ? 77 : 0;
+    l.noted_version = noted_version;
     l.what = lane_loaded::state::absent;
     l.marked = marked;
     l.start.assign(lane_partition_count(config.lane, config.lanes, config.topic_partitions), {0});
@@ -129,10 +131,12 @@ struct harness {
     l.start.assign(lane_partition_count(config.lane, config.lanes, config.topic_partitions), {0});
     machine->loaded(now, take<fx_load>().ticket, l);
   }
-  void load_stored(bool marked = true) {
+  void load_stored(bool marked = true, std::uint64_t noted_version = 0) {
     lane_loaded l;
     l.what = lane_loaded::state::found;
     l.text = stored;
+    l.noted_lineage = noted_version ? decode_record(stored)->lineage : 0;
+    l.noted_version = noted_version;
     l.marked = marked;
     machine->loaded(now, take<fx_load>().ticket, l);
   }

@@ -359,3 +359,54 @@ TEST_CASE("streaming: an offset out of range sends the lane back to the comparis
   h.machine->read_failed(h.now, epoch, {0}, read_error::out_of_range, "offset 0");
   CHECK(h.has<fx_load>());
 }
+
+namespace {
+
+// A lane that has a record in its store, of version 1, and comes to a new process.
+void meet_old_record(harness& h) {
+  h.first_start();
+  h.out.clear();
+  h.start();
+}
+
+} // namespace
+
+TEST_CASE("a store that has an older record than the group's offsets tell of stops the lane, unclaimed") {
+  harness h;
+  meet_old_record(h);
+  auto version = decode_record(h.stored)->version;
+  auto began = h.now.mono;
+  while (h.machine->phase() != lane_phase::stopped && h.now.mono < began + 60'000) {
+    if (h.has<fx_load>()) h.load_stored(true, version + 1);
+    CHECK_FALSE(h.has<fx_save>());
+    CHECK_FALSE(h.has<fx_inspect>());
+    h.pass(100);
+  }
+  CHECK(h.machine->phase() == lane_phase::stopped);
+  CHECK(h.now.mono >= began + 10'000);
+  CHECK(h.now.mono <= began + 20'000);
+  CHECK(h.take<fx_stopped>().reason.find("it went back in time") != std::string::npos);
+}
+
+TEST_CASE("a read that was old for a moment stops nothing") {
+  harness h;
+  meet_old_record(h);
+  auto version = decode_record(h.stored)->version;
+  for (int i = 0; i < 50; ++i) {
+    if (h.has<fx_load>()) h.load_stored(true, version + 1);
+    h.pass(100);
+  }
+  CHECK(h.machine->phase() == lane_phase::loading);
+  while (!h.has<fx_load>()) h.pass(100);
+  h.load_stored(true, version);
+  CHECK(h.machine->phase() == lane_phase::comparing);
+}
+
+TEST_CASE("no record, though the group's offsets tell of one: the state is gone") {
+  harness h;
+  h.start();
+  for (auto began = h.now.mono; h.machine->phase() != lane_phase::stopped && h.now.mono < began + 60'000; h.pass(100))
+    if (h.has<fx_load>()) h.load_absent(false, 7);
+  CHECK(h.machine->phase() == lane_phase::stopped);
+  CHECK(h.take<fx_stopped>().reason.find("the group's offsets say that this lane began") != std::string::npos);
+}
