@@ -118,7 +118,7 @@ constexpr choice<store_kind> stores[] = {{"kafka", store_kind::kafka},
                                          {"redis", store_kind::redis},
                                          {"file", store_kind::file},
                                          {"memory", store_kind::memory}};
-constexpr choice<std::string_view> formats[] = {{"json", "json"},        {"connect_json", "connect_json", false},
+constexpr choice<std::string_view> formats[] = {{"json", "json"},        {"connect_json", "connect_json"},
                                                 {"avro", "avro", false}, {"protobuf", "protobuf", false},
                                                 {"csv", "csv"},          {"tsv", "tsv"},
                                                 {"raw", "raw"},          {"passthrough", "passthrough", false}};

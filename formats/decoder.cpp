@@ -1,5 +1,6 @@
 #include "formats/decoder.hpp"
 
+#include "formats/connect_json.hpp"
 #include "formats/csv.hpp"
 #include "formats/json.hpp"
 #include "formats/raw.hpp"
@@ -24,8 +25,8 @@ bool is_meta(std::string_view name) {
 
 // Raised when a decoder makes another row of the same record than it did before.
 int version_of(const std::string& format) {
-  constexpr std::array<std::pair<std::string_view, int>, 4> versions = {
-      {{"json", 1}, {"raw", 1}, {"csv", 1}, {"tsv", 1}}};
+  constexpr std::array<std::pair<std::string_view, int>, 5> versions = {
+      {{"json", 1}, {"raw", 1}, {"csv", 1}, {"tsv", 1}, {"connect_json", 1}}};
   const auto it = std::find_if(versions.begin(), versions.end(), [&](const auto& v) { return v.first == format; });
   return it == versions.end() ? 0 : it->second;
 }
@@ -185,8 +186,10 @@ result<std::unique_ptr<decoder>> make_decoder(const std::string& format, std::ve
                                               decoder_options options) {
   if (format == "json") return make_json_decoder(std::move(targets), std::move(options));
   if (format == "raw") return make_raw_decoder(std::move(targets), std::move(options));
+  if (format == "connect_json") return make_connect_json_decoder(std::move(targets), std::move(options));
   if (format == "csv" || format == "tsv") return make_csv_decoder(format, std::move(targets), std::move(options));
-  return error{"pipeline " + options.pipeline, "there is no format '" + format + "'", "use json, csv, tsv or raw"};
+  return error{"pipeline " + options.pipeline, "there is no format '" + format + "'",
+               "use json, connect_json, csv, tsv or raw"};
 }
 
 decoder_options options_for(const pipeline_config& pipeline) {

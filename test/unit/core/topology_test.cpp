@@ -250,10 +250,10 @@ TEST_CASE("errors say file, line, setting, cause and the way out") {
       {with("start: 2024-02-30"),
        "t.yaml:9: pipelines.orders.start: '2024-02-30' is no ISO 8601 time, as in 2024-05-01T12:00:00Z"},
       // not in this version
-      {with("format: avro"),
-       "t.yaml:9: pipelines.orders.format: 'avro' is not available in this version; it takes json, csv, tsv or raw"},
-      {with("format: jsn"),
-       "t.yaml:9: pipelines.orders.format: 'jsn' is not known; it takes json, csv, tsv or raw; did you mean 'json'?"},
+      {with("format: avro"), "t.yaml:9: pipelines.orders.format: 'avro' is not available in this version; it takes "
+                             "json, connect_json, csv, tsv or raw"},
+      {with("format: jsn"), "t.yaml:9: pipelines.orders.format: 'jsn' is not known; it takes json, connect_json, csv, "
+                            "tsv or raw; did you mean 'json'?"},
       {with("encoding: row_binary"),
        "t.yaml:9: pipelines.orders.encoding: 'row_binary' is not available in this version; it takes native"},
       {with("deletes: replacing"),

@@ -11,6 +11,14 @@
 #include <string>
 #include <vector>
 
+template <> struct doctest::StringMaker<std::vector<std::string>> {
+  static doctest::String convert(const std::vector<std::string>& lines) {
+    std::string out;
+    for (const auto& l : lines) out += "\n  " + l;
+    return out.c_str();
+  }
+};
+
 namespace chute::test {
 
 template <class T> T load(const char* p) {

@@ -1,0 +1,100 @@
+#include "formats/datum_decoder.hpp"
+
+#include <algorithm>
+
+namespace chute {
+namespace {
+
+std::vector<std::string> split(const std::string& path) {
+  std::vector<std::string> out(1);
+  for (const char c : path)
+    if (c == '.') out.emplace_back();
+    else out.back() += c;
+  return out;
+}
+
+} // namespace
+
+result<void> datum_decoder::make_writers(const std::string& format) {
+  if (auto r = prepare(); !r) return r;
+  for (const auto& f : fields_) {
+    const auto& t = target_of(f);
+    const auto who = "column '" + t.column.name + "'";
+    if (t.source.text.empty()) return error{format, who + " has an empty field", "name the field of the record"};
+    auto w = datum_writer::make(t.column.type, options_.timezone);
+    if (!w) return error{format, who + ": " + w.failure().cause, "leave the column out, or give it another type"};
+    const auto wire = wire_type(t.column);
+    wanted_.push_back({std::move(*w), split(t.source.text), wire->kind == type_kind::array});
+  }
+  return {};
+}
+
+bool datum_decoder::wants(std::string_view name) const {
+  return std::any_of(fields_.begin(), fields_.end(), [&](const field_slot& f) {
+    const auto& path = target_of(f).source.text;
+    return path.starts_with(name) && (path.size() == name.size() || path[name.size()] == '.');
+  });
+}
+
+datum_decoder::reading datum_decoder::fill_from(const datum& root, std::string& why) {
+  for (std::size_t i = 0; i < fields_.size(); ++i)
+    if (!fill_field(i, root, why)) return reading::bad;
+  return reading::row;
+}
+
+bool datum_decoder::fill_field(std::size_t i, const datum& root, std::string& why) {
+  auto& slot = fields_[i];
+  const auto& w = wanted_[i];
+  const datum* d = root.find(target_of(slot).source.text); // also a name that has dots
+  if (!d && w.path.size() > 1) {
+    std::string wrong;
+    d = walk(w, 0, &root, wrong);
+    if (!wrong.empty()) {
+      why = subject(slot) + wrong;
+      return false;
+    }
+  }
+  if (!d || d->kind == datum_kind::absent) return true; // missing
+  if (d->kind == datum_kind::null) {
+    fill_null(slot);
+    return true;
+  }
+  auto wrong = wanted_[i].writer.append(*d, column_of(slot));
+  if (!wrong.empty()) {
+    why = subject(slot) + wrong;
+    return false;
+  }
+  slot.filled = true;
+  return true;
+}
+
+// The value at the rest of the path; null: missing.
+const datum* datum_decoder::walk(const wanted& w, std::size_t step, const datum* at, std::string& why) {
+  for (; step < w.path.size(); ++step) {
+    if (!at || at->kind == datum_kind::null || at->kind == datum_kind::absent) return nullptr;
+    if (at->kind == datum_kind::list && w.array) return spread(w, step, *at, why);
+    if (at->kind != datum_kind::record && at->kind != datum_kind::map) {
+      why = std::string("is beyond ") + name_of(at->kind) + " where a record should be";
+      return nullptr;
+    }
+    at = at->find(w.path[step]);
+  }
+  return at;
+}
+
+// One element from each record of a list.
+const datum* datum_decoder::spread(const wanted& w, std::size_t step, const datum& list, std::string& why) {
+  datum& out = arena_.make(datum_kind::list);
+  children_of children(out);
+  for (const datum* e = list.first; e; e = e->next) {
+    const datum* found = walk(w, step, e, why);
+    if (!why.empty()) return nullptr;
+    datum& copy = arena_.make(datum_kind::absent);
+    if (found) copy = *found;
+    copy.next = nullptr;
+    children.add(copy);
+  }
+  return &out;
+}
+
+} // namespace chute

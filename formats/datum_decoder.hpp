@@ -1,0 +1,43 @@
+// What decoders share whose records are trees of datums: from the root record to the columns, by the names of fields.
+#pragma once
+
+#include "formats/datum_writer.hpp"
+#include "formats/row_decoder.hpp"
+
+#include <string>
+#include <vector>
+
+namespace chute {
+
+class datum_decoder : public row_decoder {
+protected:
+  using row_decoder::row_decoder;
+
+  // To be called first. `format` names the decoder in errors.
+  result<void> make_writers(const std::string& format);
+  // Fills the columns from a record or map.
+  reading fill_from(const datum& root, std::string& why);
+  static reading bad(std::string& why, std::string text) {
+    why = std::move(text);
+    return reading::bad;
+  }
+  // Whether a column takes the root's field of this name, or something in it.
+  bool wants(std::string_view name) const;
+
+  datum_arena arena_; // of the record at work
+
+private:
+  struct wanted {
+    datum_writer writer;
+    std::vector<std::string> path;
+    bool array = false; // the column takes one element from each record of a list on its path
+  };
+
+  bool fill_field(std::size_t i, const datum& root, std::string& why);
+  const datum* walk(const wanted& w, std::size_t step, const datum* at, std::string& why);
+  const datum* spread(const wanted& w, std::size_t step, const datum& list, std::string& why);
+
+  std::vector<wanted> wanted_; // one a field
+};
+
+} // namespace chute
