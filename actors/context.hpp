@@ -5,6 +5,7 @@
 #include "actors/messages.hpp"
 #include "actors/status_board.hpp"
 #include "core/topology.hpp"
+#include "formats/schema_cache.hpp"
 #include "kafka/client.hpp"
 
 #include <memory>
@@ -23,8 +24,9 @@ struct pipeline_context {
   std::shared_ptr<spdlog::logger> log;
   std::shared_ptr<status_board> board;
   std::shared_ptr<server_clock> clock = std::make_shared<server_clock>();
-  std::size_t pipelines = 1; // that share the memory of this process
-  std::string cluster_id;    // of Kafka; set once it is known, before any lane exists
+  std::shared_ptr<schema_cache> schemas = std::make_shared<schema_cache>(); // of the registry
+  std::size_t pipelines = 1;                                                // that share the memory of this process
+  std::string cluster_id; // of Kafka; set once it is known, before any lane exists
   std::int64_t session_timeout_ms = 45'000;
 
   kafka::client_options kafka_client() const {

@@ -76,6 +76,7 @@ decoder_spec_ptr make_spec(const ch::server_facts& facts, const context_ptr& con
   spec->targets = std::move(targets);
   spec->options = options_for(p);
   spec->options.topic = topic;
+  spec->options.schemas = context->schemas;
   spec->options.timezone = facts.timezone;
   spec->fingerprint = decoder_fingerprint(p.format, spec->targets, spec->options);
   return spec;

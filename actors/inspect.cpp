@@ -2,6 +2,7 @@
 
 #include "actors/context.hpp"
 #include "actors/open_store.hpp"
+#include "actors/worker.hpp"
 #include "clickhouse/check.hpp"
 #include "clickhouse/questions.hpp"
 #include "formats/decoder.hpp"
@@ -178,6 +179,39 @@ void check_clickhouse(const context_ptr& c, const std::vector<kafka::topic_info>
   }
 }
 
+// --- check: the schema registry
+// ----------------------------------------------------------------------------------------
+
+bool needs_registry(const pipeline_config& p) {
+  return (p.format == "avro" && p.avro.framing == schema_framing::confluent) ||
+         (p.format == "protobuf" && p.protobuf.framing == schema_framing::confluent);
+}
+
+// Whether it answers and lets us in; it may be of a kind that does not know this path.
+void check_registry(const context_ptr& c, std::vector<finding>& out) {
+  if (!needs_registry(c->config)) return;
+  const auto complain = [&](const std::string& why, const std::string& mend) {
+    out.push_back({severity::error, "registry " + c->top.registry->url, why, mend});
+  };
+  try {
+    worker_tools tools(c, 0);
+    ch::http_request request;
+    request.path = "/schemas/types";
+    request.limit_ms = limit_ms;
+    const auto reply = tools.registry().send(request);
+    if (reply.how != ch::http_reply::transport::complete)
+      complain("it does not answer: " + reply.why + "; records whose schemas are not known would wait",
+               "check registry.url");
+    else if (reply.status == 401 || reply.status == 403)
+      complain("it does not let us in (status " + std::to_string(reply.status) + ")",
+               "check registry.user and password, or token");
+    else if (reply.status >= 500)
+      complain("it answers with status " + std::to_string(reply.status), "mend the registry");
+  } catch (const std::exception& e) {
+    complain(e.what(), "check registry: in the topology");
+  }
+}
+
 } // namespace
 
 std::vector<finding> check(const topology& t) {
@@ -193,6 +227,7 @@ std::vector<finding> check(const topology& t) {
       for (const auto& topic : topics) check_retention(**k, c, topic, out);
     }
     check_clickhouse(c, topics, out);
+    check_registry(c, out);
   }
   append(out, check_store(t, limit_ms));
   // What several pipelines share is told once.

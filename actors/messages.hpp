@@ -183,6 +183,12 @@ struct order {
   enum class what : std::uint8_t { drain, stop, pause, resume } order;
 };
 
+// to a converter
+struct schemas_fetched {
+  bool all = false;
+  std::string why; // not all: for people
+};
+
 // to a pool and its workers
 struct job {
   std::function<void(worker_tools&)> run;
@@ -214,7 +220,8 @@ struct convert_request {
   decoder_spec_ptr spec;
   batcher_actor to;
 };
-using converter_actor = caf::typed_actor<caf::reacts_to<convert_request>>;
+using converter_actor =
+    caf::typed_actor<caf::reacts_to<convert_request>, caf::reacts_to<msg::schemas_fetched>, caf::reacts_to<msg::wake>>;
 
 // Holds the group and the store; joins the saves of many lanes into one request.
 using keeper_actor = caf::typed_actor<caf::reacts_to<msg::load_lane>, caf::reacts_to<msg::save_lane>,
@@ -272,6 +279,7 @@ CHUTE_MESSAGE(chute::msg::lane_stopped)
 CHUTE_MESSAGE(chute::msg::refresh_wanted)
 CHUTE_MESSAGE(chute::msg::failed)
 CHUTE_MESSAGE(chute::msg::order)
+CHUTE_MESSAGE(chute::msg::schemas_fetched)
 CHUTE_MESSAGE(chute::msg::job)
 CHUTE_MESSAGE(chute::msg::idle)
 CHUTE_MESSAGE(chute::convert_request)

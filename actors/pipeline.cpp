@@ -200,7 +200,7 @@ void join(self_ptr self, const findings& f) {
   auto boss = pipeline_actor(self);
   auto threads = std::max(1u, std::thread::hardware_concurrency());
   for (unsigned i = 0; i < threads; ++i) {
-    s.with.converters.push_back(self->spawn(converter, boss));
+    s.with.converters.push_back(self->spawn(converter, context_ptr(s.context), boss, s.with.clerks));
     watch(self, s.with.converters.back());
   }
   s.with.inserters = self->spawn(pool, context_ptr(s.context),

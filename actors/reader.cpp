@@ -1,5 +1,11 @@
 #include "actors/reader.hpp"
 
+#include "actors/worker.hpp"
+#include "formats/registry.hpp"
+
+#include <algorithm>
+#include <chrono>
+
 namespace chute {
 
 namespace {
@@ -75,29 +81,111 @@ reader_actor::behavior_type reader(self_ptr self, context_ptr context, std::shar
   };
 }
 
-converter_actor::behavior_type converter(converter_actor::stateful_pointer<converter_state> self, pipeline_actor boss) {
-  self->state.boss = std::move(boss);
-  return {[=](const convert_request& r) {
-    auto& s = self->state;
-    try {
-      if (s.spec != r.spec) {
-        auto made = make_decoder(r.spec->format, r.spec->targets, r.spec->options);
-        if (!made.ok()) return self->send(s.boss, msg::failed{made.failure().text()});
-        s.with = std::move(*made);
-        s.spec = r.spec;
-      }
-      auto out = std::make_shared<chunk>();
-      out->topic = r.topic;
-      out->partition = r.partition;
-      out->first = r.raw->first;
-      out->last = r.raw->last;
-      out->reached_end = r.raw->end.has_value();
-      s.with->decode(r.raw->records, *r.raw, *out);
-      self->send(r.to, msg::converted{r.epoch, out, r.raw->end ? r.raw->end->value : -1});
-    } catch (const std::exception& e) {
-      self->send(s.boss, msg::failed{std::string("a converter failed: ") + e.what()});
+// --- converting ------------------------------------------------------------------------------------------------------
+
+namespace {
+
+using converter_ptr = converter_actor::stateful_pointer<converter_state>;
+constexpr std::int64_t registry_limit_ms = 10'000; // for one request
+
+registry_reply get_schema(worker_tools& tools, const std::string& path) {
+  clickhouse::http_request request;
+  request.path = path;
+  request.limit_ms = registry_limit_ms;
+  auto reply = tools.registry().send(request);
+  if (reply.how != clickhouse::http_reply::transport::complete) return {0, "", reply.why};
+  return {reply.status, std::move(reply.body), ""};
+}
+
+// On a worker's thread.
+msg::schemas_fetched fetch_schemas(worker_tools& tools, const std::vector<std::uint32_t>& ids, schema_cache& into) {
+  try {
+    const registry_get get = [&](const std::string& path) { return get_schema(tools, path); };
+    for (const auto id : ids)
+      if (auto f = fetch_schema(id, get, into); f.what == fetched_schema::verdict::later) return {false, f.why};
+  } catch (const std::exception& e) {
+    return {false, e.what()};
+  }
+  return {true, ""};
+}
+
+void ask_for(converter_ptr self, std::vector<std::uint32_t> ids) {
+  auto& s = self->state;
+  s.fetching = true;
+  self->send(s.clerks, msg::job{[ids = std::move(ids), me = converter_actor(self), cache = s.context->schemas](
+                                    worker_tools& tools) { caf::anon_send(me, fetch_schemas(tools, ids, *cache)); }});
+}
+
+// False: schemas are missing, and asked for.
+bool convert(converter_ptr self, const convert_request& r) {
+  auto& s = self->state;
+  if (s.spec != r.spec) {
+    auto made = make_decoder(r.spec->format, r.spec->targets, r.spec->options);
+    if (!made.ok()) {
+      self->send(s.boss, msg::failed{made.failure().text()});
+      return true;
     }
-  }};
+    s.with = std::move(*made);
+    s.spec = r.spec;
+  }
+  std::vector<std::uint32_t> missing;
+  s.with->wanted_schemas(r.raw->records, missing);
+  if (!missing.empty()) return ask_for(self, std::move(missing)), false;
+  auto out = std::make_shared<chunk>();
+  out->topic = r.topic;
+  out->partition = r.partition;
+  out->first = r.raw->first;
+  out->last = r.raw->last;
+  out->reached_end = r.raw->end.has_value();
+  s.with->decode(r.raw->records, *r.raw, *out);
+  self->send(r.to, msg::converted{r.epoch, out, r.raw->end ? r.raw->end->value : -1});
+  return true;
+}
+
+void convert_waiting(converter_ptr self) {
+  auto& s = self->state;
+  try {
+    while (!s.waiting.empty() && !s.fetching && convert(self, s.waiting.front())) s.waiting.pop_front();
+  } catch (const std::exception& e) {
+    s.waiting.pop_front();
+    self->send(s.boss, msg::failed{std::string("a converter failed: ") + e.what()});
+  }
+}
+
+void on_fetched(converter_ptr self, const msg::schemas_fetched& m) {
+  auto& s = self->state;
+  if (m.all) {
+    if (s.tries > 0) s.context->log->info("pipeline {}: the registry answers again", s.context->config.name);
+    s.tries = 0;
+    s.fetching = false;
+    return convert_waiting(self);
+  }
+  const auto text = "waiting for the schema registry: " + m.why;
+  if (s.tries++ == 0) s.context->log->warn("pipeline {}: {}", s.context->config.name, text);
+  s.context->board->trouble(s.context->config.name, text);
+  constexpr int second = 1'000, most = 10'000;
+  self->delayed_send(self, std::chrono::milliseconds(std::min(most, second << std::min(s.tries - 1, 4))), msg::wake{});
+}
+
+} // namespace
+
+converter_actor::behavior_type converter(converter_ptr self, context_ptr context, pipeline_actor boss,
+                                         pool_actor clerks) {
+  auto& s = self->state;
+  s.context = std::move(context);
+  s.boss = std::move(boss);
+  s.clerks = std::move(clerks);
+  return {
+      [=](const convert_request& r) {
+        self->state.waiting.push_back(r);
+        convert_waiting(self);
+      },
+      [=](const msg::schemas_fetched& m) { on_fetched(self, m); },
+      [=](const msg::wake&) {
+        self->state.fetching = false; // asks anew
+        convert_waiting(self);
+      },
+  };
 }
 
 } // namespace chute

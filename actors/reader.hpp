@@ -23,12 +23,21 @@ reader_actor::behavior_type reader(reader_actor::stateful_pointer<reader_state> 
                                    std::shared_ptr<kafka::fetcher> fetcher, kafka::topic_partition where,
                                    converter_actor converter, batcher_actor to);
 
+// Makes chunks of records. Records may name schemas that are not known yet: the converter then asks a worker to fetch
+// them, and what comes meanwhile waits, so that chunks stay in order. A registry that cannot be reached is asked again
+// and again.
 struct converter_state {
+  context_ptr context;
   decoder_spec_ptr spec; // of the decoder
   std::unique_ptr<decoder> with;
   pipeline_actor boss;
+  pool_actor clerks;
+  std::deque<convert_request> waiting; // bounded by the credits of the readers
+  bool fetching = false;               // or about to
+  int tries = 0;
 };
 
-converter_actor::behavior_type converter(converter_actor::stateful_pointer<converter_state> self, pipeline_actor boss);
+converter_actor::behavior_type converter(converter_actor::stateful_pointer<converter_state> self, context_ptr context,
+                                         pipeline_actor boss, pool_actor clerks);
 
 } // namespace chute

@@ -1,5 +1,7 @@
 #include "actors/worker.hpp"
 
+#include "formats/datum.hpp"
+
 #include <stdexcept>
 
 namespace chute {
@@ -29,6 +31,24 @@ std::vector<clickhouse::session*> worker_tools::all_servers() {
   std::vector<clickhouse::session*> out;
   for (std::size_t i = 0; i < sessions_.size(); ++i) out.push_back(&server(i));
   return out;
+}
+
+clickhouse::session& worker_tools::registry() {
+  if (registry_) return *registry_;
+  const auto& config = context_->top.registry;
+  if (!config) throw std::runtime_error("there is no registry in the topology");
+  clickhouse::session_options o;
+  o.url = config->url;
+  o.ca_file = config->ca_file;
+  o.plain = true;
+  o.plain_headers = {"Accept: application/vnd.schemaregistry.v1+json, application/json"};
+  if (!config->user.empty())
+    o.plain_headers.push_back("Authorization: Basic " + to_base64(config->user + ":" + config->password));
+  if (!config->token.empty()) o.plain_headers.push_back("Authorization: Bearer " + config->token);
+  auto made = clickhouse::session::open(std::move(o));
+  if (!made.ok()) throw std::runtime_error("registry: " + made.failure().text());
+  registry_ = std::move(*made);
+  return *registry_;
 }
 
 kafka::inspector& worker_tools::kafka() {

@@ -20,6 +20,8 @@ public:
   void next_url();
   // One connection to each configured URL.
   std::vector<clickhouse::session*> all_servers();
+  // To the schema registry. Throws std::runtime_error if its options are wrong, or there are none.
+  clickhouse::session& registry();
   // Throws std::runtime_error with a text for people if Kafka's options are wrong.
   kafka::inspector& kafka();
   const pipeline_context& context() const { return *context_; }
@@ -29,6 +31,7 @@ private:
   clickhouse::session& server(std::size_t url);
   std::size_t url_ = 0;
   std::vector<std::unique_ptr<clickhouse::session>> sessions_; // one a URL, made when first used
+  std::unique_ptr<clickhouse::session> registry_;
   std::unique_ptr<kafka::inspector> inspector_;
 };
 

@@ -179,7 +179,7 @@ void session::state::configure() {
   auto* c = curl.get();
   auto set = [c](CURLoption o, auto v) { curl_easy_setopt(c, o, v); };
   set(CURLOPT_NOSIGNAL, 1L);
-  set(CURLOPT_POST, 1L);
+  set(options.plain ? CURLOPT_HTTPGET : CURLOPT_POST, 1L);
   set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   set(CURLOPT_PROTOCOLS_STR, "http,https");
   set(CURLOPT_FOLLOWLOCATION, 0L);
@@ -282,7 +282,9 @@ void session::cancel() noexcept { state_->cancelled = true; }
 result<std::unique_ptr<session>> session::open(session_options options) {
   init_libcurl();
   if (auto ok = check_url(options.url); !ok) return ok.failure();
-  for (const auto* text : {&options.user, &options.password})
+  std::vector<const std::string*> texts = {&options.user, &options.password};
+  for (const auto& line : options.plain_headers) texts.push_back(&line);
+  for (const auto* text : texts)
     if (text->find_first_of(std::string_view("\r\n\0", 3)) != text->npos)
       return error{"clickhouse", "user or password has a line end in it",
                    "check clickhouse.user and the password file"};
@@ -296,6 +298,8 @@ result<std::unique_ptr<session>> session::open(session_options options) {
 
 std::string session::state::full_url() const {
   std::string url = options.url;
+  if (!request->path.empty() && url.ends_with('/')) url.pop_back();
+  url += request->path;
   if (url.find('/', url.find("://") + 3) == url.npos) url += '/';
   char separator = '?';
   for (const auto& [name, value] : request->parameters) {
@@ -316,8 +320,12 @@ std::unique_ptr<curl_slist, curl_free> session::state::headers() const {
     }
   };
   add("Expect:"); // 100-continue would cost a round trip an insert
-  add("Content-Type: application/octet-stream");
   add("User-Agent: chute");
+  if (options.plain) {
+    for (const auto& line : options.plain_headers) add(line);
+    return list;
+  }
+  add("Content-Type: application/octet-stream");
   add("X-ClickHouse-User: " + options.user);
   if (!options.password.empty()) add("X-ClickHouse-Key: " + options.password);
   if (const char* encoding = content_encoding(request->compression)) {
@@ -333,7 +341,7 @@ CURLcode session::state::perform(const std::string& url, curl_slist* headers) {
   auto size = sized ? static_cast<curl_off_t>(stream->plain_size()) : curl_off_t{-1};
   curl_easy_setopt(c, CURLOPT_URL, url.c_str());
   curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
-  curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, size);
+  if (!options.plain) curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, size);
   curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, static_cast<long>(std::max<std::int64_t>(1, request->limit_ms)));
   curl_easy_setopt(c, CURLOPT_MAXAGE_CONN, idle_s);
   in_request = true;

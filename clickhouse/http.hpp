@@ -32,12 +32,16 @@ struct session_options {
   std::int64_t connect_limit_ms = 10'000;
   std::int64_t unacknowledged_limit_ms = 30'000; // TCP_USER_TIMEOUT: well below the lease
   std::size_t reply_bytes_max = 64u << 20;
+  // Not ClickHouse: GET requests, with these lines instead of ClickHouse's headers.
+  bool plain = false;
+  std::vector<std::string> plain_headers;
 };
 
 // The options for one of the URLs of a topology. TCP_USER_TIMEOUT is half of the lease.
 session_options options_for(const clickhouse_config& config, const std::string& url);
 
 struct http_request {
+  std::string path;                                            // appended to the session's URL, escaped already
   std::vector<std::pair<std::string, std::string>> parameters; // of the URL, in order; escaped here
   std::span<const std::string_view> body;                      // pieces; must stay alive during send()
   compression_kind compression = compression_kind::none;

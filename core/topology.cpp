@@ -118,12 +118,17 @@ constexpr choice<store_kind> stores[] = {{"kafka", store_kind::kafka},
                                          {"redis", store_kind::redis},
                                          {"file", store_kind::file},
                                          {"memory", store_kind::memory}};
-constexpr choice<std::string_view> formats[] = {{"json", "json"},        {"connect_json", "connect_json"},
-                                                {"avro", "avro", false}, {"protobuf", "protobuf", false},
-                                                {"csv", "csv"},          {"tsv", "tsv"},
-                                                {"raw", "raw"},          {"passthrough", "passthrough", false}};
+constexpr choice<std::string_view> formats[] = {{"json", "json"}, {"connect_json", "connect_json"},
+                                                {"avro", "avro"}, {"protobuf", "protobuf"},
+                                                {"csv", "csv"},   {"tsv", "tsv"},
+                                                {"raw", "raw"},   {"passthrough", "passthrough", false}};
 constexpr choice<csv_header> csv_headers[] = {
     {"none", csv_header::none}, {"record", csv_header::record}, {"skip", csv_header::skip}};
+constexpr choice<schema_framing> framings[] = {{"confluent", schema_framing::confluent},
+                                               {"single_object", schema_framing::single_object},
+                                               {"none", schema_framing::none}};
+constexpr choice<schema_framing> protobuf_framings[] = {{"confluent", schema_framing::confluent},
+                                                        {"none", schema_framing::none}};
 constexpr choice<std::string_view> encodings[] = {
     {"native", "native"}, {"row_binary", "row_binary", false}, {"json_each_row", "json_each_row", false}};
 constexpr choice<delivery_mode> deliveries[] = {{"exactly_once", delivery_mode::exactly_once},
@@ -271,8 +276,7 @@ public:
     read_kafka(s);
     read_clickhouse(s);
     read_state(s);
-    if (const yaml_ptr registry = s.take("registry"))
-      s.add(s.line_of("registry"), "registry", "not available in this version; formats that need it are not either");
+    read_registry(s);
     s.read("memory", out_.memory_bytes, size_in(memory_bytes_min, 1ull << 40));
     read_admin(s);
     read_pipelines(s);
@@ -350,6 +354,29 @@ private:
     s.read("confirm", c.confirm_limit_ms, duration_in(100, hour));
     s.read("lease", c.lease_ms, duration_in(second, hour));
     s.refuse_the_rest();
+  }
+
+  void read_registry(section& top) {
+    if (!top.has("registry")) return;
+    section s(top.take("registry"), "registry", problems_);
+    registry_config c;
+    s.require("url", top.line_of("registry"));
+    s.read("url", c.url, check_registry_url);
+    s.read("user", c.user, plain_text);
+    read_secret(s, "password", "password_file", c.password);
+    read_secret(s, "token", "token_file", c.token);
+    if (s.has("user") && (s.has("token") || s.has("token_file")))
+      s.add(s.line_of("user"), "user", "there is a token as well; keep one of them");
+    if (!s.has("user") && (s.has("password") || s.has("password_file")))
+      s.add(top.line_of("registry"), "", "there is a password, but no user");
+    if (const yaml_ptr node = s.take("tls")) {
+      section tls(node, "registry.tls", problems_);
+      if (tls.read("ca", c.ca_file, plain_text) && c.url.starts_with("http://"))
+        tls.add(tls.line_of("ca"), "ca", "has no meaning without an https:// URL in registry.url");
+      tls.refuse_the_rest();
+    }
+    s.refuse_the_rest();
+    out_.registry = std::move(c);
   }
 
   void read_state(section& top) {
@@ -448,6 +475,8 @@ private:
     s.read("table", p.table, table_name);
     read_choices(s, p);
     read_csv(s, p);
+    read_avro(s, p);
+    read_protobuf(s, p);
     read_batch(s, p);
     read_start(s, p);
     read_dead_letters(s, p);
@@ -499,6 +528,55 @@ private:
     if (s.has("fields") && p.csv.header == csv_header::record)
       s.add(s.line_of("fields"), "fields", "has no meaning with header: record, which names the fields of each record");
     s.refuse_the_rest();
+  }
+
+  // What a file holds, for a setting that names it.
+  bool read_file(section& s, std::string_view key, const std::string& path, std::string& out) {
+    auto text = read_ ? read_(path) : complaint("no files can be read here");
+    if (!text) return s.add(s.line_of(key), key, text.failure().cause);
+    out = std::move(*text);
+    return true;
+  }
+
+  void read_avro(section& pipeline, pipeline_config& p) {
+    section s(pipeline.take("avro"), "pipelines." + p.name + ".avro", problems_);
+    if (pipeline.has("avro") && p.format != "avro")
+      pipeline.add(pipeline.line_of("avro"), "avro", "belongs to format: avro");
+    s.read("framing", p.avro.framing, one_of(framings));
+    const bool by_id = p.avro.framing == schema_framing::confluent;
+    for (const auto& path : read_list(s, "schema", schema_files_max, plain_text))
+      if (std::string text; read_file(s, "schema", path, text)) p.avro.schemas.push_back(std::move(text));
+    if (std::string path; s.read("reader_schema", path, plain_text))
+      read_file(s, "reader_schema", path, p.avro.reader_schema);
+    if (s.has("schema") && by_id)
+      s.add(s.line_of("schema"), "schema",
+            "belongs to framing: single_object and framing: none; with confluent the registry has the schemas");
+    if (p.avro.schemas.size() > 1 && p.avro.framing == schema_framing::none)
+      s.add(s.line_of("schema"), "schema", "takes one file with framing: none, because records do not say which");
+    s.refuse_the_rest();
+    if (p.format == "avro") require_schemas(s, p, by_id);
+  }
+
+  void read_protobuf(section& pipeline, pipeline_config& p) {
+    section s(pipeline.take("protobuf"), "pipelines." + p.name + ".protobuf", problems_);
+    if (pipeline.has("protobuf") && p.format != "protobuf")
+      pipeline.add(pipeline.line_of("protobuf"), "protobuf", "belongs to format: protobuf");
+    s.read("framing", p.protobuf.framing, one_of(protobuf_framings));
+    const bool by_id = p.protobuf.framing == schema_framing::confluent;
+    if (std::string path; s.read("schema", path, plain_text)) read_file(s, "schema", path, p.protobuf.schema);
+    s.read("message", p.protobuf.message, plain_text);
+    for (const std::string_view key : {"schema", "message"})
+      if (s.has(key) && by_id)
+        s.add(s.line_of(key), key, "belongs to framing: none; with confluent records and the registry tell");
+    s.refuse_the_rest();
+    if (p.format == "protobuf") require_schemas(s, p, by_id);
+  }
+
+  void require_schemas(section& s, const pipeline_config& p, bool by_id) {
+    const int line = s.has("framing") ? s.line_of("framing") : p.line;
+    if (!by_id) s.require("schema", line);
+    else if (!out_.registry)
+      s.add(line, "", "records name their schemas by ids: write registry: {url: …}, or another framing");
   }
 
   static result<char> delimiter(const std::string& text) {

@@ -77,6 +77,33 @@ struct csv_config {
   std::vector<std::string> fields; // their names, in order; empty: the columns that fields fill, as the table has them
 };
 
+// How a record says which schema it was written with.
+enum class schema_framing : std::uint8_t {
+  confluent,     // a zero byte and the schema's id in the registry
+  single_object, // avro: C3 01 and the schema's fingerprint
+  none,          // it does not: the topology names the schema
+};
+
+struct avro_config {
+  schema_framing framing = schema_framing::confluent;
+  std::vector<std::string> schemas; // their texts; framing single_object: any number, none: one
+  std::string reader_schema;        // its text; empty: records are taken as they were written
+};
+
+struct protobuf_config {
+  schema_framing framing = schema_framing::confluent; // or none
+  std::string schema;                                 // its text, or a compiled descriptor set
+  std::string message;                                // its full name; empty: the only one
+};
+
+// Confluent's schema registry, or one that speaks as it does.
+struct registry_config {
+  std::string url;
+  std::string user, password; // basic authentication
+  std::string token;          // or bearer
+  std::string ca_file;        // https: certificates to trust; empty: the system's
+};
+
 struct pipeline_config {
   std::string name;
   std::vector<std::string> topics; // names, or one pattern that begins with ^
@@ -84,8 +111,10 @@ struct pipeline_config {
   start_policy start = start_policy::earliest;
   std::int64_t start_timestamp_ms = 0;
   std::string format = "json";
-  csv_config csv;    // formats csv and tsv
-  std::string table; // may name {topic}
+  csv_config csv;           // formats csv and tsv
+  avro_config avro;         // format avro
+  protobuf_config protobuf; // format protobuf
+  std::string table;        // may name {topic}
   std::string database;
   int lanes = 32;
   std::string encoding = "native";
@@ -106,7 +135,8 @@ struct topology {
   state_config state;
   std::uint64_t memory_bytes = 512ull << 20;
   std::optional<admin_config> admin;
-  std::vector<pipeline_config> pipelines; // in the file's order
+  std::optional<registry_config> registry; // whenever a pipeline needs it
+  std::vector<pipeline_config> pipelines;  // in the file's order
 };
 
 // Looks up an environment variable; nothing if it is not set.

@@ -208,21 +208,35 @@ private:
 
 } // namespace
 
-result<std::string> check_clickhouse_url(const std::string& url) {
-  static constexpr std::string_view shape = "write http://host:8123 or https://host:8443";
+namespace {
+
+// http:// or https://, a host, perhaps a port; neither user nor parameters. `settings`: where those belong.
+result<std::string> check_http_url(const std::string& url, const std::string& shape, const std::string& user,
+                                   const std::string& settings) {
   std::string_view rest = url;
   if (rest.starts_with("http://")) rest.remove_prefix(7);
   else if (rest.starts_with("https://")) rest.remove_prefix(8);
-  else return complaint("begins with neither http:// nor https://; " + std::string(shape));
+  else return complaint("begins with neither http:// nor https://; " + shape);
   const std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
-  if (authority.find('@') != authority.npos)
-    return complaint("holds a user or a password; write clickhouse.user and clickhouse.password");
-  if (rest.find_first_of("?#") != rest.npos) return complaint("holds parameters; write clickhouse.settings");
+  if (authority.find('@') != authority.npos) return complaint("holds a user or a password; write " + user);
+  if (rest.find_first_of("?#") != rest.npos) return complaint("holds parameters; " + settings);
   if (std::any_of(rest.begin(), rest.end(), [](char c) { return static_cast<unsigned char>(c) <= ' '; }))
-    return complaint("holds a blank; " + std::string(shape));
+    return complaint("holds a blank; " + shape);
   const auto address = read_host_port(authority);
-  if (!address || address->port == 0) return complaint("names no host and port; " + std::string(shape));
+  if (!address || address->port == 0) return complaint("names no host and port; " + shape);
   return url;
+}
+
+} // namespace
+
+result<std::string> check_clickhouse_url(const std::string& url) {
+  return check_http_url(url, "write http://host:8123 or https://host:8443", "clickhouse.user and clickhouse.password",
+                        "write clickhouse.settings");
+}
+
+result<std::string> check_registry_url(const std::string& url) {
+  return check_http_url(url, "write http://host:8081 or https://host", "registry.user and registry.password",
+                        "the registry takes none");
 }
 
 result<std::string> check_brokers(const std::string& brokers) {

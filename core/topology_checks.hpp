@@ -14,13 +14,14 @@ namespace chute {
 
 // Limits of a topology.
 inline constexpr std::size_t pipelines_max = 256, topics_max = 256; // topics: of one pipeline
-inline constexpr std::size_t csv_fields_max = 10'000;
+inline constexpr std::size_t csv_fields_max = 10'000, schema_files_max = 256;
 inline constexpr std::size_t topic_length_max = 249; // Kafka's
 inline constexpr std::uint64_t memory_bytes_min = 16ull << 20;
 
 // Checks of one value. The cause of an error is a half sentence that follows the name of the setting; component and
 // way_out are empty.
 result<std::string> check_clickhouse_url(const std::string& url); // never repeats the URL: it may hold a password
+result<std::string> check_registry_url(const std::string& url);   // the same; a path is fine
 result<std::string> check_brokers(const std::string& brokers);
 result<std::string> check_topic(const std::string& topic); // a name, or a pattern that begins with ^
 result<std::string> check_pipeline_name(const std::string& name);

@@ -49,8 +49,8 @@ struct datum {
   };
   std::string_view text;
   std::string_view name;
-  const datum* first = nullptr; // child
-  datum* next = nullptr;        // sibling
+  datum* first = nullptr; // child
+  datum* next = nullptr;  // sibling
 
   // The child of a record or map, or null.
   const datum* find(std::string_view child) const {

@@ -1,8 +1,10 @@
 #include "formats/decoder.hpp"
 
+#include "formats/avro.hpp"
 #include "formats/connect_json.hpp"
 #include "formats/csv.hpp"
 #include "formats/json.hpp"
+#include "formats/protobuf.hpp"
 #include "formats/raw.hpp"
 
 #include <algorithm>
@@ -25,8 +27,8 @@ bool is_meta(std::string_view name) {
 
 // Raised when a decoder makes another row of the same record than it did before.
 int version_of(const std::string& format) {
-  constexpr std::array<std::pair<std::string_view, int>, 5> versions = {
-      {{"json", 1}, {"raw", 1}, {"csv", 1}, {"tsv", 1}, {"connect_json", 1}}};
+  constexpr std::array<std::pair<std::string_view, int>, 7> versions = {
+      {{"json", 1}, {"raw", 1}, {"csv", 1}, {"tsv", 1}, {"connect_json", 1}, {"avro", 1}, {"protobuf", 1}}};
   const auto it = std::find_if(versions.begin(), versions.end(), [&](const auto& v) { return v.first == format; });
   return it == versions.end() ? 0 : it->second;
 }
@@ -163,6 +165,13 @@ void add_csv(hasher& h, const csv_config& c) {
   for (const auto& name : c.fields) h.text(name);
 }
 
+void add_avro(hasher& h, const avro_config& c) {
+  h.number(static_cast<std::uint64_t>(c.framing));
+  h.text(c.reader_schema);
+  h.number(c.schemas.size());
+  for (const auto& text : c.schemas) h.text(text);
+}
+
 } // namespace
 
 result<std::vector<target_column>> map_columns(const std::vector<table_column>& table,
@@ -186,10 +195,12 @@ result<std::unique_ptr<decoder>> make_decoder(const std::string& format, std::ve
                                               decoder_options options) {
   if (format == "json") return make_json_decoder(std::move(targets), std::move(options));
   if (format == "raw") return make_raw_decoder(std::move(targets), std::move(options));
+  if (format == "avro") return make_avro_decoder(std::move(targets), std::move(options));
+  if (format == "protobuf") return make_protobuf_decoder(std::move(targets), std::move(options));
   if (format == "connect_json") return make_connect_json_decoder(std::move(targets), std::move(options));
   if (format == "csv" || format == "tsv") return make_csv_decoder(format, std::move(targets), std::move(options));
   return error{"pipeline " + options.pipeline, "there is no format '" + format + "'",
-               "use json, connect_json, csv, tsv or raw"};
+               "use json, connect_json, avro, protobuf, csv, tsv or raw"};
 }
 
 decoder_options options_for(const pipeline_config& pipeline) {
@@ -198,6 +209,8 @@ decoder_options options_for(const pipeline_config& pipeline) {
   o.on_bad_record = pipeline.on_bad_record;
   o.deletes = pipeline.deletes;
   o.csv = pipeline.csv;
+  o.avro = pipeline.avro;
+  o.protobuf = pipeline.protobuf;
   return o;
 }
 
@@ -223,6 +236,12 @@ std::uint64_t decoder_fingerprint(const std::string& format, const std::vector<t
     if (t.fill) h.content(*t.fill);
   }
   if (format == "csv" || format == "tsv") add_csv(h, options.csv);
+  if (format == "avro") add_avro(h, options.avro);
+  if (format == "protobuf") {
+    h.number(static_cast<std::uint64_t>(options.protobuf.framing));
+    h.text(options.protobuf.schema);
+    h.text(options.protobuf.message);
+  }
   return h.value();
 }
 

@@ -5,6 +5,7 @@
 #include "core/chunk.hpp"
 #include "core/error.hpp"
 #include "core/topology.hpp"
+#include "formats/schema_cache.hpp"
 
 #include <memory>
 #include <span>
@@ -44,8 +45,11 @@ struct decoder_options {
   bad_record_policy on_bad_record = bad_record_policy::dead_letter;
   delete_policy deletes = delete_policy::reject;
   std::size_t record_bytes_max = 64u << 20;
-  std::string timezone = "UTC"; // the server's: of DateTime and DateTime64 columns that name none
-  csv_config csv;               // formats csv and tsv
+  std::string timezone = "UTC";          // the server's: of DateTime and DateTime64 columns that name none
+  csv_config csv;                        // formats csv and tsv
+  avro_config avro;                      // format avro
+  protobuf_config protobuf;              // format protobuf
+  std::shared_ptr<schema_cache> schemas; // by the ids that records name
 };
 
 // What a pipeline says of its records. Topic and time zone are to be filled in.
@@ -57,6 +61,11 @@ public:
   // Converts records of one partition, in order, into `out`, whose partition, first and last the caller has set;
   // appends to offsets, outcomes, hashes, sizes, rows and dead. Never throws for what a record holds.
   virtual void decode(std::span<const record_view> records, const header_source& headers, chunk& out) = 0;
+  // Appends the ids of schemas that these records need and that options.schemas does not have yet. They must be there
+  // before the records are decoded.
+  virtual void wanted_schemas(std::span<const record_view> records, std::vector<std::uint32_t>& out) const {
+    (void)records, (void)out;
+  }
 };
 
 // Which columns records fill: `columns:` of the topology, the provenance columns _topic, _partition, _offset,

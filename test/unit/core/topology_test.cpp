@@ -23,6 +23,7 @@ std::optional<std::string> test_environment(const std::string& name) {
 
 result<std::string> test_files(const std::string& path) {
   if (path == "/run/password") return std::string("from a file\n");
+  if (path == "/run/order.avsc") return std::string("\"schema\"\n");
   if (path == "/run/lines") return std::string("one\ntwo\n");
   return error{"", "cannot read " + path + ": no such file", ""};
 }
@@ -250,16 +251,15 @@ TEST_CASE("errors say file, line, setting, cause and the way out") {
       {with("start: 2024-02-30"),
        "t.yaml:9: pipelines.orders.start: '2024-02-30' is no ISO 8601 time, as in 2024-05-01T12:00:00Z"},
       // not in this version
-      {with("format: avro"), "t.yaml:9: pipelines.orders.format: 'avro' is not available in this version; it takes "
-                             "json, connect_json, csv, tsv or raw"},
+      {with("format: passthrough"),
+       "t.yaml:9: pipelines.orders.format: 'passthrough' is not available in this version; it takes "
+       "json, connect_json, csv, tsv or raw"},
       {with("format: jsn"), "t.yaml:9: pipelines.orders.format: 'jsn' is not known; it takes json, connect_json, csv, "
                             "tsv or raw; did you mean 'json'?"},
       {with("encoding: row_binary"),
        "t.yaml:9: pipelines.orders.encoding: 'row_binary' is not available in this version; it takes native"},
       {with("deletes: replacing"),
        "t.yaml:9: pipelines.orders.deletes: 'replacing' is not available in this version; it takes reject"},
-      {with("", "registry: {url: http://localhost:8081}"),
-       "t.yaml:9: registry: not available in this version; formats that need it are not either"},
       {with("dead_letters: {topic: t}"),
        "t.yaml:9: pipelines.orders.dead_letters.topic: not available in this version; write table"},
       // names
@@ -389,6 +389,76 @@ TEST_CASE("lines of text") {
   CHECK(wrong("format: csv\n    csv: {header: record, fields: [a]}") ==
         "t.yaml:10: pipelines.orders.csv.fields: has no meaning with header: record, which names the fields of each "
         "record");
+}
+
+TEST_CASE("a schema registry") {
+  const auto t =
+      parse(with("format: avro", "registry: {url: https://r.example/api, user: u, password_file: /run/password, "
+                                 "tls: {ca: /ca.pem}}"));
+  REQUIRE_MESSAGE(t.ok(), (t.ok() ? "" : t.failure().cause));
+  REQUIRE(t->registry.has_value());
+  CHECK(t->registry->url == "https://r.example/api");
+  CHECK(t->registry->user == "u");
+  CHECK(t->registry->password == "from a file");
+  CHECK(t->registry->ca_file == "/ca.pem");
+  CHECK(t->pipelines[0].avro.framing == schema_framing::confluent);
+  CHECK(parse(with("", "registry: {url: http://r, token: abc}"))->registry->token == "abc");
+  const auto wrong = [](const std::string& registry) { return complaints(with("", "registry: " + registry)); };
+  CHECK(wrong("{}") == "t.yaml:9: registry: 'url' is missing");
+  CHECK(wrong("{url: r}") ==
+        "t.yaml:9: registry.url: begins with neither http:// nor https://; write http://host:8081 or https://host");
+  CHECK(wrong("{url: 'http://u:p@r'}") ==
+        "t.yaml:9: registry.url: holds a user or a password; write registry.user and registry.password");
+  CHECK(wrong("{url: http://r, usr: x}") == "t.yaml:9: registry.usr: unknown key; did you mean 'user'?");
+  CHECK(wrong("{url: http://r, user: x, token: y}") ==
+        "t.yaml:9: registry.user: there is a token as well; keep one of them");
+  CHECK(wrong("{url: http://r, password: y}") == "t.yaml:9: registry: there is a password, but no user");
+  CHECK(wrong("{url: http://r, tls: {ca: x}}") ==
+        "t.yaml:9: registry.tls.ca: has no meaning without an https:// URL in registry.url");
+}
+
+TEST_CASE("avro's schemas") {
+  const auto t = parse(with("format: avro\n    avro: {framing: single_object, schema: [/run/order.avsc, /run/lines], "
+                            "reader_schema: /run/order.avsc}"));
+  REQUIRE_MESSAGE(t.ok(), (t.ok() ? "" : t.failure().cause));
+  CHECK(t->pipelines[0].avro.schemas == std::vector<std::string>{"\"schema\"\n", "one\ntwo\n"});
+  CHECK(t->pipelines[0].avro.reader_schema == "\"schema\"\n");
+  const auto wrong = [](const std::string& lines) { return complaints(with("format: avro\n    avro: " + lines)); };
+  CHECK(wrong("{}") ==
+        "t.yaml:6: pipelines.orders.avro: records name their schemas by ids: write registry: {url: …}, or "
+        "another framing");
+  CHECK(wrong("{framing: none}") == "t.yaml:10: pipelines.orders.avro: 'schema' is missing");
+  CHECK(wrong("{framing: none, schema: /gone}") ==
+        "t.yaml:10: pipelines.orders.avro.schema: cannot read /gone: no such file");
+  CHECK(wrong("{framing: none, schema: [/run/order.avsc, /run/lines]}") ==
+        "t.yaml:10: pipelines.orders.avro.schema: takes one file with framing: none, because records do not say which");
+  CHECK(wrong("{framing: bare, schema: /run/lines}")
+            .starts_with("t.yaml:10: pipelines.orders.avro.framing: 'bare' is not known; it takes confluent, "));
+  CHECK(complaints(with("avro: {framing: none, schema: /run/lines}")) ==
+        "t.yaml:9: pipelines.orders.avro: belongs to format: avro");
+  CHECK(complaints(with("format: avro\n    avro: {schema: /run/lines}", "registry: {url: http://r}")) ==
+        "t.yaml:10: pipelines.orders.avro.schema: belongs to framing: single_object and framing: none; with confluent "
+        "the "
+        "registry has the schemas");
+}
+
+TEST_CASE("protobuf's schema") {
+  const auto t = parse(with("format: protobuf\n    protobuf: {framing: none, schema: /run/lines, message: a.B}"));
+  REQUIRE_MESSAGE(t.ok(), (t.ok() ? "" : t.failure().cause));
+  CHECK(t->pipelines[0].protobuf.schema == "one\ntwo\n");
+  CHECK(t->pipelines[0].protobuf.message == "a.B");
+  const auto wrong = [](const std::string& lines) {
+    return complaints(with("format: protobuf\n    protobuf: " + lines, "registry: {url: http://r}"));
+  };
+  CHECK(wrong("{}").empty());
+  CHECK(wrong("{framing: none}") == "t.yaml:10: pipelines.orders.protobuf: 'schema' is missing");
+  CHECK(wrong("{message: x}") ==
+        "t.yaml:10: pipelines.orders.protobuf.message: belongs to framing: none; with confluent "
+        "records and the registry tell");
+  CHECK(wrong("{framing: single_object}") ==
+        "t.yaml:10: pipelines.orders.protobuf.framing: 'single_object' is not known; "
+        "it takes confluent or none");
+  CHECK(complaints(with("protobuf: {}")) == "t.yaml:9: pipelines.orders.protobuf: belongs to format: protobuf");
 }
 
 TEST_CASE("topics") {

@@ -1,0 +1,156 @@
+"""Formats beyond JSON, from Kafka to the table; schemas by ids from a registry that is away at first."""
+
+import base64
+import collections
+import http.server
+import json
+import threading
+
+import harness
+
+
+class Registry:
+    """Answers as Confluent's schema registry does; a thread of this test."""
+
+    def __init__(self, scenario, schemas, subjects=None, authorization=None):
+        self.schemas, self.subjects, self.authorization = schemas, subjects or {}, authorization
+        self.away, self.asked = False, collections.Counter()
+        registry = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                status, body = registry.answer(self.path, self.headers)
+                text = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/vnd.schemaregistry.v1+json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+
+        def end():
+            server.shutdown()
+            server.server_close()
+            thread.join(10)
+
+        scenario.addCleanup(end)
+        self.url = f"http://127.0.0.1:{server.server_port}"
+
+    def answer(self, path, headers):
+        path = path.split("?")[0]
+        self.asked[path] += 1
+        if self.away:
+            return 503, {"error_code": 50301, "message": "away"}
+        if self.authorization and headers.get("Authorization") != self.authorization:
+            return 401, {"error_code": 40101, "message": "Unauthorized"}
+        parts = path.strip("/").split("/")
+        if parts[:2] == ["schemas", "ids"]:
+            found = self.schemas.get(int(parts[2]))
+            return (200, found) if found else (404, {"error_code": 40403, "message": f"Schema {parts[2]} not found"})
+        found = self.subjects.get((parts[1], int(parts[3]))) if parts[0] == "subjects" else None
+        return (200, found) if found else (404, {"error_code": 40401, "message": "Subject not found."})
+
+
+def varint(n):
+    """Avro's int and long."""
+    n = (n << 1) ^ (n >> 63)
+    out = b""
+    while n >= 0x80:
+        out += bytes([n & 0x7F | 0x80])
+        n >>= 7
+    return out + bytes([n])
+
+
+def text(s):
+    return varint(len(s.encode())) + s.encode()
+
+
+class Formats(harness.Scenario):
+    def send(self, topic, values):
+        self.kit("produce", topic, "--stdin", text="\n".join(
+            json.dumps({"partition": 0, "key": "k", "value_base64": base64.b64encode(v).decode()}) for v in values))
+
+    def rows(self, table, columns):
+        return [list(r.values()) for r in self.server.rows(f"SELECT {columns} FROM {table} ORDER BY _offset")]
+
+    def errors(self):
+        return [r["error"] for r in self.server.rows(
+            f"SELECT error FROM {self.dead_letters} WHERE pipeline = '{self.name}' ORDER BY offset")]
+
+    def test_csv(self):
+        topic = self.topic(1)
+        table = self.table(columns="id UInt32, name String, price Nullable(Decimal(9, 2)), tags Array(String)")
+        self.send(topic, [b"id;name;price;tags", b'1;"a; ""b""";2.50;"[""x"",""y""]"', b"2;c;\\N;[]\r\n", b"3;d", b"x;e;1;[]"])
+        self.run_until_end(topic, table, format="csv",
+                           csv={"delimiter": ";", "header": "skip", "fields": ["id", "name", "price", "tags"]})
+        self.assertEqual(self.rows(table, "id, name, toString(price) AS p, tags"),
+                         [[1, 'a; "b"', "2.5", ["x", "y"]], [2, "c", None, []]])
+        self.assertEqual(self.errors(), ["the line has 2 fields, 4 are expected",
+                                         "field 'id' for column 'id' (UInt32) is not such a value"])
+
+    def test_connect_json(self):
+        topic = self.topic(1)
+        table = self.table(columns="id Int64, amount Decimal(12, 2), at DateTime64(3, 'UTC'), day Date32, op LowCardinality(String)")
+        inner = {"type": "struct", "optional": True, "fields": [
+            {"field": "id", "type": "int64"},
+            {"field": "amount", "type": "bytes", "name": "org.apache.kafka.connect.data.Decimal", "parameters": {"scale": "2"}},
+            {"field": "at", "type": "int64", "name": "org.apache.kafka.connect.data.Timestamp"},
+            {"field": "day", "type": "int32", "name": "io.debezium.time.Date"}]}
+        schema = {"type": "struct", "fields": [{"field": "after", **inner}, {"field": "op", "type": "string"}]}
+        after = {"id": 7, "amount": "MDk=", "at": 1714566600250, "day": -1}
+        self.send(topic, [json.dumps({"schema": schema, "payload": {"after": after, "op": "c"}}).encode(), b'{"schema": 1}'])
+        self.run_until_end(topic, table, format="connect_json",
+                           columns={c: f"after.{c}" for c in ("id", "amount", "at", "day")})
+        self.assertEqual(self.rows(table, "id, toString(amount) AS a, toString(at) AS t, toString(day) AS d, op"),
+                         [[7, "123.45", "2024-05-01 12:30:00.250", "1969-12-31", "c"]])
+        self.assertEqual(len(self.errors()), 1)
+
+    def test_avro_by_ids_from_a_registry_that_is_away_at_first(self):
+        topic = self.topic(3)
+        table = self.table(columns="id UInt64, name String, extra Nullable(Int32), money Nullable(Decimal(9, 2))")
+        money = {"type": "record", "namespace": "shop", "name": "Money", "fields": [
+            {"name": "v", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}}]}
+        v1 = {"type": "record", "name": "R", "fields": [{"name": "id", "type": "long"}, {"name": "name", "type": "string"}]}
+        v2 = {**v1, "fields": v1["fields"] + [{"name": "extra", "type": ["null", "int"]}, {"name": "m", "type": "shop.Money"}]}
+        registry = Registry(self, {
+            1: {"schema": json.dumps(v1)},
+            2: {"schema": json.dumps(v2), "references": [{"name": "shop.Money", "subject": "shop.Money", "version": 1}]}},
+            {("shop.Money", 1): {"subject": "shop.Money", "version": 1, "id": 9, "schema": json.dumps(money)}},
+            authorization="Basic " + base64.b64encode(b"me:s3cret").decode())
+        registry.away = True
+
+        def framed(schema, body):
+            return b"\0" + schema.to_bytes(4, "big") + body
+
+        count = 600
+        values = []
+        for i in range(count):
+            body = varint(i) + text(f"n{i}")
+            values.append(framed(1, body) if i % 2 else framed(2, body + varint(1) + varint(-i) + varint(2) + b"\x01\x00"))
+        values += [framed(77, b"\0"), framed(1, varint(5))]
+        self.kit("produce", topic, "--stdin", text="\n".join(
+            json.dumps({"partition": i % 3, "key": "k", "value_base64": base64.b64encode(v).decode()})
+            for i, v in enumerate(values)))
+        engine = self.engine(topic, table, format="avro", columns={"money": "m.v"},
+                             top={"registry": {"url": registry.url, "user": "me", "password": "s3cret"}})
+        engine.says("waiting for the schema registry", limit=60)
+        self.assertEqual(self.found(table), 0, "nothing lands, and nothing is lost")
+        registry.away = False
+        self.arrived(table, len(values), 90, engine)
+        engine.stop()
+        self.assertEqual(self.server.ask(f"SELECT count(), sum(id), sum(extra), sum(money) FROM {table}").split("\t"),
+                         [str(count), str(sum(range(count))), str(-sum(range(0, count, 2))), str(count // 2 * 2.56)])
+        self.assertEqual(sorted(self.errors()), ["the schema of id 77 is not known to the registry", "the value ends too early"])
+
+
+if __name__ == "__main__":
+    harness.main()
