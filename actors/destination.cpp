@@ -1,5 +1,6 @@
 #include "actors/destination.hpp"
 
+#include "actors/defaults.hpp"
 #include "clickhouse/insert.hpp"
 #include "clickhouse/listing.hpp"
 #include "clickhouse/questions.hpp"
@@ -26,6 +27,18 @@ struct destination::impl {
   std::atomic<bool> suspect{false};   // the table was not there: look at its identity before sending again
   std::atomic<bool> refreshed{false}; // described again since an insert was told that the columns changed
   std::atomic<std::uint64_t> generation{1};
+
+  std::mutex lock;
+  decoder_spec_ptr latest; // guarded; of the columns as last described
+
+  decoder_spec_ptr spec_now() {
+    std::lock_guard hold(lock);
+    return latest;
+  }
+  void spec_is(decoder_spec_ptr spec) {
+    std::lock_guard hold(lock);
+    latest = std::move(spec);
+  }
 
   std::int64_t question_ms() const { return context->top.clickhouse.question_limit_ms; }
   bool exact() const { return context->config.delivery == delivery_mode::exactly_once; }
@@ -79,7 +92,18 @@ decoder_spec_ptr make_spec(const ch::server_facts& facts, const context_ptr& con
   spec->options.schemas = context->schemas;
   spec->options.timezone = facts.timezone;
   spec->fingerprint = decoder_fingerprint(p.format, spec->targets, spec->options);
+  if (!context->decoders) return spec;
+  if (auto own = context->decoders->find(p.format); own != context->decoders->end()) {
+    spec->make = own->second.make;
+    spec->fingerprint ^= static_cast<std::uint64_t>(own->second.version) * 0x9e3779b97f4a7c15u;
+  }
   return spec;
+}
+
+decoder_options zone_of(const ch::server_facts& facts) {
+  decoder_options out;
+  out.timezone = facts.timezone;
+  return out;
 }
 
 insert_answer not_sent(const std::string& why, insert_answer::verdict what = insert_answer::verdict::retry) {
@@ -187,6 +211,8 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
   d->described = *table;
   auto targets = targets_of(d->described, p);
   if (!targets.ok()) return fatal = true, targets.failure();
+  if (auto r = can_encode(p.encoding, *targets); !r.ok()) return fatal = true, r.failure();
+  if (auto r = fill_defaults(s, *targets, zone_of(d->facts), limit, fatal); !r.ok()) return r.failure();
   d->columns = provenance_of(*targets);
   if (auto r = refuse_without_provenance(*d, d->columns, fatal); !r.ok()) return r.failure();
   d->has_provenance = !d->columns.topic.empty() && !d->columns.partition.empty() && !d->columns.offset.empty();
@@ -209,6 +235,7 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
   out->table_name = d->database + "." + d->table;
   out->identity = ch::destination_identity(d->described);
   out->spec = make_spec(d->facts, context, topic, *std::move(targets), 1);
+  d->spec_is(out->spec);
   auto belief = d->has_provenance && p.provenance == provenance_mode::required ? ch::believed(d->described, d->columns)
                                                                                : ch::belief{};
   out->trust.there = belief.there;
@@ -241,11 +268,16 @@ result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const 
                    "add it again, or restart chute to go on without it"};
   auto targets = targets_of(*table, d.context->config);
   if (!targets.ok()) return targets.failure();
+  if (auto r = can_encode(d.context->config.encoding, *targets); !r.ok()) return r.failure();
+  bool lasting = false;
+  if (auto r = fill_defaults(tools.http(), *targets, zone_of(d.facts), d.question_ms(), lasting); !r.ok())
+    return r.failure();
   auto spec = make_spec(d.facts, d.context, d.topic, *std::move(targets), ++d.generation);
   if (spec->fingerprint == before->fingerprint) {
     d.refreshed = true;
     return before;
   }
+  d.spec_is(spec);
   return spec;
 }
 
@@ -281,7 +313,7 @@ insert_answer destination::insert_rows(worker_tools& tools, const batch& b, std:
   auto& d = *impl_;
   if (auto no = refuse_another_table(d, identity, tools)) return *no;
   auto rows = rows_of(b);
-  auto encoded = encode_native(rows);
+  auto encoded = encode(d.context->config.encoding, rows, d.spec_now()->targets);
   if (!encoded.ok()) throw std::runtime_error(encoded.failure().text());
   ch::insert_request r;
   r.database = d.database;
@@ -291,6 +323,8 @@ insert_answer destination::insert_rows(worker_tools& tools, const batch& b, std:
   r.pieces = encoded->pieces;
   if (d.exact()) r.token = b.token.hex();
   r.settings = d.context->top.clickhouse.settings;
+  for (const auto& [name, value] : encoded->settings)
+    if (d.facts.knows(name)) r.settings[name] = value;
   r.limit_ms = d.context->top.clickhouse.insert_limit_ms;
   r.lease = std::move(lease_holds);
   r.context = {d.refreshed, trust.dependent_views};

@@ -27,12 +27,17 @@ public:
     varint(s.size());
     copy(s.data(), s.size());
   }
+  // Between rows: keeps the buffer from growing, and being copied, with the batch.
+  void end_row() {
+    if (open_ && open_->size() >= closed_from) close();
+  }
   // Once, at the end.
   void finish() { close(); }
 
 private:
   // A piece costs more than copying so few bytes.
   static constexpr std::size_t copied_below = 1024;
+  static constexpr std::size_t closed_from = 1 << 20;
 
   bytes& own() {
     if (!open_) open_ = std::make_unique<bytes>();

@@ -191,6 +191,8 @@ result<std::vector<target_column>> map_columns(const std::vector<table_column>& 
   return targets;
 }
 
+bool is_format(const std::string& name) { return version_of(name) != 0; }
+
 result<std::unique_ptr<decoder>> make_decoder(const std::string& format, std::vector<target_column> targets,
                                               decoder_options options) {
   if (format == "json") return make_json_decoder(std::move(targets), std::move(options));

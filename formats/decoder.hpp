@@ -74,6 +74,8 @@ public:
 // the table's order. With the format `raw` one column takes the value: see raw.hpp.
 result<std::vector<target_column>> map_columns(const std::vector<table_column>& table, const pipeline_config& pipeline);
 
+// Whether make_decoder() knows it.
+bool is_format(const std::string& name);
 result<std::unique_ptr<decoder>> make_decoder(const std::string& format, std::vector<target_column> targets,
                                               decoder_options options);
 

@@ -3,7 +3,7 @@
 // LowCardinality and JSON as bytes that the engine wrote itself (26.7), read back in test/native/.
 #include "core/mutant.hpp"
 #include "formats/body_writer.hpp"
-#include "formats/encoder.hpp"
+#include "formats/row_encoding.hpp"
 
 #include <algorithm>
 #include <array>
@@ -300,41 +300,14 @@ void write_block(std::span<const chunk_rows> filled, const std::vector<std::stri
   }
 }
 
-error unequal(const std::string& what) {
-  return error{"native encoder", "the chunks of a batch differ in " + what,
-               "this is a defect of chute: please report it"};
-}
-
-result<void> check(std::span<const chunk_rows> batch) {
-  const auto& first = batch.front().from->rows;
-  for (const auto& b : batch) {
-    const auto& rows = b.from->rows;
-    if (b.first_row + b.rows > rows.rows) return unequal("what they hold and what is taken from them");
-    if (rows.names != first.names) return unequal("their columns");
-    for (std::size_t i = 0; i < rows.columns.size(); ++i) {
-      if (rows.columns[i].type->text != first.columns[i].type->text) return unequal("the type of " + rows.names[i]);
-      if (rows.columns[i].rows != rows.rows) return unequal("the number of rows in " + rows.names[i]);
-    }
-  }
-  return {};
-}
-
 } // namespace
 
 result<body> encode_native(std::span<const chunk_rows> batch) {
   std::vector<chunk_rows> filled;
-  for (const auto& b : batch)
-    if (b.rows) filled.push_back(b);
-  if (filled.empty()) return error{"native encoder", "a batch without rows has no block", ""};
-  if (auto ok = check(filled); !ok) return ok.failure();
-
-  body out;
+  auto begun = begin_body(batch, filled);
+  if (!begun) return begun.failure();
+  body out = *std::move(begun);
   out.format = "Native";
-  out.columns = filled.front().from->rows.names;
-  for (const auto& b : filled) {
-    out.rows += b.rows;
-    out.keep.push_back(b.from);
-  }
   body_writer writer(out);
   if (mutant(bug::two_blocks_an_insert))
     for (const auto& b : filled) write_block(std::span(&b, 1), out.columns, b.rows, writer);

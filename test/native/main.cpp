@@ -15,6 +15,7 @@
 namespace chute::test {
 namespace {
 
+constexpr const char* encodings[] = {"native", "row_binary", "json_each_row"};
 constexpr const char* table = "chute_native_roundtrip.t";
 
 // Cases that share a table: one column each.
@@ -58,18 +59,26 @@ chunk_rows make_chunk(const std::vector<table_column>& columns, const group& cas
   return {c, first ? std::size_t{1} : 0, count};
 }
 
+std::vector<target_column> targets_for(const std::vector<table_column>& columns) {
+  std::vector<target_column> out;
+  for (const auto& c : columns) out.push_back({c, {column_source::from::field, c.name}, nullptr});
+  return out;
+}
+
 std::string content(const body& b) {
   std::string out;
   for (const auto& p : b.pieces) out += p;
   return out;
 }
 
-// The block of all rows, made from chunks that are cut: the same as from one chunk.
-body make_block(const std::vector<table_column>& columns, const group& cases, std::size_t n) {
+// The body of all rows, made from chunks that are cut: the same as from one chunk.
+body make_body(const std::string& encoding, const std::vector<table_column>& columns, const group& cases,
+               std::size_t n) {
   const std::vector<chunk_rows> whole = {make_chunk(columns, cases, 0, n)};
   const std::vector<chunk_rows> cut = {make_chunk(columns, cases, 0, n / 3), make_chunk(columns, cases, n / 3, 1),
                                        make_chunk(columns, cases, n / 3 + 1, n - n / 3 - 1)};
-  auto block = encode_native(whole), same = encode_native(cut);
+  const auto targets = targets_for(columns);
+  auto block = encode(encoding, whole, targets), same = encode(encoding, cut, targets);
   if (!block) throw std::runtime_error(block.failure().text());
   if (!same) throw std::runtime_error(same.failure().text());
   if (content(*block) != content(*same)) throw std::runtime_error("other chunks, other bytes");
@@ -85,8 +94,21 @@ std::string expression(const test_case& t, std::size_t i) {
   return out;
 }
 
+bool is_refused(const std::string& encoding, const std::vector<table_column>& columns) {
+  return !can_encode(encoding, targets_for(columns));
+}
+
+// Types that JSON cannot tell apart: exactly these are refused.
+bool has_guessed_type(const group& cases) {
+  return std::any_of(cases.begin(), cases.end(), [](const test_case& t) {
+    for (const char* name : {"Variant", "Dynamic", "Geometry"})
+      if (t.type.find(name) != std::string::npos) return true;
+    return false;
+  });
+}
+
 // Throws for the first value that came back as another one.
-void run(server& s, const group& cases) {
+void run(server& s, const std::string& encoding, const group& cases) {
   s.query("DROP TABLE IF EXISTS " + std::string(table) + " SYNC");
   s.query(create(cases));
   std::size_t n = 0;
@@ -95,7 +117,12 @@ void run(server& s, const group& cases) {
     n = std::max(n, cases[i].values.size() * 2);
     expressions.push_back(expression(cases[i], i));
   }
-  s.insert(table, make_block(s.describe(table), cases, n));
+  const auto columns = s.describe(table);
+  if (is_refused(encoding, columns)) {
+    if (encoding != "json_each_row" || !has_guessed_type(cases)) throw std::runtime_error("is refused");
+    return;
+  }
+  s.insert(table, make_body(encoding, columns, cases, n));
   const auto found = s.read(table, expressions);
   if (found.size() != n) throw std::runtime_error(std::to_string(found.size()) + " rows, not " + std::to_string(n));
   for (std::size_t row = 0; row < n; ++row) {
@@ -124,11 +151,16 @@ void run(server& s, const fill_case& t) {
     num(static_cast<std::uint64_t>(c->rows.rows))(c->rows.columns[0]);
     append_missing(c->rows.columns[1], target);
   }
-  const auto block = encode_native(std::vector<chunk_rows>{{c, 0, 3}});
-  if (!block) throw std::runtime_error(block.failure().text());
-  s.insert(table, *block);
-  for (const auto& row : s.read(table, {"c"}))
-    if (row[0] != t.expected) throw std::runtime_error(row[0] + " instead of " + t.expected);
+  for (const std::string encoding : encodings) {
+    const auto block = encode(encoding, std::vector<chunk_rows>{{c, 0, 3}}, targets_for(columns));
+    if (!block) throw std::runtime_error(encoding + ": " + block.failure().text());
+    s.query("TRUNCATE TABLE " + std::string(table));
+    s.insert(table, *block);
+    const auto found = s.read(table, {"c"});
+    if (found.size() != 3) throw std::runtime_error(encoding + ": " + std::to_string(found.size()) + " rows");
+    for (const auto& row : found)
+      if (row[0] != t.expected) throw std::runtime_error(encoding + ": " + row[0] + " instead of " + t.expected);
+  }
 }
 
 // The records of a case, one a row: by the decoder, or by ClickHouse's own.
@@ -221,24 +253,73 @@ int report(server& s, const fill_case& t) {
 }
 
 // A line a case. A group that fails is run again case by case, to know which it was.
-int report(server& s, const group& cases) {
+int report(server& s, const std::string& encoding, const group& cases) {
   std::string error;
   try {
-    run(s, cases);
+    run(s, encoding, cases);
   } catch (const std::exception& e) {
     error = e.what();
   }
   if (!error.empty() && cases.size() > 1) {
     int failed = 0;
-    for (const auto& t : cases) failed += report(s, {t});
+    for (const auto& t : cases) failed += report(s, encoding, {t});
     if (!failed) std::printf("FAIL together, though not alone: %s\n", error.c_str());
     return failed ? failed : 1;
   }
   for (const auto& t : cases) {
-    const auto name = t.type + (t.default_expression.empty() ? "" : " with DEFAULT");
+    const auto name = encoding + ": " + t.type + (t.default_expression.empty() ? "" : " with DEFAULT");
     if (error.empty()) std::printf("PASS %s\n", name.c_str());
     else std::printf("FAIL %s: %s\n", name.c_str(), error.c_str());
   }
+  return error.empty() ? 0 : 1;
+}
+
+// Cases that share a table must all be refused, or none.
+std::vector<group> apart(const group& cases) {
+  std::vector<group> out(2);
+  for (const auto& t : cases) out[has_guessed_type({t}) ? 1 : 0].push_back(t);
+  std::erase_if(out, [](const group& g) { return g.empty(); });
+  return out;
+}
+
+// A batch far beyond the server's default block sizes, sent twice under one token, the second time cut from other
+// chunks: one part, every row once. Then another insert under another token, for which nothing is dropped.
+void run_replay(server& s, const std::string& encoding) {
+  constexpr std::size_t n = 1'500'000; // max_insert_block_size is a good million by default
+  s.query("DROP TABLE IF EXISTS " + std::string(table) + " SYNC");
+  s.query("CREATE TABLE " + std::string(table) +
+          " (row UInt64, c String) ENGINE = MergeTree ORDER BY row SETTINGS "
+          "non_replicated_deduplication_window = 100");
+  const group cases = {{"String", {{text("a"), "a"}, {text("bc"), "bc"}}}};
+  const auto columns = s.describe(table);
+  const auto targets = targets_for(columns);
+  const auto first = encode(encoding, std::vector<chunk_rows>{make_chunk(columns, cases, 0, n)}, targets);
+  const auto again =
+      encode(encoding, std::vector<chunk_rows>{make_chunk(columns, cases, 0, 7), make_chunk(columns, cases, 7, n - 7)},
+             targets);
+  if (!first || !again) throw std::runtime_error("cannot be encoded");
+  const std::string token = "&insert_deduplication_token=" + encoding;
+  s.insert(table, *first, token);
+  const auto parts = s.query("SELECT count() FROM system.parts WHERE database = 'chute_native_roundtrip' AND table = "
+                             "'t' AND active AND level = 0 FORMAT TSVRaw");
+  if (parts != "1\n") throw std::runtime_error("an insert made " + parts + " parts");
+  const auto rows = [&] {
+    return s.query("SELECT count(), uniqExact(row) FROM " + std::string(table) + " FORMAT TSVRaw");
+  };
+  s.insert(table, *again, token);
+  if (rows() != "1500000\t1500000\n") throw std::runtime_error("sent twice under one token: " + rows());
+  s.insert(table, *again, token + "_2");
+  if (rows() != "3000000\t1500000\n") throw std::runtime_error("sent under another token: " + rows());
+}
+
+int report_replay(server& s, const std::string& encoding) {
+  std::string error;
+  try {
+    run_replay(s, encoding);
+  } catch (const std::exception& e) {
+    error = e.what();
+  }
+  std::printf("%s %s: one block an insert %s\n", error.empty() ? "PASS" : "FAIL", encoding.c_str(), error.c_str());
   return error.empty() ? 0 : 1;
 }
 
@@ -256,9 +337,14 @@ int run_all(server& s, const std::string& documentation) {
   s.query("CREATE DATABASE IF NOT EXISTS chute_native_roundtrip ENGINE = Atomic");
   int failed = 0;
   std::size_t cases = 0;
-  for (const auto& g : groups) {
-    failed += report(s, g);
-    cases += g.size();
+  for (const std::string encoding : encodings) {
+    for (const auto& g : groups)
+      for (const auto& part : encoding == "json_each_row" ? apart(g) : std::vector<group>{g}) {
+        failed += report(s, encoding, part);
+        cases += part.size();
+      }
+    failed += report_replay(s, encoding);
+    ++cases;
   }
   for (const auto& t : fill_cases()) {
     failed += report(s, t);

@@ -12,7 +12,10 @@ namespace {
 
 // What the engine pins on every insert and what matters here.
 constexpr const char* insert_settings =
-    "&async_insert=0&input_format_null_as_default=1&session_timezone=UTC&date_time_input_format=best_effort";
+    "&async_insert=0&insert_deduplicate=1&deduplicate_insert=enable&min_insert_block_size_rows=1000000000000"
+    "&min_insert_block_size_bytes=0&max_insert_block_size=1000000000000&max_insert_block_size_bytes=0"
+    "&use_strict_insert_block_limits=0&input_format_null_as_default=1&session_timezone=UTC&date_time_input_format=best_"
+    "effort";
 // Types that need leave, so that as many as possible are tried.
 constexpr const char* query_settings =
     "&allow_suspicious_low_cardinality_types=1&allow_suspicious_variant_types=1&enable_time_time64_type=1"
@@ -58,11 +61,13 @@ std::string server::post(const std::string& query, const std::string& settings, 
 
 std::string server::query(const std::string& sql) { return post("", query_settings, sql); }
 
-void server::insert(const std::string& table, const body& b) {
+void server::insert(const std::string& table, const body& b, const std::string& more) {
   std::string content, columns;
   for (const auto& p : b.pieces) content += p;
   for (const auto& c : b.columns) columns += (columns.empty() ? "`" : ", `") + c + "`";
-  post("INSERT INTO " + table + " (" + columns + ") FORMAT " + b.format, insert_settings, content);
+  std::string settings = insert_settings + more;
+  for (const auto& [name, value] : b.settings) settings += "&" + name + "=" + value;
+  post("INSERT INTO " + table + " (" + columns + ") FORMAT " + b.format, settings, content);
 }
 
 std::vector<table_column> server::describe(const std::string& table) {

@@ -18,7 +18,8 @@ public:
 
   // Throws std::runtime_error with the server's words if it refuses.
   std::string query(const std::string& sql);
-  void insert(const std::string& table, const body& b);
+  // `more`: further parameters, "&name=value".
+  void insert(const std::string& table, const body& b, const std::string& more = "");
 
   std::vector<table_column> describe(const std::string& table);
   // The texts of the expressions, a list a row, ordered by the column `row`; null is "NULL".

@@ -1,0 +1,15 @@
+// Constants behind DEFAULT expressions that a null row cannot ask the server for (target_column's `fill`).
+#pragma once
+
+#include "clickhouse/http.hpp"
+#include "formats/decoder.hpp"
+
+#include <vector>
+
+namespace chute {
+
+// Asks the server for each of them. `lasting`: what the error names is the table's, and waiting does not mend it.
+result<void> fill_defaults(clickhouse::session& s, std::vector<target_column>& targets, const decoder_options& options,
+                           std::int64_t limit_ms, bool& lasting);
+
+} // namespace chute

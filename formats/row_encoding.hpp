@@ -1,0 +1,20 @@
+// What the encodings share, and those that go row by row.
+#pragma once
+
+#include "formats/encoder.hpp"
+
+#include <set>
+#include <string>
+#include <vector>
+
+namespace chute {
+
+// A body with everything but its content; `filled`: the parts of the batch that have rows. An error if there are none,
+// or if the chunks do not go together.
+result<body> begin_body(std::span<const chunk_rows> batch, std::vector<chunk_rows>& filled);
+
+// `null_is_default`: columns that are Nullable on their way, though not in the table: null takes the column's DEFAULT.
+result<body> encode_row_binary(std::span<const chunk_rows> batch, const std::set<std::string>& null_is_default);
+result<body> encode_json_each_row(std::span<const chunk_rows> batch, const std::set<std::string>& null_is_default);
+
+} // namespace chute
