@@ -2,6 +2,7 @@
 #pragma once
 
 #include "actors/clock.hpp"
+#include "actors/extensions.hpp"
 #include "actors/messages.hpp"
 #include "actors/status_board.hpp"
 #include "core/topology.hpp"
@@ -25,8 +26,10 @@ struct pipeline_context {
   std::shared_ptr<status_board> board;
   std::shared_ptr<server_clock> clock = std::make_shared<server_clock>();
   std::shared_ptr<schema_cache> schemas = std::make_shared<schema_cache>(); // of the registry
-  std::size_t pipelines = 1;                                                // that share the memory of this process
-  std::string cluster_id; // of Kafka; set once it is known, before any lane exists
+  std::shared_ptr<const std::map<std::string, decoder_kind>> decoders;      // the host's; null: none
+  std::shared_ptr<void> alive; // held by all of the pipeline's actors; its deleter tells the engine that they ended
+  std::size_t pipelines = 1;   // that share the memory of this process
+  std::string cluster_id;      // of Kafka; set once it is known, before any lane exists
   std::int64_t session_timeout_ms = 45'000;
 
   kafka::client_options kafka_client() const {

@@ -1,25 +1,83 @@
 #include "actors/engine.hpp"
 
+#include "actors/herald.hpp"
 #include "actors/keeper.hpp"
 #include "actors/open_store.hpp"
 #include "actors/pipeline.hpp"
+#include "core/topology_same.hpp"
 
 #include <caf/all.hpp>
 #include <spdlog/sinks/null_sink.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
 
 namespace chute {
 
 const char* const version_text = "0.1.0";
 
+namespace {
+
+// Knows when all actors of a pipeline have ended.
+class living : public std::enable_shared_from_this<living> {
+public:
+  std::shared_ptr<void> one() {
+    std::lock_guard hold(lock_);
+    ++count_;
+    return {static_cast<void*>(this), [self = shared_from_this()](void*) { self->gone(); }};
+  }
+  bool wait_for_none(std::int64_t limit_ms) {
+    std::unique_lock hold(lock_);
+    return changed_.wait_for(hold, std::chrono::milliseconds(limit_ms), [this] { return count_ == 0; });
+  }
+
+private:
+  void gone() {
+    std::lock_guard hold(lock_);
+    --count_;
+    changed_.notify_all();
+  }
+  std::mutex lock_;
+  std::condition_variable changed_;
+  std::size_t count_ = 0;
+};
+
+} // namespace
+
 struct engine::parts {
+  struct running {
+    pipeline_config config;
+    pipeline_actor actor;
+    std::shared_ptr<living> alive;
+  };
+
   topology top;
   std::shared_ptr<spdlog::logger> log;
   std::shared_ptr<status_board> board = std::make_shared<status_board>();
   std::unique_ptr<caf::actor_system_config> config;
   std::unique_ptr<caf::actor_system> own;
   caf::actor_system* system = nullptr;
-  std::vector<std::pair<std::string, pipeline_actor>> pipelines;
+  std::shared_ptr<store> keeps; // null: the group of each pipeline is its store, or the store has a server
+  std::shared_ptr<const std::map<std::string, decoder_kind>> decoders;
+  std::size_t share = 1;          // pipelines among which memory is divided
+  std::unique_ptr<herald> events; // null: nobody listens
+  bool until_end = false;
+  std::vector<std::string> only; // pipelines; empty: all
+  std::int64_t drain_ms = 0;
+  std::atomic<bool> stopped{false};
   mono_ms started = mono_now();
+
+  std::mutex reloading;    // one at a time
+  mutable std::mutex lock; // guards `top` and `pipelines`
+  std::vector<running> pipelines;
+
+  result<void> start(const topology& t, const pipeline_config& c);
+  void order(enum msg::order::what what);
+  result<void> order(const std::string& name, enum msg::order::what what);
+  void order(const std::vector<running>& some, enum msg::order::what what);
+  void end(const std::vector<running>& some, std::int64_t drain_limit_ms);
+  std::vector<pipeline_status> of_the_topology() const;
 };
 
 namespace {
@@ -34,21 +92,144 @@ std::int64_t session_timeout_of(const topology& t) {
   }
 }
 
+// A store that has a server is opened once a pipeline: while it is away, no keeper waits for another one's time limits.
+bool has_server(const topology& t) {
+  return t.state.store == store_kind::keeper_map || t.state.store == store_kind::redis;
+}
+
+// Null: the group of each pipeline is its store.
+result<std::shared_ptr<store>> open_shared(const topology& t, const extensions& own) {
+  auto opened = result<std::unique_ptr<store>>(std::unique_ptr<store>());
+  if (t.state.store != store_kind::own) opened = open_store(t);
+  else if (auto at = own.stores.find(t.state.own); at != own.stores.end()) opened = at->second();
+  else return error{"state", "the host has no store named " + t.state.own, "add it to engine_options.own.stores"};
+  if (!opened.ok()) return opened.failure();
+  if (!*opened) return std::shared_ptr<store>();
+  return std::shared_ptr<store>(std::make_shared<shared_store>(*std::move(opened)));
+}
+
+// A decoder of the host must not stand in for one of the engine: the same file would mean something else elsewhere.
+result<void> check_names(const extensions& own) {
+  const own_names names = own.names();
+  for (const auto& name : names.formats)
+    if (is_format(name))
+      return error{"engine", "format " + name + " is the engine's own", "give the decoder another name"};
+  for (const auto& [name, kind] : own.decoders)
+    if (!kind.make) return error{"engine", "the decoder " + name + " has no function that makes it", "set `make`"};
+  for (const auto& [name, open] : own.stores)
+    if (!open) return error{"engine", "the store " + name + " has no function that opens it", "give it one"};
+  return {};
+}
+
+std::unique_ptr<herald> make_herald(const engine_options& options, caf::actor_system& system,
+                                    const std::shared_ptr<spdlog::logger>& log) {
+  if (!options.on_event && !options.listener) return nullptr;
+  herald_options h;
+  h.callback = options.on_event;
+  if (options.listener) h.listener = *options.listener;
+  h.oops = [log](const std::string& what) { log->error("the host's listener threw: {}", what); };
+  return std::make_unique<herald>(system, std::move(h));
+}
+
+// Those that are wanted: all, or the named ones.
+result<std::vector<pipeline_config>> choose(const topology& t, const std::vector<std::string>& only) {
+  std::vector<pipeline_config> out;
+  for (const auto& c : t.pipelines)
+    if (only.empty() || std::count(only.begin(), only.end(), c.name)) out.push_back(c);
+  for (const auto& name : only)
+    if (std::none_of(out.begin(), out.end(), [&](const auto& c) { return c.name == name; }))
+      return error{"engine", "the topology has no pipeline named " + name, "see `pipelines:` in the file"};
+  if (out.empty()) return error{"engine", "the topology has no pipelines", "add one under `pipelines:`"};
+  return out;
+}
+
+constexpr std::int64_t end_limit_ms = 15'000; // an insert under way is answered or given up meanwhile
+
 } // namespace
+
+// --- parts -----------------------------------------------------------------------------------------------------------
+
+result<void> engine::parts::start(const topology& t, const pipeline_config& c) {
+  auto used = keeps;
+  if (has_server(t)) {
+    auto opened = open_shared(t, {});
+    if (!opened.ok()) return opened.failure();
+    used = *opened;
+  }
+  auto alive = std::make_shared<living>();
+  auto context = std::make_shared<pipeline_context>();
+  context->top = t;
+  context->config = c;
+  context->until_end = until_end;
+  context->log = log;
+  context->board = board;
+  context->decoders = decoders;
+  context->alive = alive->one();
+  context->pipelines = share;
+  context->session_timeout_ms = session_timeout_of(t);
+  board->pipeline(c.name, pipeline_status::state::starting, {});
+  auto actor = system->spawn(pipeline, context, used);
+  std::lock_guard hold(lock);
+  pipelines.push_back({c, actor, alive});
+  return {};
+}
+
+void engine::parts::order(const std::vector<running>& some, enum msg::order::what what) {
+  for (const auto& p : some) caf::anon_send(p.actor, msg::order{what});
+}
+
+void engine::parts::order(enum msg::order::what what) {
+  std::lock_guard hold(lock);
+  order(pipelines, what);
+}
+
+result<void> engine::parts::order(const std::string& name, enum msg::order::what what) {
+  std::lock_guard hold(lock);
+  for (const auto& p : pipelines) {
+    if (p.config.name != name) continue;
+    caf::anon_send(p.actor, msg::order{what});
+    return {};
+  }
+  return error{"engine", "there is no pipeline named " + name, "see /status for the names"};
+}
+
+// Drains, then stops; when it returns, their groups are left, and they write to the board no more.
+void engine::parts::end(const std::vector<running>& some, std::int64_t drain_limit_ms) {
+  const auto all_ended = [&](std::int64_t limit_ms) {
+    const auto deadline = mono_now() + limit_ms;
+    return std::all_of(some.begin(), some.end(), [&](const running& p) {
+      return p.alive->wait_for_none(std::max<std::int64_t>(0, deadline - mono_now()));
+    });
+  };
+  if (drain_limit_ms > 0) order(some, msg::order::what::drain);
+  if (drain_limit_ms > 0 && all_ended(drain_limit_ms)) return;
+  order(some, msg::order::what::stop);
+  if (all_ended(end_limit_ms)) return;
+  for (const auto& p : some) caf::anon_send_exit(p.actor, caf::exit_reason::user_shutdown);
+  if (!all_ended(end_limit_ms)) log->warn("some actors have not ended yet; they end with the process");
+}
+
+// In the file's order. The board still knows pipelines that a reload ended.
+std::vector<pipeline_status> engine::parts::of_the_topology() const {
+  auto known = board->read();
+  std::lock_guard hold(lock);
+  std::vector<pipeline_status> out;
+  for (const auto& c : top.pipelines)
+    for (auto& p : known)
+      if (p.name == c.name) out.push_back(std::move(p));
+  return out;
+}
+
+// --- engine ----------------------------------------------------------------------------------------------------------
 
 result<std::unique_ptr<engine>> engine::start(const topology& t, engine_options options) {
   auto p = std::make_unique<parts>();
   p->top = t;
   p->log = options.log ? options.log
                        : std::make_shared<spdlog::logger>("chute", std::make_shared<spdlog::sinks::null_sink_mt>());
-  std::vector<pipeline_config> chosen;
-  for (auto& c : t.pipelines)
-    if (options.pipelines.empty() || std::count(options.pipelines.begin(), options.pipelines.end(), c.name))
-      chosen.push_back(c);
-  for (auto& name : options.pipelines)
-    if (std::none_of(chosen.begin(), chosen.end(), [&](auto& c) { return c.name == name; }))
-      return error{"engine", "the topology has no pipeline named " + name, "see `pipelines:` in the file"};
-  if (chosen.empty()) return error{"engine", "the topology has no pipelines", "add one under `pipelines:`"};
+  auto chosen = choose(t, options.pipelines);
+  if (!chosen.ok()) return chosen.failure();
+  if (auto r = check_names(options.own); !r.ok()) return r.failure();
   if (!options.system) {
     p->config = std::make_unique<caf::actor_system_config>();
     // Work stealing polls: idle threads would sleep and look, and a message would wait for them to wake up.
@@ -56,88 +237,129 @@ result<std::unique_ptr<engine>> engine::start(const topology& t, engine_options 
     p->own = std::make_unique<caf::actor_system>(*p->config);
   }
   p->system = options.system ? options.system : p->own.get();
-  // Another store than kafka is opened before anything runs: two engines must not share a directory unnoticed. One that
-  // has a server is opened once a pipeline: while it is away, no keeper waits for another one's time limits.
-  bool has_server = t.state.store == store_kind::keeper_map || t.state.store == store_kind::redis;
-  std::vector<std::shared_ptr<store>> stores;
-  for (std::size_t i = 0; i < chosen.size(); ++i) {
-    if (i > 0 && !has_server) {
-      stores.push_back(stores[0]);
-      continue;
-    }
-    auto opened = open_store(t);
+  // Before anything runs: two engines must not share a directory unnoticed.
+  if (!has_server(t)) {
+    auto opened = open_shared(t, options.own);
     if (!opened.ok()) return opened.failure();
-    stores.push_back(*opened ? std::make_shared<shared_store>(*std::move(opened)) : nullptr);
+    p->keeps = *std::move(opened);
   }
-  for (std::size_t i = 0; i < chosen.size(); ++i) {
-    auto& c = chosen[i];
-    auto context = std::make_shared<pipeline_context>();
-    context->top = t;
-    context->config = c;
-    context->until_end = options.until_end;
-    context->log = p->log;
-    context->board = p->board;
-    context->pipelines = chosen.size();
-    context->session_timeout_ms = session_timeout_of(t);
-    p->board->pipeline(c.name, pipeline_status::state::starting, {});
-    p->pipelines.emplace_back(c.name, p->system->spawn(pipeline, context, stores[i]));
-  }
-  return std::unique_ptr<engine>(new engine(std::move(p)));
+  p->until_end = options.until_end;
+  p->only = options.pipelines;
+  p->drain_ms = options.drain_ms;
+  p->events = make_herald(options, *p->system, p->log);
+  if (p->events) p->board->listen([h = p->events.get()](engine_event e) { h->tell(std::move(e)); });
+  p->decoders = std::make_shared<const std::map<std::string, decoder_kind>>(std::move(options.own.decoders));
+  p->share = chosen->size();
+  std::unique_ptr<engine> out(new engine(std::move(p)));
+  for (const auto& c : *chosen)
+    if (auto r = out->parts_->start(t, c); !r.ok()) return r.failure(); // ends those that were started
+  return out;
 }
 
 engine::engine(std::unique_ptr<parts> p) : parts_(std::move(p)) {}
 
 engine::~engine() {
-  stop_now();
-  constexpr std::int64_t end_limit_ms = 15'000; // an insert under way is answered or given up meanwhile
-  parts_->board->wait_over(end_limit_ms);
-  for (auto& [name, actor] : parts_->pipelines) caf::anon_send_exit(actor, caf::exit_reason::user_shutdown);
-  parts_->pipelines.clear();
+  std::vector<parts::running> all;
+  {
+    std::lock_guard hold(parts_->lock);
+    all.swap(parts_->pipelines);
+  }
+  parts_->end(all, parts_->stopped || wait_ms(0) ? 0 : parts_->drain_ms);
+  all.clear();
+  parts_->board->listen({}); // an actor that has not ended yet tells nobody any more
+  parts_->events.reset();
 }
 
 engine_status engine::status() const {
   engine_status s;
   s.version = version_text;
   s.uptime_ms = mono_now() - parts_->started;
-  s.memory_budget = parts_->top.memory_bytes;
-  s.pipelines = parts_->board->read();
+  {
+    std::lock_guard hold(parts_->lock);
+    s.memory_budget = parts_->top.memory_bytes;
+  }
+  s.pipelines = parts_->of_the_topology();
   for (auto& p : s.pipelines)
     for (auto& l : p.lanes) s.memory_used += l.buffered_bytes;
   return s;
 }
 
-namespace {
-template <class P> void order_all(P& pipelines, enum msg::order::what order) {
-  for (auto& [name, actor] : pipelines) caf::anon_send(actor, msg::order{order});
+void engine::drain() { parts_->order(msg::order::what::drain); }
+void engine::stop_now() {
+  parts_->stopped = true;
+  parts_->order(msg::order::what::stop);
 }
-} // namespace
-
-void engine::drain() { order_all(parts_->pipelines, msg::order::what::drain); }
-void engine::stop_now() { order_all(parts_->pipelines, msg::order::what::stop); }
 bool engine::wait_ms(std::int64_t ms) { return parts_->board->wait_over(ms); }
 
 bool engine::any_stopped() const {
-  for (auto& p : parts_->board->read())
+  for (auto& p : parts_->of_the_topology())
     if (p.state == pipeline_status::state::stopped) return true;
   return false;
 }
 
 namespace {
-template <class P> result<void> order_one(P& pipelines, const std::string& name, enum msg::order::what order) {
-  for (auto& [n, actor] : pipelines) {
-    if (n != name) continue;
-    caf::anon_send(actor, msg::order{order});
-    return {};
-  }
-  return error{"engine", "there is no pipeline named " + name, "see /status for the names"};
+
+template <class R> bool named(const R& running, const std::string& name) {
+  return std::any_of(running.begin(), running.end(), [&](const auto& r) { return r.config.name == name; });
 }
+
+// Of a pipeline that ended; its counters stay.
+void clear_lanes(status_board& board, const std::string& name) {
+  for (const auto& p : board.read()) {
+    if (p.name != name) continue;
+    for (const auto& l : p.lanes) board.lane_gone(name, l.topic, l.lane);
+  }
+}
+
 } // namespace
 
-result<void> engine::pause(const std::string& pipeline) {
-  return order_one(parts_->pipelines, pipeline, msg::order::what::pause);
+result<std::string> engine::reload(const topology& t, std::int64_t drain_ms) {
+  auto& p = *parts_;
+  std::lock_guard one(p.reloading);
+  if (!same_state(t.state, p.top.state))
+    return error{"engine", "`state` is another one: positions would be looked for elsewhere", "restart to take it up"};
+  auto chosen = choose(t, p.only);
+  if (!chosen.ok()) return chosen.failure();
+  std::vector<parts::running> ends;
+  std::vector<pipeline_config> starts;
+  std::string changed, gone, added;
+  const auto name_in = [](std::string& list, const std::string& name) { list += (list.empty() ? "" : ", ") + name; };
+  {
+    std::lock_guard hold(p.lock);
+    const auto now = [&](const std::string& name) {
+      return std::find_if(chosen->begin(), chosen->end(), [&](const auto& c) { return c.name == name; });
+    };
+    for (const auto& r : p.pipelines) {
+      const auto is = now(r.config.name);
+      if (is != chosen->end() && same_pipeline(p.top, t, r.config, *is)) continue;
+      ends.push_back(r);
+      name_in(is == chosen->end() ? gone : changed, r.config.name);
+      if (is != chosen->end()) starts.push_back(*is);
+    }
+    for (const auto& c : *chosen) {
+      if (named(p.pipelines, c.name)) continue;
+      starts.push_back(c);
+      name_in(added, c.name);
+    }
+  }
+  p.end(ends, drain_ms);
+  {
+    std::lock_guard hold(p.lock);
+    p.top = t;
+    std::erase_if(p.pipelines, [&](const auto& r) { return named(ends, r.config.name); });
+  }
+  for (const auto& e : ends) clear_lanes(*p.board, e.config.name);
+  p.share = chosen->size();
+  if (p.stopped) return error{"engine", "it was stopped meanwhile", ""};
+  for (const auto& c : starts)
+    if (auto r = p.start(t, c); !r.ok()) return r.failure();
+  if (ends.empty() && starts.empty()) return std::string("nothing changed");
+  const auto part = [](const char* what, const std::string& names) { return names.empty() ? "" : what + names; };
+  std::string out = part("; started anew: ", changed) + part("; gone: ", gone) + part("; new: ", added);
+  return out.substr(2);
 }
-result<void> engine::resume(const std::string& pipeline) {
-  return order_one(parts_->pipelines, pipeline, msg::order::what::resume);
-}
+
+result<void> engine::pause(const std::string& pipeline) { return parts_->order(pipeline, msg::order::what::pause); }
+result<void> engine::resume(const std::string& pipeline) { return parts_->order(pipeline, msg::order::what::resume); }
 
 } // namespace chute

@@ -2,7 +2,9 @@
 // It keeps no global state: two engines in one process work side by side.
 #pragma once
 
+#include "actors/extensions.hpp"
 #include "core/error.hpp"
+#include "core/event.hpp"
 #include "core/status.hpp"
 #include "core/topology.hpp"
 
@@ -13,8 +15,9 @@
 #include <vector>
 
 namespace caf {
+class actor;
 class actor_system;
-}
+} // namespace caf
 namespace spdlog {
 class logger;
 }
@@ -27,7 +30,16 @@ struct engine_options {
   bool until_end = false;              // read up to the ends of the topics as they are at the start, then drain
   std::vector<std::string> pipelines;  // only these; empty: all of the topology
   std::shared_ptr<spdlog::logger> log; // null: silent
-  caf::actor_system* system = nullptr; // null: the engine makes one of its own
+  // Null: the engine makes one of its own. A host's must live longer than the engine.
+  caf::actor_system* system = nullptr;
+  // Told of events, one after another, on a thread of their own: it may block, and may ask the engine and give it
+  // orders, but not destroy it. What it throws is logged.
+  std::function<void(const engine_event&)> on_event;
+  // Is sent every chute::engine_event as a message (actors/event_message.hpp). Copied; it must live in `system`.
+  const caf::actor* listener = nullptr;
+  extensions own; // the host's decoders and stores
+  // How long the destructor drains before it stops at once; 0: not at all.
+  std::int64_t drain_ms = 30'000;
 };
 
 class engine {
@@ -35,11 +47,12 @@ public:
   // Starts all pipelines and returns at once: what cannot be reached is waited for, with a status that says so.
   // Fails only for what no waiting can mend (an unknown pipeline name, a store that cannot be opened).
   static result<std::unique_ptr<engine>> start(const topology& t, engine_options options);
-  // Stops at once, as stop_now() does, unless the engine has already drained.
+  // Drains for up to `drain_ms`, unless stop_now() was called before; then stops. Events end before it returns.
   ~engine();
   engine(const engine&) = delete;
   engine& operator=(const engine&) = delete;
 
+  // All of these may be called from any thread.
   engine_status status() const;
   // Finishes what is gathered, then stops. Returns at once; wait_ms() tells when it is done.
   void drain();
@@ -48,6 +61,11 @@ public:
   // Forgets what is under way: the next start recovers it.
   void stop_now();
   bool any_stopped() const;
+  // Takes up another topology: pipelines that are gone from it are drained, for up to `drain_ms`, and then stopped;
+  // those that changed likewise, and started anew; new ones are started; all others are not touched. Blocks until then.
+  // Where `kafka`, `clickhouse` or `memory` changed, every pipeline changed. An error (another `state`, an unknown
+  // name) changes nothing. Returns what was done, for people.
+  result<std::string> reload(const topology& t, std::int64_t drain_ms);
   result<void> pause(const std::string& pipeline);
   result<void> resume(const std::string& pipeline);
 

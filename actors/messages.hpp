@@ -32,6 +32,8 @@ struct decoder_spec {
   std::vector<target_column> targets;
   decoder_options options;
   std::uint64_t fingerprint = 0;
+  // The host's, if the format is one of its own; null: make_decoder().
+  std::function<result<std::unique_ptr<decoder>>(std::vector<target_column>, decoder_options)> make;
 };
 using decoder_spec_ptr = std::shared_ptr<const decoder_spec>;
 

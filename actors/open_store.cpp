@@ -53,6 +53,7 @@ result<std::unique_ptr<store>> open_store(const topology& t, bool reading) {
     o->make_table = !reading;
     return make_keeper_map_store(*std::move(o));
   }
+  case store_kind::own: break; // the host's: see engine.cpp
   case store_kind::redis: {
     auto url = redis_of(t);
     if (!url.ok()) return url.failure();

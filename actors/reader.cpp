@@ -120,7 +120,9 @@ void ask_for(converter_ptr self, std::vector<std::uint32_t> ids) {
 bool convert(converter_ptr self, const convert_request& r) {
   auto& s = self->state;
   if (s.spec != r.spec) {
-    auto made = make_decoder(r.spec->format, r.spec->targets, r.spec->options);
+    const auto& spec = *r.spec;
+    auto made =
+        spec.make ? spec.make(spec.targets, spec.options) : make_decoder(spec.format, spec.targets, spec.options);
     if (!made.ok()) {
       self->send(s.boss, msg::failed{made.failure().text()});
       return true;

@@ -25,13 +25,40 @@ status_board::entry& status_board::of(const std::string& name) {
   return entries_[at->second];
 }
 
+void status_board::tell(enum engine_event::kind what, const std::string& pipeline,
+                        const std::function<void(engine_event&)>& fill) const {
+  if (!listener_) return;
+  engine_event e;
+  e.what = what;
+  e.pipeline = pipeline;
+  fill(e);
+  listener_(std::move(e));
+}
+
+void status_board::tell_lane(const std::string& name, const lane_status& before, const lane_status& now) const {
+  if (before.phase == now.phase && before.waiting_for == now.waiting_for && before.stopped_for == now.stopped_for)
+    return;
+  tell(engine_event::kind::lane, name, [&](engine_event& e) {
+    e.topic = now.topic;
+    e.lane = now.lane;
+    e.phase = now.phase;
+    e.text = now.stopped_for.empty() ? now.waiting_for : now.stopped_for;
+  });
+}
+
 void status_board::pipeline(const std::string& name, enum pipeline_status::state state, const std::string& reason) {
   std::lock_guard hold(lock_);
   auto& e = of(name).base;
+  const bool same = e.name == name && e.state == state && e.reason == reason;
   e.name = name;
   e.state = state;
   e.reason = reason;
   changed_.notify_all();
+  if (same) return;
+  tell(engine_event::kind::pipeline, name, [&](engine_event& told) {
+    told.state = state;
+    told.text = reason;
+  });
 }
 
 bool status_board::wait_over(std::int64_t limit_ms) const {
@@ -52,11 +79,13 @@ void status_board::table(const std::string& name, const std::string& table) {
 void status_board::trouble(const std::string& name, const std::string& what) {
   std::lock_guard hold(lock_);
   of(name).base.last_error = what;
+  tell(engine_event::kind::trouble, name, [&](engine_event& e) { e.text = what; });
 }
 
 void status_board::rebalanced(const std::string& name) {
   std::lock_guard hold(lock_);
   ++of(name).base.rebalances;
+  tell(engine_event::kind::rebalanced, name, [](engine_event&) {});
 }
 
 void status_board::ignored(const std::string& name, std::uint64_t fields) {
@@ -66,7 +95,16 @@ void status_board::ignored(const std::string& name, std::uint64_t fields) {
 
 void status_board::lane(const std::string& name, const lane_status& s, const lane_counters& c) {
   std::lock_guard hold(lock_);
-  of(name).lanes[{s.topic, s.lane}] = {s, c};
+  auto& [status, counters] = of(name).lanes[{s.topic, s.lane}];
+  tell_lane(name, status, s);
+  if (c.dead_letters > counters.dead_letters)
+    tell(engine_event::kind::dead_letters, name, [&](engine_event& e) {
+      e.topic = s.topic;
+      e.lane = s.lane;
+      e.count = c.dead_letters - counters.dead_letters;
+    });
+  status = s;
+  counters = c;
 }
 
 void status_board::lane_gone(const std::string& name, const std::string& topic, lane_id lane) {
@@ -76,6 +114,10 @@ void status_board::lane_gone(const std::string& name, const std::string& topic, 
   if (it == e.lanes.end()) return;
   add(e.base, it->second.second);
   e.lanes.erase(it);
+  tell(engine_event::kind::lane_gone, name, [&](engine_event& told) {
+    told.topic = topic;
+    told.lane = lane;
+  });
 }
 
 std::vector<pipeline_status> status_board::read() const {

@@ -1,10 +1,12 @@
 // Where the actors write how they are, and the engine reads it: plain values under one lock, held for a copy only.
 #pragma once
 
+#include "core/event.hpp"
 #include "core/lane.hpp"
 #include "core/status.hpp"
 
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -15,6 +17,12 @@ namespace chute {
 
 class status_board {
 public:
+  // Told of every change, under the board's lock: it must not block, nor call back. Empty: nobody is.
+  void listen(std::function<void(engine_event)> listener) {
+    std::lock_guard hold(lock_);
+    listener_ = std::move(listener);
+  }
+
   void pipeline(const std::string& name, enum pipeline_status::state state, const std::string& reason);
   void table(const std::string& name, const std::string& table);
   void trouble(const std::string& name, const std::string& what); // last_error
@@ -29,6 +37,9 @@ public:
   bool wait_over(std::int64_t limit_ms) const;
 
 private:
+  void tell(enum engine_event::kind what, const std::string& pipeline,
+            const std::function<void(engine_event&)>& fill) const;
+  void tell_lane(const std::string& name, const lane_status& before, const lane_status& now) const;
   struct entry {
     pipeline_status base; // without lanes; counters of lanes that are gone
     std::map<std::pair<std::string, lane_id>, std::pair<lane_status, lane_counters>> lanes;
@@ -38,6 +49,7 @@ private:
   entry& of(const std::string& name); // makes it, behind the others, if it is new
   std::vector<entry> entries_;        // in the order in which they were first named: the file's
   std::map<std::string, std::size_t> places_;
+  std::function<void(engine_event)> listener_;
 };
 
 } // namespace chute

@@ -6,6 +6,7 @@
 #include "cli/load.hpp"
 #include "cli/progress.hpp"
 #include "core/text.hpp"
+#include "core/topology_same.hpp"
 #include "web/admin_server.hpp"
 
 #include <spdlog/logger.h>
@@ -17,6 +18,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <iostream>
+#include <optional>
 
 namespace chute::cli {
 namespace {
@@ -64,8 +66,13 @@ public:
     if (!t) return complain(t.failure(), exit_config);
     if (const std::string unknown = unknown_pipeline(*t); !unknown.empty())
       return complain({"chute", unknown, ""}, exit_usage);
+    admin_config_ = t->admin;
     if (t->admin && !start_admin(*t->admin)) return exit_bad;
-    auto started = engine::start(*t, {options_.until_end, options_.pipelines, log_, nullptr});
+    engine_options o;
+    o.until_end = options_.until_end;
+    o.pipelines = options_.pipelines;
+    o.log = log_;
+    auto started = engine::start(*t, std::move(o));
     if (!started) return complain(started.failure(), exit_bad);
     engine_ = std::move(*started);
     shown_ = engine_.get();
@@ -145,7 +152,7 @@ private:
 
   void on_signal(int signal) {
     if (signal == SIGHUP) {
-      log_->warn("SIGHUP: reloading is not available in this version; restart to take up a new file");
+      reload();
     } else if (drain_until_ms_) {
       log_->warn("a second signal: stopping at once; the next start goes on where this one ended");
       forced_ = true;
@@ -154,6 +161,21 @@ private:
       drain_until_ms_ = now_ms() + drain_ms_max;
       engine_->drain();
     }
+  }
+
+  // What is wrong with the new file is said, and the old one stays in force.
+  void reload() {
+    if (drain_until_ms_) return log_->warn("SIGHUP: draining; the file is not read again");
+    log_->info("SIGHUP: reading {} again", options_.file);
+    const auto t = load_topology(options_.file);
+    if (!t) {
+      complain(t.failure(), exit_config);
+      return log_->error("the file is not taken up; everything goes on as before");
+    }
+    if (!same_admin(t->admin, admin_config_)) log_->warn("`admin` changed: that takes a restart");
+    const auto done = engine_->reload(*t, drain_ms_max);
+    if (done) log_->info("{}: {}", options_.file, *done);
+    else complain(done.failure(), exit_bad);
   }
 
   void show_progress() {
@@ -197,6 +219,7 @@ private:
   console console_;
   std::shared_ptr<spdlog::logger> log_;
   bool draws_;
+  std::optional<admin_config> admin_config_;
   std::unique_ptr<engine> engine_;
   std::atomic<engine*> shown_ = nullptr; // what the admin face shows
   std::unique_ptr<admin_server> admin_;

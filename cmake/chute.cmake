@@ -25,9 +25,11 @@ if(MOLD)
   target_link_options(chute_options INTERFACE -fuse-ld=mold)
 endif()
 
-# chute_library(name SOURCES … LINK …): a static library chute_<name> of one folder.
+# chute_library(name SOURCES … LINK …): a static library chute_<name> of one folder. How it is built here (chute_options) is no matter
+# of those who link an installed one.
 function(chute_library name)
   cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
   add_library(chute_${name} STATIC ${A_SOURCES})
-  target_link_libraries(chute_${name} PUBLIC chute_options ${A_LINK})
+  target_compile_features(chute_${name} PUBLIC cxx_std_20)
+  target_link_libraries(chute_${name} PUBLIC $<BUILD_INTERFACE:chute_options> ${A_LINK})
 endfunction()

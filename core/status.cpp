@@ -1,5 +1,6 @@
 #include "core/status.hpp"
 
+#include "core/event.hpp"
 #include "core/finding.hpp"
 
 namespace chute {
@@ -28,6 +29,18 @@ const char* to_string(enum pipeline_status::state s) {
   case pipeline_status::state::draining: return "draining";
   case pipeline_status::state::drained: return "drained";
   case pipeline_status::state::stopped: return "stopped";
+  }
+  return "unknown";
+}
+
+const char* to_string(enum engine_event::kind k) {
+  switch (k) {
+  case engine_event::kind::pipeline: return "pipeline";
+  case engine_event::kind::lane: return "lane";
+  case engine_event::kind::lane_gone: return "lane_gone";
+  case engine_event::kind::rebalanced: return "rebalanced";
+  case engine_event::kind::dead_letters: return "dead_letters";
+  case engine_event::kind::trouble: return "trouble";
   }
   return "unknown";
 }

@@ -130,7 +130,7 @@ constexpr choice<schema_framing> framings[] = {{"confluent", schema_framing::con
 constexpr choice<schema_framing> protobuf_framings[] = {{"confluent", schema_framing::confluent},
                                                         {"none", schema_framing::none}};
 constexpr choice<std::string_view> encodings[] = {
-    {"native", "native"}, {"row_binary", "row_binary", false}, {"json_each_row", "json_each_row", false}};
+    {"native", "native"}, {"row_binary", "row_binary"}, {"json_each_row", "json_each_row"}};
 constexpr choice<delivery_mode> deliveries[] = {{"exactly_once", delivery_mode::exactly_once},
                                                 {"at_least_once", delivery_mode::at_least_once}};
 constexpr choice<provenance_mode> provenances[] = {{"required", provenance_mode::required},
@@ -268,7 +268,8 @@ std::vector<std::string> read_list(section& s, std::string_view key, std::size_t
 
 class topology_reader {
 public:
-  topology_reader(const file_reader& read, problem_list& problems) : read_(read), problems_(problems) {}
+  topology_reader(const file_reader& read, const own_names& own, problem_list& problems)
+      : read_(read), own_(own), problems_(problems) {}
 
   topology read(const yaml_ptr& root) {
     section s(root, "", problems_);
@@ -379,12 +380,33 @@ private:
     out_.registry = std::move(c);
   }
 
+  static bool holds(const std::vector<std::string>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  }
+
+  std::function<result<store_kind>(const std::string&)> store_name() {
+    return [this](const std::string& text) -> result<store_kind> {
+      if (!holds(own_.stores, text)) return one_of(stores)(text);
+      out_.state.own = text;
+      return store_kind::own;
+    };
+  }
+
+  std::function<result<std::string>(const std::string&)> format_name() const {
+    return [this](const std::string& text) -> result<std::string> {
+      if (holds(own_.formats, text)) return text;
+      auto known = one_of(formats)(text);
+      if (!known) return known.failure();
+      return std::string(*known);
+    };
+  }
+
   void read_state(section& top) {
     if (!top.has("state")) return;
     state_line_ = top.line_of("state");
     section s(top.take("state"), "state", problems_);
     state_config& c = out_.state;
-    const bool known = s.read("store", c.store, one_of(stores)) || !s.has("store");
+    const bool known = s.read("store", c.store, store_name()) || !s.has("store");
     if (known) state_line_ = s.has("store") ? s.line_of("store") : state_line_;
     auto belongs = [&](const char* key, bool given, store_kind of, const char* store) {
       if (given && known && c.store != of) s.add(s.line_of(key), key, std::string("belongs to store: ") + store);
@@ -503,7 +525,7 @@ private:
 
   void read_choices(section& s, pipeline_config& p) {
     s.read("lanes", p.lanes, integer_in(1, 100'000));
-    s.read("format", p.format, one_of(formats));
+    s.read("format", p.format, format_name());
     s.read("encoding", p.encoding, one_of(encodings));
     s.read("delivery", p.delivery, one_of(deliveries));
     s.read("provenance", p.provenance, one_of(provenances));
@@ -661,6 +683,7 @@ private:
   }
 
   const file_reader& read_;
+  const own_names& own_;
   problem_list& problems_;
   topology out_;
   std::vector<pipeline_lines> lines_;
@@ -684,7 +707,7 @@ error as_error(problem_list& problems, const std::string& name) {
 } // namespace
 
 result<topology> parse_topology(const std::string& yaml, const std::string& name, const environment& env,
-                                const file_reader& read) {
+                                const file_reader& read, const own_names& own) {
   problem_list problems;
   const yaml_ptr root = read_yaml(yaml, env, problems);
   if (!root) return as_error(problems, name);
@@ -692,7 +715,7 @@ result<topology> parse_topology(const std::string& yaml, const std::string& name
     problems.push_back({root->line, "a topology is a mapping: kafka, clickhouse, pipelines, …"});
     return as_error(problems, name);
   }
-  topology out = topology_reader(read, problems).read(root);
+  topology out = topology_reader(read, own, problems).read(root);
   if (!problems.empty()) return as_error(problems, name);
   return out;
 }

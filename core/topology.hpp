@@ -18,7 +18,7 @@ enum class bad_record_policy : std::uint8_t { dead_letter, skip, stop };
 enum class data_loss_policy : std::uint8_t { stop, resume }; // file: stop | continue
 enum class delete_policy : std::uint8_t { reject, replacing, collapsing };
 enum class start_policy : std::uint8_t { earliest, latest, timestamp };
-enum class store_kind : std::uint8_t { kafka, keeper_map, redis, file, memory };
+enum class store_kind : std::uint8_t { kafka, keeper_map, redis, file, memory, own };
 enum class compression_kind : std::uint8_t { none, lz4, zstd, gzip };
 
 // Where a column's value comes from when it does not map by name.
@@ -48,6 +48,7 @@ struct state_config {
   std::string url;                   // redis: see core/redis_url.hpp
   std::int64_t replicas = 0;         // redis: that must have a save before it counts
   std::string path;                  // file: directory
+  std::string own;                   // own: the name of the host's store
 };
 
 struct admin_config {
@@ -144,9 +145,14 @@ using environment = std::function<std::optional<std::string>(const std::string&)
 // Reads a (password) file whole.
 using file_reader = std::function<result<std::string>(const std::string&)>;
 
+// Names that a host adds to those of the engine: `format:` and `state.store:` take them too.
+struct own_names {
+  std::vector<std::string> formats, stores;
+};
+
 // Parses and checks a topology. `name` is used in messages: "name:line: …". All errors are found at once: one line each
 // in the error's cause.
 result<topology> parse_topology(const std::string& yaml, const std::string& name, const environment& env,
-                                const file_reader& read);
+                                const file_reader& read, const own_names& own = {});
 
 } // namespace chute

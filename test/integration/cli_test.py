@@ -190,7 +190,7 @@ class WithoutParts(unittest.TestCase):
         child = self.run_engine()
         self.line_with(child, "runs pipelines")
         child.send_signal(signal.SIGHUP)
-        self.line_with(child, "reloading is not available")
+        self.line_with(child, "nothing changed")
         self.assertIsNone(child.poll())
 
     def test_the_bar_is_drawn_on_a_terminal_only(self):

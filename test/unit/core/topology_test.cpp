@@ -256,8 +256,8 @@ TEST_CASE("errors say file, line, setting, cause and the way out") {
        "json, connect_json, csv, tsv or raw"},
       {with("format: jsn"), "t.yaml:9: pipelines.orders.format: 'jsn' is not known; it takes json, connect_json, csv, "
                             "tsv or raw; did you mean 'json'?"},
-      {with("encoding: row_binary"),
-       "t.yaml:9: pipelines.orders.encoding: 'row_binary' is not available in this version; it takes native"},
+      {with("encoding: rowbinary"), "t.yaml:9: pipelines.orders.encoding: 'rowbinary' is not known; it takes native, "
+                                    "row_binary or json_each_row; did you mean 'row_binary'?"},
       {with("deletes: replacing"),
        "t.yaml:9: pipelines.orders.deletes: 'replacing' is not available in this version; it takes reject"},
       {with("dead_letters: {topic: t}"),
@@ -745,4 +745,22 @@ pipelines:
     }
   }
   CHECK(refused > 3'000);
+}
+
+TEST_CASE("names that a host adds are taken beside the engine's own") {
+  const own_names own{{"pairs"}, {"ledger"}};
+  auto parse_own = [&](const std::string& yaml) {
+    return parse_topology(yaml, "t.yaml", test_environment, test_files, own);
+  };
+  const auto file = with("format: pairs", "state: {store: ledger}");
+  const auto t = parse_own(file);
+  REQUIRE(t);
+  CHECK(t->pipelines.at(0).format == "pairs");
+  CHECK(t->state.store == store_kind::own);
+  CHECK(t->state.own == "ledger");
+  CHECK(parse_own(with("format: json", "state: {store: file, path: x}")));
+  CHECK(complaints(file).find("'pairs' is not known") != std::string::npos);
+  CHECK(complaints(file).find("'ledger' is not known") != std::string::npos);
+  CHECK(parse_own(with("", "state: {store: ledger, path: x}")).failure().cause.find("belongs to store: file") !=
+        std::string::npos);
 }

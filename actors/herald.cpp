@@ -1,0 +1,57 @@
+#include "actors/herald.hpp"
+
+#include "actors/messages.hpp"
+
+#include <future>
+
+namespace chute {
+
+namespace {
+constexpr std::uint64_t waiting_max = 10'000; // events that the listener has not taken yet
+}
+
+struct herald::shared {
+  herald_options options;
+  std::atomic<std::uint64_t> waiting{0}, missed{0};
+  std::promise<void> over;
+
+  void deliver(engine_event e) {
+    --waiting;
+    e.missed = missed.exchange(0);
+    if (options.listener) caf::anon_send(options.listener, e);
+    if (!options.callback) return;
+    try {
+      options.callback(e);
+    } catch (const std::exception& x) {
+      if (options.oops) options.oops(x.what());
+    }
+  }
+};
+
+herald::herald(caf::actor_system& system, herald_options options) : shared_(std::make_shared<shared>()) {
+  shared_->options = std::move(options);
+  actor_ = system.spawn<caf::detached>([s = shared_](caf::event_based_actor* self) -> caf::behavior {
+    self->attach_functor([s] { s->over.set_value(); });
+    return {
+        [s](const engine_event& e) { s->deliver(e); }, [self](const msg::leave&) { self->quit(); }, // behind all events
+    };
+  });
+}
+
+herald::~herald() {
+  auto over = shared_->over.get_future();
+  caf::anon_send(actor_, msg::leave{});
+  actor_ = nullptr;
+  over.wait();
+}
+
+void herald::tell(engine_event e) {
+  if (shared_->waiting >= waiting_max) {
+    ++shared_->missed;
+    return;
+  }
+  ++shared_->waiting;
+  caf::anon_send(actor_, std::move(e));
+}
+
+} // namespace chute

@@ -1,0 +1,87 @@
+"""SIGHUP: the file is read again, and only what changed in it is touched; a wrong file changes nothing."""
+
+import json
+import signal
+
+import harness
+from harness import wait_until
+
+TIME_LIMIT_SECONDS = 300
+
+
+class Reload(harness.Scenario):
+    def setUp(self):
+        super().setUp()
+        self.topics = {n: self.topic(2, f"_{n}") for n in ("kept", "changed", "gone", "new")}
+        self.tables = {n: self.table(suffix=f"_{n}") for n in self.topics}
+        self.file, self.port = self.topology(self.topics["kept"], self.tables["kept"])
+        self.document = json.loads(self.file.read_text())
+        self.sound = self.document["pipelines"][self.name]
+
+    def pipeline(self, n, **more):
+        # A name of the topic's own, so that the oracle finds its dead letters.
+        return {f"{self.name}_{n}": {**self.sound, "topics": [self.topics[n]], "table": self.tables[n].split(".")[1], **more}}
+
+    def write(self, *pipelines):
+        self.document["pipelines"] = {k: v for p in pipelines for k, v in p.items()}
+        self.file.write_text(json.dumps(self.document, indent=2))
+
+    def status(self, n):
+        return next((p for p in (self.engine_.status() or {}).get("pipelines", []) if p["name"] == f"{self.name}_{n}"), None)
+
+    def says(self, words):
+        wait_until(lambda: words in self.engine_.log.read_text(), 60, f"the log says '{words}'")
+
+    def landed(self, n, records):
+        wait_until(lambda: self.server.number(f"SELECT count() FROM {self.tables[n]}") >= records, 60, f"{records} of {n}")
+
+    def test_only_what_changed_is_touched(self):
+        self.write(self.pipeline("kept"), self.pipeline("changed"), self.pipeline("gone"))
+        for topic in self.topics.values():
+            self.produce(topic, 3_000)
+        self.engine_ = harness.Engine(self, self.file, admin=self.port)
+        for n in ("kept", "changed", "gone"):
+            self.landed(n, 3_000)
+        before, before_changed = self.status("kept"), self.status("changed")
+
+        self.write(self.pipeline("new"), self.pipeline("kept"), self.pipeline("changed", batch={"rows": 100, "wait": "50ms"}))
+        self.engine_.signal(signal.SIGHUP)
+        self.says(f"started anew: {self.name}_changed; gone: {self.name}_gone; new: {self.name}_new")
+        self.landed("new", 3_000)
+        for n in ("kept", "changed", "new"):
+            self.produce(self.topics[n], 3_000, "--first", 3_000)
+        for n in ("kept", "changed", "new"):
+            self.landed(n, 6_000)
+        now = self.status("kept")
+        self.assertEqual(now["rebalances"], before["rebalances"], "the pipeline that did not change left its group")
+        self.assertEqual(now["rows"], 6_000, "its counters go on")
+        self.assertGreater(self.status("changed")["rebalances"], before_changed["rebalances"], "the one that changed did not join anew")
+        self.assertEqual(self.status("changed")["rows"], 6_000, "its counters go on")
+        self.assertIsNone(self.status("gone"))
+
+        # A wrong file, an absent one, and one with another state: said, and nothing happens.
+        good = self.file.read_text()
+        self.file.write_text(good.replace('"topics"', '"topcis"'))
+        self.engine_.signal(signal.SIGHUP)
+        self.says("the file is not taken up")
+        self.file.write_text(good.replace('"store": "kafka"', f'"store": "file", "path": "{self.dir}/s"'))
+        self.engine_.signal(signal.SIGHUP)
+        self.says("restart to take it up")
+        self.file.write_text(good)
+        self.engine_.signal(signal.SIGHUP)
+        self.says("nothing changed")
+        self.assertEqual(self.engine_.stop(), 0)
+        for n in ("kept", "changed", "new", "gone"):
+            figures = self.exact_of(n)
+            self.assertEqual(figures["produced"], 3_000 if n == "gone" else 6_000)
+
+    def exact_of(self, n):
+        done = self.kit("compare", self.topics[n], "--table", self.tables[n], "--dead-letters", self.dead_letters,
+                        "--pipeline", f"{self.name}_{n}", "--json", check=False)
+        figures = json.loads(done.stdout)
+        self.assertTrue(figures["exact"], figures)
+        return figures
+
+
+if __name__ == "__main__":
+    harness.main()
