@@ -1,16 +1,23 @@
 #include "actors/inspect.hpp"
 
 #include "actors/context.hpp"
+#include "actors/defaults.hpp"
 #include "actors/open_store.hpp"
 #include "actors/worker.hpp"
 #include "clickhouse/check.hpp"
 #include "clickhouse/questions.hpp"
+#include "clickhouse/schema.hpp"
+#include "core/text.hpp"
 #include "formats/decoder.hpp"
+#include "formats/encoder.hpp"
 #include "kafka/inspect.hpp"
 #include "kafka/offsets.hpp"
+#include "kafka/topic_settings.hpp"
 #include "state/kafka_store.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <map>
 #include <set>
 #include <spdlog/sinks/null_sink.h>
 
@@ -21,6 +28,7 @@ namespace {
 namespace ch = clickhouse;
 using severity = enum finding::severity;
 constexpr std::int64_t limit_ms = 10'000;
+constexpr const char* no_record = "no record"; // of a lane: it did not begin
 
 context_ptr quiet_context(const topology& t, const pipeline_config& p) {
   auto c = std::make_shared<pipeline_context>();
@@ -42,40 +50,103 @@ std::vector<kafka::topic_info> check_topics(kafka::inspector& k, const pipeline_
   }
   std::vector<kafka::topic_info> found;
   for (auto& t : *topics) {
-    if (t.failure) out.push_back({severity::error, where + ": topic " + t.name, t.failure->cause, t.failure->way_out});
-    else found.push_back(t);
+    if (t.failure) {
+      out.push_back({severity::error, where + ": topic " + t.name, t.failure->cause, t.failure->way_out});
+      continue;
+    }
+    found.push_back(t);
   }
-  if (found.empty() && out.empty())
+  if (topics->empty())
     out.push_back(
         {severity::error, where, "no topic matches " + p.topics.front(), "create the topic, or mend topics:"});
   return found;
 }
 
-// What was deleted, or is about to be, before it was delivered.
+// What was deleted before it was delivered; the first offset that was not delivered, for the partitions that have one.
+void check_position(const context_ptr& c, const kafka::topic_partition& p, const result<kafka::log_bounds>& bounds,
+                    const kafka::committed_offset& committed, std::vector<finding>& out) {
+  auto where = "pipeline " + c->config.name + ": kafka: " + kafka::to_string(p);
+  if (!bounds.ok()) return out.push_back({severity::error, where, bounds.failure().cause, bounds.failure().way_out});
+  if (committed.what != kafka::committed_offset::status::found) return;
+  auto next = committed.next;
+  if (next < bounds->begin)
+    out.push_back({severity::error, where,
+                   "retention deleted offsets " + std::to_string(next.value) + " to " +
+                       std::to_string(bounds->begin.value - 1) + " before they were delivered",
+                   "on_data_loss: continue goes on without them; raise retention.ms"});
+  else if (bounds->end < next)
+    out.push_back({severity::error, where,
+                   "the log ends at " + std::to_string(bounds->end.value) + ", before the position " +
+                       std::to_string(next.value) + ": the topic was truncated or made anew",
+                   "see docs/operations.md, \"Contradictions\""});
+}
+
+std::string alter_topic(const std::string& topic, const std::string& setting) {
+  return "kafka-configs.sh --bootstrap-server … --alter --entity-type topics --entity-name " + topic +
+         " --add-config " + setting;
+}
+
+// Partitions whose oldest record that was not delivered is older than half the retention.
+void check_lag(kafka::inspector& k, const context_ptr& c, const kafka::topic_info& t,
+               const std::vector<kafka::topic_partition>& parts, const std::vector<kafka::committed_offset>& committed,
+               std::int64_t retention_ms, std::vector<finding>& out) {
+  const auto now =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
+  auto half = k.offsets_for_time(parts, now - retention_ms / 2, limit_ms);
+  std::string late;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const bool known = half[i].ok() && committed[i].what == kafka::committed_offset::status::found;
+    if (known && committed[i].next < *half[i])
+      late += (late.empty() ? "" : ", ") + std::to_string(parts[i].partition.value);
+  }
+  if (late.empty()) return;
+  out.push_back({severity::warning, "pipeline " + c->config.name + ": kafka: topic " + t.name,
+                 "in partitions " + late +
+                     " the oldest record that is not delivered is older than half the retention (" +
+                     format_duration(retention_ms) + "): Kafka may delete it first",
+                 alter_topic(t.name, "retention.ms=" + std::to_string(retention_ms * 4))});
+}
+
+void check_settings(const context_ptr& c, const kafka::topic_info& t,
+                    const std::map<std::string, std::string>& settings, std::int64_t retention_ms,
+                    std::vector<finding>& out) {
+  const auto where = "pipeline " + c->config.name + ": kafka: topic " + t.name;
+  constexpr std::int64_t day_ms = 86'400'000;
+  if (retention_ms >= 0 && retention_ms < day_ms)
+    out.push_back({severity::warning, where,
+                   "it keeps records for " + format_duration(retention_ms) +
+                       ": if ClickHouse or chute is away for longer, they are lost",
+                   alter_topic(t.name, "retention.ms=" + std::to_string(7 * day_ms))});
+  if (auto policy = settings.find("cleanup.policy");
+      policy != settings.end() && policy->second.find("compact") != std::string::npos)
+    out.push_back({severity::warning, where,
+                   "it is compacted (cleanup.policy=" + policy->second +
+                       "): a record that is replaced before it is read is never delivered",
+                   alter_topic(t.name, "cleanup.policy=delete")});
+  if (auto size = settings.find("retention.bytes"); size != settings.end() && size->second != "-1")
+    out.push_back({severity::info, where,
+                   "it keeps " + size->second +
+                       " bytes a partition (retention.bytes): how long that lasts depends on the producers",
+                   alter_topic(t.name, "retention.bytes=-1")});
+}
+
 void check_retention(kafka::inspector& k, const context_ptr& c, const kafka::topic_info& t, std::vector<finding>& out) {
   std::vector<kafka::topic_partition> parts;
   for (std::int32_t i = 0; i < t.partitions; ++i) parts.push_back({t.name, {i}});
   auto bounds = k.bounds(parts, limit_ms);
   auto committed = kafka::read_offsets(c->kafka_client(), c->config.group, parts, limit_ms);
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    auto where = "pipeline " + c->config.name + ": kafka: " + kafka::to_string(parts[i]);
-    if (!bounds[i].ok()) {
-      out.push_back({severity::error, where, bounds[i].failure().cause, bounds[i].failure().way_out});
-      continue;
-    }
-    if (committed[i].what != kafka::committed_offset::status::found) continue;
-    auto next = committed[i].next;
-    if (next < bounds[i]->begin)
-      out.push_back({severity::error, where,
-                     "retention deleted offsets " + std::to_string(next.value) + " to " +
-                         std::to_string(bounds[i]->begin.value - 1) + " before they were delivered",
-                     "on_data_loss: continue goes on without them; raise retention.ms"});
-    else if (bounds[i]->end < next)
-      out.push_back({severity::error, where,
-                     "the log ends at " + std::to_string(bounds[i]->end.value) + ", before the position " +
-                         std::to_string(next.value) + ": the topic was truncated or made anew",
-                     "see docs/operations.md, \"Contradictions\""});
-  }
+  for (std::size_t i = 0; i < parts.size(); ++i) check_position(c, parts[i], bounds[i], committed[i], out);
+  auto settings = kafka::topic_settings(c->kafka_client(), t.name, limit_ms);
+  if (!settings.ok())
+    return out.push_back({severity::info, "pipeline " + c->config.name + ": kafka: topic " + t.name,
+                          "how long it keeps records cannot be seen: " + settings.failure().cause,
+                          "grant DESCRIBE_CONFIGS on the topic"});
+  std::int64_t retention_ms = -1; // for ever
+  if (auto r = settings->find("retention.ms"); r != settings->end())
+    if (auto n = parse_integer(r->second)) retention_ms = *n;
+  if (retention_ms > 0) check_lag(k, c, t, parts, committed, retention_ms, out);
+  check_settings(c, t, *settings, retention_ms, out);
 }
 
 // --- check: ClickHouse -----------------------------------------------------------------------------------------------
@@ -84,6 +155,13 @@ std::string table_of(const pipeline_config& p, const std::string& topic) {
   auto name = p.table;
   if (auto at = name.find("{topic}"); at != std::string::npos) name.replace(at, 7, topic);
   return name;
+}
+
+// `db.table` or `table`.
+std::pair<std::string, std::string> split_name(const std::string& name, const std::string& database) {
+  auto dot = name.find('.');
+  if (dot == std::string::npos) return {database, name};
+  return {name.substr(0, dot), name.substr(dot + 1)};
 }
 
 ch::expectations expectations_of(const context_ptr& c, const std::vector<target_column>& targets, int partitions) {
@@ -123,6 +201,8 @@ std::vector<target_column> targets_of(const ch::table_description& t, const pipe
   }
   if (auto d = make_decoder(p.format, *targets, options_for(p)); !d.ok())
     out.push_back({severity::error, where, d.failure().cause, d.failure().way_out});
+  if (auto r = can_encode(p.encoding, *targets); !r.ok())
+    out.push_back({severity::error, where, r.failure().cause, r.failure().way_out});
   return *targets;
 }
 
@@ -130,27 +210,55 @@ void append(std::vector<finding>& out, std::vector<finding> more) {
   out.insert(out.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
 }
 
-void check_destination(ch::session& s, const ch::server_facts& facts, const context_ptr& c, const std::string& table,
-                       int partitions, std::vector<finding>& out) {
+// What the engine would refuse before it starts, and `targets_of` cannot see without the server.
+void check_defaults(ch::session& s, const ch::server_facts& facts, std::vector<target_column>& targets,
+                    const std::string& where, std::vector<finding>& out) {
+  decoder_options options;
+  options.timezone = facts.timezone;
+  bool lasting = false;
+  if (auto r = fill_defaults(s, targets, options, limit_ms, lasting); !r.ok())
+    out.push_back({severity::error, where, r.failure().cause, r.failure().way_out});
+}
+
+// The table that knows where pipelines began.
+void check_starts(ch::session& s, const ch::server_facts& facts, const context_ptr& c, std::vector<finding>& out) {
+  const ch::starts_place place{c->config.database, ch::starts_place{}.table, false};
+  auto t = ch::describe(s, facts, place.database, place.table, limit_ms);
+  if (!t.ok() || !t->exists) return; // it is made at the start
+  for (const auto& fault : ch::starts_table_faults(*t))
+    out.push_back({severity::error, "pipeline " + c->config.name + ": table " + place.database + "." + place.table,
+                   "it cannot be used: " + fault,
+                   "RENAME TABLE " + ch::table_name(place.database, place.table) + " TO " +
+                       ch::table_name(place.database, place.table + "_old") + ", and chute makes one of its own"});
+}
+
+void check_destination(ch::session& s, const ch::server_facts& facts, const context_ptr& c, const std::string& name,
+                       int partitions, std::vector<finding>& out, std::uint64_t& identity) {
   const auto& p = c->config;
-  auto where = "pipeline " + p.name + ": table " + p.database + "." + table;
-  auto t = ch::describe(s, facts, p.database, table, limit_ms);
+  const auto [database, table] = split_name(name, p.database);
+  auto where = "pipeline " + p.name + ": table " + database + "." + table;
+  auto t = ch::describe(s, facts, database, table, limit_ms);
   if (!t.ok()) {
     out.push_back({severity::error, where, t.failure().cause, t.failure().way_out});
     return;
   }
   std::vector<target_column> targets;
-  if (t->exists) targets = targets_of(*t, p, where, out);
+  if (t->exists) {
+    identity = ch::destination_identity(*t);
+    targets = targets_of(*t, p, where, out);
+    check_defaults(s, facts, targets, where, out);
+  }
   auto e = expectations_of(c, targets, partitions);
   append(out, ch::check_server(facts, "clickhouse " + s.url(), e));
   append(out, ch::check_table(*t, facts, where, e));
-  auto dead = ch::describe(s, facts, p.database, p.dead_letter_table, limit_ms);
+  const auto [dead_database, dead_table] = split_name(p.dead_letter_table, p.database);
+  auto dead = ch::describe(s, facts, dead_database, dead_table, limit_ms);
   if (dead.ok()) append(out, ch::check_dead_letters(*dead, "pipeline " + p.name + ": dead letters", e));
   if (!t->exists) return;
   append(out, ch::probe_rights(s, facts, *t, where, e, limit_ms));
   if (!ch::believed(*t, e.columns).there) return;
   ch::question q;
-  q.database = p.database;
+  q.database = database;
   q.table = table;
   q.columns = e.columns;
   q.topic = p.topics.front();
@@ -161,6 +269,10 @@ void check_destination(ch::session& s, const ch::server_facts& facts, const cont
 }
 
 void check_clickhouse(const context_ptr& c, const std::vector<kafka::topic_info>& topics, std::vector<finding>& out) {
+  std::map<std::string, int> tables; // and the partitions that go into each
+  for (const auto& t : topics) tables[table_of(c->config, t.name)] += t.partitions;
+  if (tables.empty() && c->config.table.find("{topic}") == std::string::npos) tables[c->config.table] = 1;
+  std::map<std::string, std::map<std::uint64_t, std::string>> seen; // of each table: what it is, and where first
   for (const auto& url : c->top.clickhouse.urls) {
     auto s = ch::session::open(ch::options_for(c->top.clickhouse, url));
     if (!s.ok()) {
@@ -172,10 +284,70 @@ void check_clickhouse(const context_ptr& c, const std::vector<kafka::topic_info>
       out.push_back({severity::error, "clickhouse " + url, facts.failure().cause, facts.failure().way_out});
       continue;
     }
-    std::map<std::string, int> tables; // and the partitions that go into each
-    for (const auto& t : topics) tables[table_of(c->config, t.name)] += t.partitions;
-    if (tables.empty() && c->config.table.find("{topic}") == std::string::npos) tables[c->config.table] = 1;
-    for (const auto& [table, partitions] : tables) check_destination(**s, *facts, c, table, partitions, out);
+    for (const auto& [table, partitions] : tables) {
+      std::uint64_t identity = 0;
+      check_destination(**s, *facts, c, table, partitions, out, identity);
+      if (identity) seen[table].emplace(identity, url);
+    }
+    check_starts(**s, *facts, c, out);
+  }
+  for (const auto& [table, copies] : seen)
+    if (copies.size() > 1)
+      out.push_back(
+          {severity::error, "pipeline " + c->config.name + ": table " + table,
+           copies.begin()->second + " and " + std::next(copies.begin())->second +
+               " have different tables of this name, not replicas of one: records would be divided among them",
+           "name the servers of one replicated table in clickhouse.url, or one server"});
+}
+
+// --- check: the state ------------------------------------------------------------------------------------------------
+
+result<void> show_pipeline(const topology& t, const pipeline_config& p, store* shared,
+                           std::vector<lane_state_view>& out); // below
+
+// Lanes that began once, as chute_starts knows it; empty: it knows nothing, or cannot be asked (which is told above).
+std::map<std::string, std::set<lane_id>> begun_lanes(const context_ptr& c, const std::string& cluster,
+                                                     const std::vector<lane_state_view>& lanes) {
+  std::map<std::string, std::set<lane_id>> out;
+  auto s = ch::session::open(ch::options_for(c->top.clickhouse, c->top.clickhouse.urls.front()));
+  if (!s.ok()) return out;
+  auto facts = ch::read_facts(**s, limit_ms);
+  if (!facts.ok()) return out;
+  ch::starts_place place{c->config.database, ch::starts_place{}.table, false};
+  auto t = ch::describe(**s, *facts, place.database, place.table, limit_ms);
+  if (!t.ok() || !t->exists || !ch::starts_table_faults(*t).empty()) return out;
+  place.replicated = t->replicated;
+  for (const auto& l : lanes) {
+    if (out.contains(l.topic)) continue;
+    auto started = ch::read_starts(**s, *facts, place, {cluster, c->config.group, c->config.name, l.topic}, limit_ms);
+    out[l.topic] = started.ok() ? started->begun : std::set<lane_id>{};
+  }
+  return out;
+}
+
+// Records of lanes that cannot be read, that somebody else wrote, or that are gone.
+void check_lanes(const topology& t, const context_ptr& c, std::vector<finding>& out) {
+  const auto where = "pipeline " + c->config.name + ": state";
+  if (t.state.store == store_kind::memory || t.state.store == store_kind::own) return;
+  auto opened = open_store(t, true);
+  if (!opened.ok()) return out.push_back({severity::error, where, opened.failure().cause, opened.failure().way_out});
+  std::vector<lane_state_view> lanes;
+  if (auto r = show_pipeline(t, c->config, opened->get(), lanes); !r.ok())
+    return out.push_back({severity::error, where, r.failure().cause, r.failure().way_out});
+  auto k = kafka::inspector::open(c->kafka_client());
+  auto cluster = k.ok() ? (*k)->cluster_id(limit_ms) : result<std::string>(k.failure());
+  auto begun = cluster.ok() ? begun_lanes(c, *cluster, lanes) : std::map<std::string, std::set<lane_id>>{};
+  for (const auto& l : lanes) {
+    if (l.found) continue;
+    const auto lane = where + ": topic " + l.topic + ", lane " + std::to_string(l.lane.value);
+    const bool new_lane = l.problem == no_record;
+    if (!new_lane) out.push_back({severity::error, lane, l.problem, "see docs/operations.md, \"Contradictions\""});
+    else if (begun[l.topic].contains(l.lane))
+      out.push_back({severity::error, lane,
+                     "its record is gone, though it began (chute_starts): the offsets of group " + c->config.group +
+                         " expired or were deleted, or the state store lost it",
+                     "bring the store back, or give the pipeline a new group: see docs/operations.md, "
+                     "\"Contradictions\""});
   }
 }
 
@@ -228,6 +400,7 @@ std::vector<finding> check(const topology& t) {
     }
     check_clickhouse(c, topics, out);
     check_registry(c, out);
+    if (!topics.empty()) check_lanes(t, c, out);
   }
   append(out, check_store(t, limit_ms));
   // What several pipelines share is told once.
@@ -272,9 +445,7 @@ lane_state_view view_of(const pipeline_config& p, const lane_key& key, const loa
   v.topic = key.topic;
   v.lane = key.lane;
   if (l.status != loaded::status::found) {
-    v.problem = !l.foreign.empty() ? "moved by another tool: " + l.foreign
-                : l.failure        ? l.failure->text()
-                                   : "no record";
+    v.problem = !l.foreign.empty() ? "moved by another tool: " + l.foreign : l.failure ? l.failure->text() : no_record;
     return v;
   }
   auto r = decode_record(l.record.text);

@@ -19,4 +19,4 @@ CREATE TABLE orders
 )
 ENGINE = MergeTree
 ORDER BY (customer, ordered_at)
-SETTINGS non_replicated_deduplication_window = 1000
+SETTINGS non_replicated_deduplication_window = 30000
