@@ -26,8 +26,15 @@ const std::string_view status_page = R"html(<!doctype html>
   .head { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; }
   .head button { margin-left: auto; }
   .state { padding: .1rem .6rem; border-radius: 1rem; color: #fff; font-size: .85rem; background: var(--idle); }
-  .state.streaming { background: var(--good); } .state.stopped { background: var(--bad); }
+  .state.streaming { background: var(--good); } .state.stopped { background: var(--bad); border-radius: .2rem; }
   .state.waiting, .state.starting, .state.draining { background: var(--busy); }
+  .state.drained, .state.paused { background: var(--idle); }
+  .card { border-left: .4rem solid var(--good); }
+  .card.waiting, .card.starting, .card.draining { border-left: .4rem dashed var(--busy); }
+  .card.stopped { border-left: .4rem double var(--bad); }
+  .card.paused, .card.drained { border-left: .4rem dotted var(--idle); }
+  .mark { font-weight: 700; margin-right: .4rem; }
+  td.needs { font-weight: 600; }
   .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .75rem; margin: .75rem 0 0; }
   .figures dt { color: var(--faint); font-size: .85rem; }
   .figures dd { margin: 0; font-size: 1.15rem; font-variant-numeric: tabular-nums; }
@@ -42,13 +49,16 @@ const std::string_view status_page = R"html(<!doctype html>
 </style>
 <header>
   <h1>chute</h1><span id="version" class="faint"></span><span id="uptime" class="faint"></span>
-  <span id="memory" class="faint"></span>
+  <span id="memory" class="faint"></span><span id="summary"></span>
 </header>
 <div id="trouble" role="status"></div>
 <main id="pipelines"></main>
 <script>
 'use strict';
 const every_ms = 2000, opened = new Set(), earlier = new Map();
+// A sign for each state, and a word: colour only repeats what they say.
+const signs = {starting: '◌', streaming: '▶', waiting: '◔', paused: '‖', draining: '▽', drained: '✓', stopped: '■'};
+const words = {streaming: 'running', waiting: 'waiting', stopped: 'stopped'};
 
 function make(tag, attributes, ...children) {
   const node = document.createElement(tag);
@@ -68,12 +78,12 @@ function span(ms) {
   return h ? `${h}h ${m % 60}m` : m ? `${m}m ${s % 60}s` : `${s}s`;
 }
 
-// Records a second since the last refresh.
+// What came in a second since the last refresh: [records, bytes], or nothing.
 function rate(p, at) {
   const before = earlier.get(p.name);
-  earlier.set(p.name, {records: p.records, at});
-  if (!before || p.records < before.records || at <= before.at) return '–';
-  return count(Math.round((p.records - before.records) * 1000 / (at - before.at)));
+  earlier.set(p.name, {records: p.records, bytes: p.bytes, at});
+  if (!before || p.records < before.records || at <= before.at) return null;
+  return ['records', 'bytes'].map(what => Math.round((p[what] - before[what]) * 1000 / (at - before.at)));
 }
 
 async function order(name, what) {
@@ -86,24 +96,56 @@ function figures(p, at) {
   const list = make('dl', {className: 'figures'});
   const add = (name, value) => list.append(make('div', {}, make('dt', {}, name), make('dd', {}, value)));
   add('lag', count(p.lag));
-  add('records a second', rate(p, at));
+  const now = rate(p, at);
+  add('records a second', now ? count(now[0]) : '–');
+  add('bytes a second', now ? size(now[1]) : '–');
   add('records', count(p.records));
   add('rows', count(p.rows));
   add('dead letters', count(p.dead_letters));
+  if (p.dropped) add('dropped', count(p.dropped));
+  if (p.gaps_lost) add('offsets lost', count(p.gaps_lost));
   add('inserts', count(p.inserts) + (p.insert_retries ? ` + ${count(p.insert_retries)} again` : ''));
   return list;
 }
 
-function lanes(p) {
-  const row = (tag, cells) => make('tr', {}, ...cells.map((text, i) => make(tag, {className: i > 2 && i < 6 ? 'number' : ''}, text)));
-  const table = make('table', {}, row('th', ['topic', 'lane', 'phase', 'partitions', 'lag', 'buffered', 'waits for']));
-  for (const l of p.lanes)
-    table.append(row('td', [l.topic, String(l.lane), l.phase, String(l.partitions.length), count(l.lag),
-                            size(l.buffered_bytes), l.stopped_for || l.waiting_for]));
-  const box = make('details', {open: opened.has(p.name)}, make('summary', {}, `${p.lanes.length} lanes here`),
-                   make('div', {className: 'scroll'}, table));
-  box.addEventListener('toggle', () => box.open ? opened.add(p.name) : opened.delete(p.name));
+// A table that is filled only while it is open: a thousand partitions cost nothing otherwise.
+function folded(key, title, names, numbers, rows) {
+  const cells = (tag, list, needs) => make('tr', {}, ...list.map((text, i) =>
+    make(tag, {className: (numbers.includes(i) ? 'number' : '') + (needs ? ' needs' : '')}, text)));
+  const place = make('div', {className: 'scroll'});
+  const box = make('details', {open: opened.has(key)}, make('summary', {}, title), place);
+  const fill = () => {
+    const table = make('table', {}, cells('th', names));
+    for (const [list, needs] of rows()) table.append(cells('td', list, needs));
+    place.replaceChildren(table);
+  };
+  if (box.open) fill();
+  box.addEventListener('toggle', () => {
+    if (box.open) opened.add(key); else opened.delete(key);
+    if (box.open && !place.hasChildNodes()) fill();
+  });
   return box;
+}
+
+const why = l => l.stopped_for || l.waiting_for;
+const lane_sign = l => l.phase === 'stopped' ? signs.stopped : l.waiting_for ? signs.waiting : l.phase === 'streaming' ? signs.streaming : signs.starting;
+
+// Those that need somebody stand first.
+function lanes(p) {
+  const order = l => l.phase === 'stopped' ? 0 : l.waiting_for ? 1 : 2;
+  return folded(p.name + ' lanes', `${p.lanes.length} lanes here`,
+    ['topic', 'lane', 'phase', 'partitions', 'lag', 'gathered', 'open plan', 'waits for'], [1, 3, 4, 5],
+    () => [...p.lanes].sort((a, b) => order(a) - order(b)).map(l =>
+      [[l.topic, String(l.lane), lane_sign(l) + ' ' + l.phase, String(l.partitions.length), count(l.lag), size(l.buffered_bytes),
+        l.open_token ? l.open_token.slice(0, 8) + '…' : '–', why(l)], l.phase === 'stopped']));
+}
+
+function partitions(p) {
+  const all = p.lanes.flatMap(l => l.partitions.map(part => [l, part]));
+  return folded(p.name + ' partitions', `${all.length} partitions here`,
+    ['topic', 'partition', 'lane', 'done below', 'end of the log', 'lag'], [1, 2, 3, 4, 5],
+    () => all.sort((a, b) => (b[1].lag || 0) - (a[1].lag || 0)).map(([l, part]) =>
+      [[l.topic, String(part.partition), String(l.lane), count(part.next), count(part.end), count(part.lag)], false]));
 }
 
 function card(p, at) {
@@ -111,14 +153,26 @@ function card(p, at) {
   const button = make('button', {type: 'button', onclick: () => order(p.name, paused ? 'resume' : 'pause')},
                       paused ? 'Resume' : 'Pause');
   button.hidden = ['stopped', 'draining', 'drained'].includes(p.state);
-  const box = make('section', {className: 'card'},
-    make('div', {className: 'head'}, make('h2', {}, p.name), make('span', {className: 'state ' + p.state}, p.state),
+  const mark = make('span', {className: 'mark', ariaHidden: 'true'}, signs[p.state] || '?');
+  const box = make('section', {className: 'card ' + p.state},
+    make('div', {className: 'head'}, make('h2', {}, p.name),
+         make('span', {className: 'state ' + p.state}, mark, words[p.state] || p.state),
          make('span', {className: 'faint'}, p.table ? '→ ' + p.table : ''), button),
     figures(p, at));
   if (p.reason) box.append(make('p', {className: 'why' + (p.state === 'stopped' ? ' bad' : '')}, p.reason));
   else if (p.last_error) box.append(make('p', {className: 'why faint'}, 'last error: ' + p.last_error));
-  box.append(lanes(p));
+  if (p.reason && p.last_error && !p.reason.includes(p.last_error))
+    box.append(make('p', {className: 'why faint'}, 'last error: ' + p.last_error));
+  box.append(lanes(p), partitions(p));
   return box;
+}
+
+// "2 running, 1 stopped": the worst state names the tab, too.
+function summary(pipelines) {
+  const states = ['stopped', 'waiting', 'paused', 'starting', 'draining', 'drained', 'streaming'];
+  const found = states.map(s => [s, pipelines.filter(p => p.state === s).length]).filter(([, n]) => n);
+  document.title = found.length ? `${signs[found[0][0]]} ${found[0][1]} ${words[found[0][0]] || found[0][0]} – chute` : 'chute';
+  return found.map(([s, n]) => `${signs[s]} ${n} ${words[s] || s}`).join('   ');
 }
 
 const put = (id, text) => { document.getElementById(id).textContent = text; };
@@ -132,6 +186,7 @@ async function refresh() {
     put('version', s.version);
     put('uptime', 'up ' + span(s.uptime_ms));
     put('memory', `${size(s.memory.used)} of ${size(s.memory.budget)} buffered`);
+    put('summary', summary(s.pipelines));
     const focus = document.activeElement && document.activeElement.closest('section');
     const index = focus ? [...focus.parentNode.children].indexOf(focus) : -1;
     document.getElementById('pipelines').replaceChildren(...s.pipelines.map(p => card(p, at)));
