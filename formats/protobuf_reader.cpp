@@ -139,12 +139,13 @@ bool message_reader::read_fields(std::string_view bytes, const message& m, const
     const field* f = m.find(static_cast<int>(number), place);
     const unsigned kind = tag & 7;
     const bool packed = f && f->repeated && kind == k_delimited && !holds_bytes(f->type);
-    if (!f || (wanted && !(*wanted)[place]) || (!packed && kind != kind_of(f->type))) {
+    const bool fits = f && (packed || kind == kind_of(f->type));
+    if (fits) forget_others(m, place, slots);
+    if (!fits || (wanted && !(*wanted)[place])) {
       if (wanted) ++ignored_;
       if (!skip(c, kind, number, depth)) return false;
       continue;
     }
-    forget_others(m, place, slots);
     slot& s = slots[place];
     if (packed) {
       std::string_view all;
@@ -155,7 +156,7 @@ bool message_reader::read_fields(std::string_view bytes, const message& m, const
   return true;
 }
 
-// Of a oneof, the last field on the wire is set.
+// Of a oneof, the last field on the wire is set, whether a column takes it or not.
 void message_reader::forget_others(const message& m, std::size_t place, std::vector<slot>& slots) const {
   const int oneof = m.fields[place].oneof;
   if (oneof < 0) return;

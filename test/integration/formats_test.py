@@ -147,8 +147,9 @@ class Formats(harness.Scenario):
         registry.away = False
         self.arrived(table, len(values), 90, engine)
         engine.stop()
-        self.assertEqual(self.server.ask(f"SELECT count(), sum(id), sum(extra), sum(money) FROM {table}").split("\t"),
-                         [str(count), str(sum(range(count))), str(-sum(range(0, count, 2))), str(count // 2 * 2.56)])
+        self.assertEqual(self.rows(f"(SELECT count() AS n, sum(id) AS i, sum(extra) AS e, sum(money) AS m, 0 AS _offset FROM {table})",
+                                   "toUInt32(n), toUInt32(i), toInt32(e), toFloat64(m)"),
+                         [[count, sum(range(count)), -sum(range(0, count, 2)), count // 2 * 2.56]])
         self.assertEqual(sorted(self.errors()), ["the schema of id 77 is not known to the registry", "the value ends too early"])
 
 

@@ -253,9 +253,10 @@ TEST_CASE("errors say file, line, setting, cause and the way out") {
       // not in this version
       {with("format: passthrough"),
        "t.yaml:9: pipelines.orders.format: 'passthrough' is not available in this version; it takes "
-       "json, connect_json, csv, tsv or raw"},
-      {with("format: jsn"), "t.yaml:9: pipelines.orders.format: 'jsn' is not known; it takes json, connect_json, csv, "
-                            "tsv or raw; did you mean 'json'?"},
+       "json, connect_json, avro, protobuf, csv, tsv or raw"},
+      {with("format: jsn"),
+       "t.yaml:9: pipelines.orders.format: 'jsn' is not known; it takes json, connect_json, avro, protobuf, csv, "
+       "tsv or raw; did you mean 'json'?"},
       {with("encoding: rowbinary"), "t.yaml:9: pipelines.orders.encoding: 'rowbinary' is not known; it takes native, "
                                     "row_binary or json_each_row; did you mean 'row_binary'?"},
       {with("deletes: replacing"),

@@ -78,7 +78,7 @@ TEST_CASE("protobuf: repeated, maps, messages, oneof, presence") {
         lines{"[1, -2, 300], ['a', '', 'b'], [(1, null), (0, 0)], [-1, 1], {('a', 1), ('b', 2)}, {(-3, (9))}, "
               "{('true', 'yes')}, 4, 0, null, 0, 'deep', 2, 5",
               "[], [], [], [], {}, {}, {}, null, null, null, null, '', 0, 0",
-              "! field 'suit' for column 'suit' (Enum8('SPADES' = 0, 'five' = 5)) is out of range"});
+              "! field 'suit' for column 'suit' (Enum8('SPADES' = 0, 'five' = 5)) is not a member of the enum"});
   CHECK(decoded(proto_plain, "Plain", {field("suit", "Int32")}, {recorded("full"), recorded("odd")}) ==
         lines{"5", "9"});
   CHECK(decoded(proto_plain, "Plain", {field("inner", "JSON"), field("nested", "String")}, {recorded("full")}) ==
@@ -142,7 +142,7 @@ TEST_CASE("protobuf: Confluent's framing, ids and paths, as its serializer write
   }
   o.schemas->put(90, nullptr);
   o.schemas->put(91, std::make_shared<schema_text>(schema_text{"AVRO", "\"int\"", {}}));
-  o.schemas->put(92, std::make_shared<schema_text>(schema_text{"PROTOBUF", "message {", {}}));
+  o.schemas->put(92, std::make_shared<schema_text>(schema_text{"PROTOBUF", "syntax = \"proto3\"; message {", {}}));
   auto d = make_decoder("protobuf",
                         {field("i32", "Int32"), field("st", "String"), field("a", "Int32"), field("b", "Int32"),
                          field("cents", "Int64", "m.cents"), field("id", "Int32")},
@@ -179,7 +179,8 @@ TEST_CASE("protobuf: schemas in files, and what is wrong with them") {
         lines{"7"});
   CHECK(why_not(proto_plain) == "the schema of the topology holds several messages; write protobuf: {message: NAME}");
   CHECK(why_not(proto_plain, "shop.Nothing") == "the schema of the topology holds no message 'shop.Nothing'");
-  CHECK(why_not("message A {").starts_with("the schema of the topology is no .proto file: line 1: "));
+  CHECK(why_not("syntax = \"proto3\"; message A {")
+            .starts_with("the schema of the topology is no .proto file: line 1: "));
   CHECK(why_not("syntax = \"proto3\"; import \"gone.proto\"; message A {}")
             .starts_with("the schema of the topology does not hold together: "));
   CHECK(why_not("syntax = \"proto3\"; message A { B b = 1; }")
