@@ -18,12 +18,15 @@ constexpr std::uint32_t no_group = ~std::uint32_t{0};
 
 // A column that a field fills.
 struct field_target {
-  std::uint32_t column = 0; // its place in the block and among the targets
-  node value;
-  bool nullable = false;           // the column is Nullable(the node's type) on its way
-  std::uint32_t group = no_group;  // of the columns n.a, n.b, …
+  // What every record looks at comes first, and lies together.
+  chute::column* to = nullptr;     // of the block at work
+  chute::column* values = nullptr; // the same, or what is in the Nullable
   std::uint64_t filled = 0;        // the record that last filled it
   bool by_whole_key = false;       // and that from a key that is its whole path
+  bool nullable = false;           // the column is Nullable(the node's type) on its way
+  std::uint32_t group = no_group;  // of the columns n.a, n.b, …
+  std::uint32_t column = 0;        // its place in the block and among the targets
+  node value;
   std::size_t elements_before = 0; // while an array of objects is spread
 };
 
@@ -68,7 +71,7 @@ private:
   std::string explain(const refusal& why) const;
   std::string subject(const refusal& why) const;
 
-  column& column_of(const field_target& t) { return block_->columns[t.column]; }
+  static column& column_of(const field_target& t) { return *t.to; }
 
   std::vector<target_column> targets_;
   decoder_options options_;
@@ -178,6 +181,10 @@ void json_decoder::decode(std::span<const record_view> records, const header_sou
   prepare_block(targets_, out.rows);
   block_ = &out.rows;
   for (auto& c : block_->columns) c.mark();
+  for (auto& t : fields_) {
+    t.to = &block_->columns[t.column];
+    t.values = t.nullable ? &t.to->children[0] : t.to;
+  }
   c_.fields_ignored = 0;
   const std::size_t all = records.size();
   make_room(all, out);
@@ -302,6 +309,14 @@ fault json_decoder::read_object(field_table& table, refusal& why) {
 }
 
 fault json_decoder::read_field(field& f, refusal& why) {
+  if (f.only != no_target) [[likely]] {
+    const fault e = fill(fields_[f.only], f.whole);
+    if (e != fault::none) [[unlikely]] {
+      why.at_field = &f;
+      why.target = f.only;
+    }
+    return e;
+  }
   const place begin = c_.now;
   bool first = true;
   for (const auto i : f.targets) {
@@ -333,11 +348,14 @@ fault json_decoder::fill(field_target& t, bool whole) {
     if (const fault e = take_literal(c_, "null"); e != fault::none) return e;
     if (t.group != no_group) return fault::none; // as if it were missing
     append_null(to, targets_[t.column]);
-  } else if (t.nullable) {
-    if (const fault e = t.value.append(t.value, c_, to.children[0]); e != fault::none) return e;
-    mark_not_null(to);
-    ++to.rows;
-  } else if (const fault e = t.value.append(t.value, c_, to); e != fault::none) return e;
+  } else {
+    if (const fault e = t.value.append(t.value, c_, *t.values); e != fault::none) [[unlikely]]
+      return e;
+    if (t.nullable) {
+      mark_not_null(to);
+      ++to.rows;
+    }
+  }
   ++filled_;
   t.filled = record_;
   t.by_whole_key = whole;

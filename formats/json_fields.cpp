@@ -34,7 +34,7 @@ field* field_table::look_up(std::string_view key) {
 
 void field_table::add(std::string_view path, std::uint32_t target) {
   field& as_one_key = get(path);
-  as_one_key.targets.push_back(target);
+  as_one_key.add_target(target);
   const auto dot = path.find('.');
   if (dot == path.npos) return;
   as_one_key.whole = true;
@@ -43,10 +43,11 @@ void field_table::add(std::string_view path, std::uint32_t target) {
     const auto end = path.find('.', from);
     field& f = table->get(path.substr(from, end == path.npos ? path.npos : end - from));
     if (end == path.npos) {
-      f.targets.push_back(target);
+      f.add_target(target);
       return;
     }
     if (!f.inner) f.inner = std::make_unique<field_table>();
+    f.only = no_target;
     table = f.inner.get();
     from = end + 1;
   }

@@ -15,17 +15,24 @@ namespace chute::json {
 
 class field_table;
 
+constexpr std::uint32_t no_target = ~std::uint32_t{0};
+
 struct field {
   std::string key; // with room for reads of 8 bytes past its end; key_size counts
   std::uint32_t key_size = 0;
   bool plain = false;                 // no character that JSON escapes: the bytes of the text can be compared
   bool whole = false;                 // the key is a whole path that has dots
   std::vector<std::uint32_t> targets; // columns that take the value
+  std::uint32_t only = no_target;     // the one that does, and nothing takes something within it
   std::unique_ptr<field_table> inner; // columns that take something within the value
   field* next = nullptr;              // what came next the last time
   std::uint64_t seen = 0;             // the object that last had this key
 
   std::string_view name() const { return {key.data(), key_size}; }
+  void add_target(std::uint32_t target) {
+    targets.push_back(target);
+    only = targets.size() == 1 && !inner ? target : no_target;
+  }
 };
 
 class field_table {

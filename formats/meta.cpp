@@ -88,6 +88,9 @@ result<meta_filler> meta_filler::make(const target_column& t, const decoder_opti
   }
   if (meta && (name == "partition" || name == "offset" || name == "timestamp")) {
     f.what_ = name == "partition" ? what::partition : name == "offset" ? what::offset : what::timestamp;
+    const auto width_min = f.what_ == what::partition ? sizeof partition_id::value : sizeof offset_t::value;
+    if (is_integer(wire->kind) && f.what_ != what::timestamp && wire->width >= width_min && wire->width <= 8)
+      f.holds_all_ = wire->width;
     const bool time = kind == type_kind::datetime || kind == type_kind::datetime64;
     if (is_integer(kind) || kind == type_kind::string || (time && f.what_ == what::timestamp)) return f;
     return unfit(t, f.what_ == what::timestamp ? "use DateTime64(3)" : "use an integer, UInt64 holds all of them");
@@ -115,8 +118,8 @@ value_error meta_filler::append(const record_view& r, partition_id partition, st
                                 column& out) {
   switch (what_) {
   case what::constant: append_rows(out, *constant_); return value_error::none;
-  case what::partition: return append_number(partition.value, out);
-  case what::offset: return append_number(r.offset.value, out);
+  case what::partition: return append_place(partition.value, out);
+  case what::offset: return append_place(r.offset.value, out);
   case what::timestamp:
     if (r.timestamp_ms >= 0) return append_timestamp(r.timestamp_ms, out);
     break;
@@ -129,6 +132,15 @@ value_error meta_filler::append(const record_view& r, partition_id partition, st
   case what::headers: append_headers(headers, out); return value_error::none;
   }
   append_missing(out, target_);
+  return value_error::none;
+}
+
+// A partition or an offset, which are not negative.
+value_error meta_filler::append_place(std::int64_t v, column& out) {
+  if (holds_all_ == 0) return append_number(v, out);
+  if (holds_all_ == sizeof v) out.data.push(v);
+  else out.data.push(static_cast<std::int32_t>(v));
+  ++out.rows;
   return value_error::none;
 }
 

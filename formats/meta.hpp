@@ -37,12 +37,14 @@ public:
 private:
   enum class what : std::uint8_t { constant, partition, offset, timestamp, key, headers, header };
 
+  value_error append_place(std::int64_t v, column& out);
   value_error append_number(std::int64_t v, column& out);
   value_error append_timestamp(std::int64_t ms, column& out);
   void append_headers(std::span<const header_view> headers, column& out) const;
   const header_view* find(std::span<const header_view> headers) const;
 
   what what_ = what::constant;
+  std::uint32_t holds_all_ = 0; // bytes of a column that holds every partition or offset, and no null; else 0
   target_column target_;
   std::string subject_;
   std::shared_ptr<const column> constant_; // topic, value
