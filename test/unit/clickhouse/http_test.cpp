@@ -79,22 +79,26 @@ TEST_CASE("one connection serves many requests, and the hook runs before each") 
 }
 
 TEST_CASE("a lease that is too old: not a byte leaves, on a new connection or a reused one") {
-  std::atomic<int> requests{0};
-  raw_server server([&](connection& c) {
-    while (!c.read_some().empty()) {
-      ++requests;
-      c.reply("200 OK", ours, "");
-    }
-  });
-  auto s = open_session(server.url());
-  auto no = [] { return false; };
-  auto r = post(*s, "x", no);
-  CHECK(r.how == transport::forbidden);
-  CHECK(r.attempts == 0);
-  CHECK(classify(r).never_sent);
-  CHECK(post(*s, "x").how == transport::complete);
-  CHECK(post(*s, "x", no).how == transport::forbidden);
+  std::atomic<int> requests{0}, parts{0};
+  {
+    raw_server server([&](connection& c) {
+      while (!c.read_request().empty()) {
+        ++requests;
+        c.reply("200 OK", ours, "");
+      }
+      parts += c.holds_part();
+    });
+    auto s = open_session(server.url());
+    auto no = [] { return false; };
+    auto r = post(*s, "x", no);
+    CHECK(r.how == transport::forbidden);
+    CHECK(r.attempts == 0);
+    CHECK(classify(r).never_sent);
+    CHECK(post(*s, "x").how == transport::complete);
+    CHECK(post(*s, "x", no).how == transport::forbidden);
+  } // the connections are closed, and have been read to their ends
   CHECK(requests == 1);
+  CHECK(parts == 0);
 }
 
 TEST_CASE("libcurl repeats a request when a kept-alive connection dies: the hook is asked again, and it counts") {

@@ -46,6 +46,8 @@ public:
     }
     return reset_;
   }
+  // Of a request that did not come whole.
+  bool holds_part() const { return !pending_.empty(); }
   std::string read_some() { return more() ? std::exchange(pending_, {}) : std::string{}; }
   void write(const std::string& s) { [[maybe_unused]] auto n = ::send(fd_, s.data(), s.size(), MSG_NOSIGNAL); }
   void reply(const std::string& status, const std::string& headers, const std::string& body) {
