@@ -48,7 +48,9 @@ const char* to_string(lane_edge e) {
                                           "slept",
                                           "revoked with a clean acknowledgement",
                                           "drained",
-                                          "lost records passed over"};
+                                          "lost records passed over",
+                                          "the log confirmed while streaming",
+                                          "the log differed while streaming"};
   static_assert(std::size(names) == lane_edge_count);
   return names[static_cast<std::size_t>(e)];
 }
@@ -78,8 +80,9 @@ mono_ms lane::backoff(int tries) {
 
 // A gap of more than half the session time-out between two events: this process slept, and may have lost the lane.
 void lane::seen(instant now) {
-  bool slept =
-      last_seen_ != 0 && now.mono - last_seen_ > config_.session_timeout_ms / 2 && !mutant(bug::sleep_unnoticed);
+  auto gap = last_seen_ != 0 ? now.mono - last_seen_ : 0;
+  if (gap > config_.unseen_limit_ms) want_look(now);
+  bool slept = gap > config_.session_timeout_ms / 2 && !mutant(bug::sleep_unnoticed);
   last_seen_ = now.mono;
   now_ = now;
   if (!slept) return;
@@ -109,8 +112,9 @@ void lane::forget(instant now, bool reload) {
   work_.reset();
   if (!mutant(bug::save_after_forget)) saving_.reset();
   advance_.reset();
-  wanted_ticket_ = 0;
-  retry_at_ = 0;
+  wanted_ticket_ = look_ticket_ = 0;
+  look_wanted_ = false;
+  retry_at_ = look_at_ = 0;
   claimed_ = differed_ = false;
   odd_since_ = 0;
   split_to_.clear();
@@ -250,7 +254,8 @@ mono_ms lane::next_wake() const {
     }
   }
   if ((phase_ == lane_phase::streaming || phase_ == lane_phase::draining) && !work_ && !saving_ && !paused_) {
-    auto oldest = gathered_.oldest_any();
+    if (look_ticket_ == 0) earliest(look_at_);
+    auto oldest = look_wanted_ ? INT64_MAX : gathered_.oldest_any();
     if (oldest != INT64_MAX) earliest(oldest + config_.batch.wait_ms);
   }
   return at;

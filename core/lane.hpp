@@ -67,6 +67,9 @@ struct lane_config {
   std::int64_t session_timeout_ms = 45'000;
   std::int64_t retry_first_ms = 100, retry_max_ms = 30'000;
   int again_and_again = 3;
+  // A topic can be made anew and filled within seconds. Who did not look at the log for longer than `unseen_limit_ms`
+  // (more than a heartbeat of the engine) looks again before anything more is planned; everyone, from time to time.
+  std::int64_t unseen_limit_ms = 2'000, look_at_log_ms = 300'000;
   std::vector<std::int64_t> until; // one a partition of the lane: stop there (exclusive); empty: stream for ever
 };
 
@@ -198,7 +201,9 @@ enum class lane_edge : std::uint8_t {
   slept,
   revoked_clean,
   drained,
-  lost_skipped, // records that the log lost, passed over as the topology says
+  lost_skipped,  // records that the log lost, passed over as the topology says
+  log_confirmed, // while streaming: the log is still the one that was read
+  log_differed,
   count
 };
 inline constexpr auto lane_edge_count = static_cast<std::size_t>(lane_edge::count);
@@ -253,7 +258,7 @@ public:
   bool insert_under_way() const { return work_ && work_->insert_ticket != 0; }
 
 private:
-  enum class purpose : std::uint8_t { claim, plan, done, renew };
+  enum class purpose : std::uint8_t { claim, plan, done, renew, stop };
   struct saving {
     lane_record next;
     std::string text;
@@ -323,7 +328,8 @@ private:
   void compare(instant now, const log_facts& facts);
   std::string difference(const log_facts& facts);
   offset_t last_known(std::size_t i) const;
-  void lost_records(std::size_t i, const log_facts& facts);
+  void contradiction(instant now, const std::string& what);
+  void lost_records(instant now, std::size_t i, const log_facts& facts);
   void ask_beyond(instant now);
   void beyond_answered(instant now, const table_answer& answer);
   void claim(instant now);
@@ -339,6 +345,9 @@ private:
   void make_plan(instant now, plan_as as, std::uint64_t records_max, const std::string& reason);
   wall_ms good_until(instant now) const;
   lane_record advanced(const cut& c, bool any) const;
+  void want_look(instant now);
+  void look_at_log(instant now);
+  void looked_at_log(instant now, const log_facts& facts);
   void save(instant now, lane_record next, purpose why);
   void send_save(instant now);
   void save_accepted(instant now);
@@ -410,7 +419,12 @@ private:
   int recovery_tries_ = 0;
   std::vector<offset_t> loaded_start_;
   bool marked_ = false, claimed_ = false, is_new_ = false;
-  std::vector<mono_ms> short_since_; // the log was seen to end before `next`
+  // The log is looked at again before anything is planned after a time in which nobody could have seen it change.
+  bool look_wanted_ = false;
+  ticket_t look_ticket_ = 0;
+  mono_ms look_at_ = 0;
+  std::vector<mono_ms> unread_since_; // one a partition: nothing was asked of its reader since; 0: something is
+  std::vector<mono_ms> short_since_;  // the log was seen to end before `next`
 
   // streaming
   gathered gathered_;
@@ -425,7 +439,7 @@ private:
   mono_ms odd_since_ = 0;    // the store gives an answer that may be stale
   bool differed_ = false;
   bool paused_ = false, revoking_ = false, draining_ = false, closing_all_ = false;
-  std::string waiting_, stopped_;
+  std::string waiting_, stopped_, stop_for_;
   lane_counters counters_;
 };
 

@@ -5,7 +5,7 @@ namespace chute {
 
 namespace {
 constexpr mono_ms confirm_every_ms = 500;
-constexpr mono_ms quiet_ask_every_ms = 5'000;
+constexpr mono_ms quiet_ask_every_ms = 5'000, quiet_answer_ms = 3'000;
 } // namespace
 
 std::string lane::describe_plan() const {
@@ -358,7 +358,7 @@ void lane::doubt(instant now, const std::string& why) {
     return stop(describe_plan() + " is in doubt: " + why +
                 ", and the table cannot be asked (no provenance columns, or an engine that drops or merges rows); see "
                 "docs/operations.md, \"A doubted plan\"");
-  w.quiet_since = save_sent_mono_;
+  w.quiet_since = now.mono; // what lay in a socket until now may only now be taken up
   w.final_ask = quiet(now);
   ask(now); // all there settles it at once; "none" is only believed when no attempt can still be running
 }
@@ -384,7 +384,8 @@ void lane::wait_quiet(instant now) {
 void lane::quiet_answered(instant now, const table_answer& answer, bool token_running) {
   auto& w = *work_;
   // The wait counts only while the server answers: a request can lie in a socket of one that hangs.
-  if (!answer.answered && !mutant(bug::silence_counts)) w.quiet_since = now.mono;
+  bool silent = !answer.answered || now.mono - w.asked_at > quiet_answer_ms;
+  if (silent && !mutant(bug::silence_counts)) w.quiet_since = now.mono;
   bool over = quiet(now) || now.mono - w.quiet_since >= config_.lease_ms + config_.insert_limit_ms;
   if (mutant(bug::running_query_ignored)) token_running = false;
   if (answer.answered && !token_running && over) {
@@ -443,8 +444,10 @@ void lane::asked(instant now, const table_answer& answer) {
       return say(std::to_string(t.either) + " of " + std::to_string(wanted) +
                  " records are there, but this table's engine may have dropped rows");
     for (std::size_t i = 0; i < w.p.last.size(); ++i) // what is missing is filled in, and nothing else is sent
-      if (w.p.last[i] >= record_.partitions[i].next && !mutant(bug::fill_to_not_set))
-        record_.partitions[i].fill_to = w.p.last[i];
+      if (w.p.last[i] >= record_.partitions[i].next && !mutant(bug::fill_to_not_set)) {
+        auto& to = record_.partitions[i].fill_to; // of the first plan that landed in part, if this one is a piece of it
+        to = to ? std::max(*to, w.p.last[i]) : w.p.last[i];
+      }
     return plan_anew(now, w.halve_if_none ? std::max<std::uint64_t>(1, w.content.records / 2) : w.content.records);
   case landed::none: break;
   }

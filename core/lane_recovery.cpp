@@ -10,6 +10,7 @@ namespace {
 constexpr mono_ms short_log_recheck_ms = 10'000;
 // So long may a state store's answers be stale.
 constexpr mono_ms recheck_ms = 10'000;
+constexpr mono_ms look_retry_ms = 1'000;
 // The positive control looks so far back from `next`.
 constexpr std::int64_t control_offsets = 1'000'000;
 } // namespace
@@ -135,8 +136,60 @@ void lane::inspect(instant) {
   effects_.push_back(std::move(fx));
 }
 
+// An answer that is on its way tells nothing of the time since it was asked for.
+void lane::want_look(instant now) {
+  if (mutant(bug::known_not_compared)) return;
+  look_wanted_ = true;
+  look_ticket_ = 0;
+  look_at_ = now.mono;
+}
+
+// While streaming: is the log still the one that was read? A topic that was made anew and refilled looks like it.
+void lane::look_at_log(instant now) {
+  look_at_ = now.mono + config_.look_at_log_ms;
+  if (config_.delivery == delivery_mode::at_least_once) {
+    look_wanted_ = false;
+    return;
+  }
+  look_ticket_ = new_ticket();
+  const auto& base = advance_ ? *advance_ : record_; // all that is done
+  fx_inspect fx{look_ticket_, {}};
+  for (std::size_t i = 0; i < base.partitions.size(); ++i) {
+    fx_inspect::probe probe{partition_at(i), {}, 0};
+    if (const auto& k = base.partitions[i].known) {
+      probe.at = base.partitions[i].next - k->distance;
+      probe.hash = k->hash;
+    }
+    fx.probes.push_back(probe);
+  }
+  effects_.push_back(std::move(fx));
+}
+
+void lane::looked_at_log(instant now, const log_facts& facts) {
+  look_ticket_ = 0;
+  if (!facts.answered) {
+    look_at_ = now.mono + look_retry_ms;
+    return;
+  }
+  const auto& base = advance_ ? *advance_ : record_;
+  expect(facts.parts.size() == record_.partitions.size(), "the log's facts cover every partition");
+  for (std::size_t i = 0; i < facts.parts.size(); ++i) {
+    bool differs = facts.parts[i].known == log_facts::part::recognised::differs;
+    if (!differs && facts.parts[i].end >= base.partitions[i].next) continue;
+    took(lane_edge::log_differed);
+    forget(now, true); // recovery looks again, and stops by name
+    waiting_ = "its state, after the log of " + config_.topic + "/" + std::to_string(partition_at(i).value) +
+               " was seen to be another one";
+    return;
+  }
+  took(lane_edge::log_confirmed);
+  look_wanted_ = false;
+  maybe_plan(now);
+}
+
 void lane::inspected(instant now, ticket_t ticket, const log_facts& facts) {
   seen(now);
+  if (ticket == look_ticket_ && ticket != 0) return looked_at_log(now, facts);
   if (ticket != wanted_ticket_ || phase_ != lane_phase::comparing) return;
   wanted_ticket_ = 0;
   if (!facts.answered) return retry_recovery(now, facts.why);
@@ -194,22 +247,23 @@ void lane::compare(instant now, const log_facts& facts) {
       }
     }
     if (auto d = difference(facts); !d.empty()) {
-      if (claimed_ || mutant(bug::stopped_before_claim)) return stop(d + " (docs/operations.md, \"Contradictions\")");
+      if (claimed_ || mutant(bug::stopped_before_claim))
+        return contradiction(now, d + " (docs/operations.md, \"Contradictions\")");
       differed_ = true;
       return claim(now);
     }
   }
   if (claimed_ || !exact)
-    for (std::size_t i = 0; i < facts.parts.size(); ++i) lost_records(i, facts);
-  if (phase_ == lane_phase::stopped) return;
+    for (std::size_t i = 0; i < facts.parts.size(); ++i) lost_records(now, i, facts);
+  if (phase_ != lane_phase::comparing) return;
   if (exact && config_.trust.there && !mutant(bug::beyond_skipped)) return ask_beyond(now);
   if (claimed_) return settle(now);
   claim(now);
 }
 
 // Records that the log lost before they were delivered, and the topology says continue.
-void lane::lost_records(std::size_t i, const log_facts& facts) {
-  if (phase_ == lane_phase::stopped) return;
+void lane::lost_records(instant now, std::size_t i, const log_facts& facts) {
+  if (phase_ != lane_phase::comparing) return;
   auto& p = record_.partitions[i];
   if (facts.parts[i].low <= p.next) return;
   if (config_.on_data_loss == data_loss_policy::stop &&
@@ -218,10 +272,11 @@ void lane::lost_records(std::size_t i, const log_facts& facts) {
                 " of " + config_.topic + "/" + std::to_string(partition_at(i).value) +
                 " were deleted before they were delivered; set on_data_loss: continue to go on without them");
   if (record_.open && record_.open->last[i] >= p.next)
-    return stop("records " + std::to_string(p.next.value) + " to " + std::to_string(record_.open->last[i].value) +
-                " of " + config_.topic + "/" + std::to_string(partition_at(i).value) +
-                " belong to an open plan and were deleted from the log: " + describe_plan() +
-                " (docs/operations.md, \"A doubted plan\")");
+    return contradiction(now, "records " + std::to_string(p.next.value) + " to " +
+                                  std::to_string(record_.open->last[i].value) + " of " + config_.topic + "/" +
+                                  std::to_string(partition_at(i).value) +
+                                  " belong to an open plan and were deleted from the log: " + describe_plan() +
+                                  " (docs/operations.md, \"A doubted plan\")");
   took(lane_edge::lost_skipped);
   counters_.gaps_lost += static_cast<std::uint64_t>(facts.parts[i].low - p.next);
   p.next = facts.parts[i].low;
@@ -252,14 +307,24 @@ void lane::beyond_answered(instant now, const table_answer& answer) {
   for (const auto& c : answer.counts) {
     if (c.rows == 0 && c.dead == 0) continue;
     if (claimed_ || mutant(bug::stopped_before_claim))
-      return stop("the table holds " + std::to_string(c.rows) + " rows (and the dead letters " +
-                  std::to_string(c.dead) + ") of " + config_.topic +
-                  " beyond what this pipeline has sent: another pipeline writes there, the state went back in time, or "
-                  "the topic was made anew (docs/operations.md, \"Contradictions\")");
+      return contradiction(
+          now,
+          "the table holds " + std::to_string(c.rows) + " rows (and the dead letters " + std::to_string(c.dead) +
+              ") of " + config_.topic +
+              " beyond what this pipeline has sent: another pipeline writes there, the state went back in time, or "
+              "the topic was made anew (docs/operations.md, \"Contradictions\")");
     differed_ = true;
   }
   if (claimed_) return settle(now);
   claim(now);
+}
+
+// It stops the lane only if the lane is still ours: who claimed it since may have been at work meanwhile.
+void lane::contradiction(instant now, const std::string& what) {
+  phase_ = lane_phase::claiming;
+  waiting_ = "its claim to be saved once more, after: " + what;
+  stop_for_ = what;
+  save(now, record_, purpose::stop);
 }
 
 void lane::claim(instant now) {
@@ -296,6 +361,7 @@ void lane::marked_started(instant now, ticket_t ticket, bool ok, const std::stri
 
 void lane::settle(instant now) {
   recovery_tries_ = 0;
+  look_at_ = now.mono + config_.look_at_log_ms;
   if (config_.delivery == delivery_mode::at_least_once) record_.open.reset();
   std::vector<offset_t> from;
   for (auto& p : record_.partitions) from.push_back(p.next);

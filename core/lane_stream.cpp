@@ -11,10 +11,11 @@ constexpr std::uint64_t take_bytes_most = 1 << 20;
 
 // --- reading ---------------------------------------------------------------------------------------------------------
 
-void lane::restart_reading(instant, const std::vector<offset_t>& from) {
+void lane::restart_reading(instant now, const std::vector<offset_t>& from) {
   ++epoch_;
   gathered_.restart(from);
   takes_.assign(from.size(), 0);
+  unread_since_.assign(from.size(), now.mono);
   take_bytes_.assign(from.size(), 0);
   blocked_.assign(from.size(), {});
   for (std::size_t i = 0; i < from.size(); ++i)
@@ -22,7 +23,7 @@ void lane::restart_reading(instant, const std::vector<offset_t>& from) {
 }
 
 // Asks the readers for more: within the lane's share of memory, or, while a plan is built again, whatever it takes.
-void lane::grant(instant) {
+void lane::grant(instant now) {
   bool building = work_ && work_->at == step::building;
   if (!building && phase_ != lane_phase::streaming && phase_ != lane_phase::settling) return;
   if (takes_.empty() || revoking_ || (draining_ && !building)) return;
@@ -40,6 +41,7 @@ void lane::grant(instant) {
       // One chunk a partition may always be on its way, or a full lane with an idle partition would stand still.
       if (!needed && !room && (takes_[i] > 0 || gathered_.bytes() >= limit || gathered_.records() >= 2 * rows_cap_))
         break;
+      if (takes_[i] == 0 && now.mono - unread_since_[i] > config_.unseen_limit_ms) want_look(now);
       ++takes_[i];
       take_bytes_[i] += each;
       out += each;
@@ -54,7 +56,10 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
   if (mutant(bug::old_chunk_taken)) epoch = epoch_;
   if (epoch != epoch_ || !i || *i >= takes_.size() || takes_[*i] == 0) return;
   take_bytes_[*i] -= take_bytes_[*i] / static_cast<std::uint64_t>(takes_[*i]);
-  if (--takes_[*i] == 0) take_bytes_[*i] = 0;
+  if (--takes_[*i] == 0) {
+    take_bytes_[*i] = 0;
+    unread_since_[*i] = now.mono;
+  }
   // Asked for before it was known that the lane ends, or stops, in the chunk before it.
   if (!blocked_[*i].empty() || gathered_.position(*i) >= until(*i)) return grant(now);
   expect(std::is_sorted(c->offsets.begin(), c->offsets.end()) &&
@@ -116,6 +121,8 @@ void lane::maybe_plan(instant now) {
   if (phase_ != lane_phase::streaming && phase_ != lane_phase::draining) return;
   if (saving_ || work_) return;
   if (revoking_) return check_released(now);
+  if (look_at_ && look_ticket_ == 0 && now.mono >= look_at_) look_at_log(now);
+  if (look_wanted_) return;
   if (should_close(now) && !paused_) return make_plan(now, plan_as::rows, rows_cap_, {});
   if (advance_ && (!gathered_.anything() || paused_)) return save(now, *advance_, purpose::done);
   if (advance_ || gathered_.anything()) return;
@@ -278,6 +285,9 @@ void lane::save_accepted(instant now) {
     if (revoking_) return check_released(now);
     grant(now);
     return maybe_plan(now);
+  case purpose::stop:
+    if (revoking_) return check_released(now);
+    return stop(stop_for_);
   case purpose::renew:
     if (revoking_) return check_released(now);
     return next_send(now);

@@ -23,6 +23,10 @@ class Simulator(unittest.TestCase):
     def test_schedules_from_the_first_seed_on(self):
         self.run_it("--schedules", 20_000)
 
+    def test_every_schedule_of_a_small_scope(self):
+        self.assertIn("all there are", self.run_it("--exhaustive", 1, "--quiet"))
+        self.run_it("--exhaustive", 2, "--limit", 60_000, "--quiet")
+
     def test_schedules_that_nobody_ran_before(self):
         seed = time.time_ns() % 10**12
         print(f"seed {seed}")

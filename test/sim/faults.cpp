@@ -41,6 +41,7 @@ fault world::draw_fault() {
 
 void world::strike() {
   if (!chaos_) return;
+  if (s_.flat) return heal();
   if (faults_drawn_ >= s_.faults_wanted && produced_ >= s_.records) return heal();
   auto f = draw_fault();
   auto fork = strikes_; // what a fault draws moves nothing else, so that it can be left out
@@ -168,6 +169,14 @@ void world::archive(kafka_partition& p, std::int64_t from) {
   }
 }
 
+// From here on the partition's log is another one.
+void world::cut(std::size_t k, std::int64_t at) {
+  auto l = static_cast<std::uint8_t>(k % static_cast<std::size_t>(s_.lanes));
+  kafka_[k].cut = std::min(kafka_[k].cut, at);
+  spoiled_[l] |= spoiled_log;
+  tell_apart(l);
+}
+
 void world::refill(std::size_t k, std::uint32_t n) {
   for (; n > 0; --n) append(kafka_[k]);
   feed_waiting(static_cast<int>(k));
@@ -181,7 +190,8 @@ void world::cut_log(std::size_t k) {
   auto lost = static_cast<std::uint32_t>(p.end() - to);
   p.log.resize(static_cast<std::size_t>(to));
   archive(p, to);
-  spoiled_[k % static_cast<std::size_t>(s_.lanes)] |= spoiled_log;
+  cut(k, to);
+  p.gone_until = now_ + strikes_.between(3'000, 10'000);
   refill(k, strikes_.below(2) ? 0 : strikes_.below(lost + 4));
 }
 
@@ -192,8 +202,9 @@ void world::make_topic_anew() {
     auto n = static_cast<std::uint32_t>(p.log.size());
     p.log.clear();
     p.low = 0;
+    p.gone_until = now_ + 3'000 + static_cast<ms>(n) * 100;
     archive(p, 0);
-    spoiled_[k % static_cast<std::size_t>(s_.lanes)] |= spoiled_log;
+    cut(k, 0);
     refill(k, strikes_.below(n + 4));
   }
 }
@@ -244,6 +255,16 @@ bool world::all_done() const {
       bool gone = p.low == p.end() && s_.lane.on_data_loss == data_loss_policy::resume; // saved with the next plan
       if (r.partitions[i].next.value < p.end() && !gone) return false;
     }
+  }
+  // Each lane works, and knows what the store holds: a claim alone says nothing.
+  for (std::uint8_t l = 0; l < s_.lanes; ++l) {
+    bool works = stopped_[l] != 0;
+    for (auto& p : processes_) {
+      auto& s = p.lanes[l];
+      works |=
+          s.live && s.machine->phase() == lane_phase::streaming && s.machine->record().version == records_[l].version;
+    }
+    if (!works) return false;
   }
   return true;
 }

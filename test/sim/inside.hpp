@@ -28,6 +28,7 @@ template <class F> void world::lane_event(std::uint8_t n, std::uint8_t l, F&& f)
   } catch (const invariant_violation& e) {
     fail(e.what());
   }
+  changed_ = true;
   after_event(n, l);
 }
 

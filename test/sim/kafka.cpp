@@ -103,11 +103,13 @@ void world::fetch(const event& e) {
   if (!r.on || r.epoch != e.tag || r.credits == 0 || r.waiting) return;
   auto partition = partition_of(e.lane, e.part);
   auto& log = kafka_[static_cast<std::size_t>(partition)];
-  bool outside = r.position < log.low || r.position > log.end();
+  bool gone = now_ < log.gone_until;
+  bool outside = gone || r.position < log.low || r.position > log.end();
   if (outside || message_fault(fault::fetch_error)) {
     auto failed = e;
     failed.what = ev::read_failed;
-    failed.ref = static_cast<std::uint32_t>(outside             ? read_error::out_of_range
+    failed.ref = static_cast<std::uint32_t>(gone                ? read_error::unknown_topic
+                                            : outside           ? read_error::out_of_range
                                             : strikes_.below(2) ? read_error::unknown_topic
                                                                 : read_error::other);
     later(0, failed);
@@ -144,6 +146,8 @@ void world::inspect_arrives(const event& e) {
   auto back = e;
   back.what = ev::inspected;
   k.facts.answered = !message_fault(fault::log_unknown);
+  for (auto& probe : k.asked.probes)
+    if (now_ < kafka_[static_cast<std::size_t>(probe.partition.value)].gone_until) k.facts.answered = false;
   if (!k.facts.answered) {
     k.facts.why = "no answer";
     return later(net(), back);
@@ -160,6 +164,8 @@ void world::inspect_arrives(const event& e) {
       auto at = probe.at->value;
       bool there = at >= log.low && at < end && log.log[static_cast<std::size_t>(at)].kind != record_kind::gap;
       if (!there) f.known = seen_as::gone;
+      // Nothing can tell a log from another one by a record that is in neither.
+      if (!there) untellable_[static_cast<std::size_t>(probe.partition.value % s_.lanes)] = 1;
       else
         f.known = static_cast<std::uint32_t>(log.log[static_cast<std::size_t>(at)].hash) == probe.hash
                       ? seen_as::same

@@ -44,6 +44,7 @@ void draw_limits(dice& d, lane_config& c) {
   c.session_timeout_ms = d.chance(500) ? 6'000 : 45'000;
   c.retry_max_ms = d.chance(500) ? 2'000 : 30'000;
   c.again_and_again = 3;
+  c.look_at_log_ms = d.chance(500) ? 20'000 : 300'000;
 }
 
 void draw_window(dice& d, scenario& s) {
@@ -74,9 +75,9 @@ scenario draw_scenario(std::uint64_t seed, const wishes& w) {
   s.count_told = d.chance(800);
   s.records = w.records.value_or(static_cast<int>(d.between(4, 30)));
   s.faults_wanted = w.faults_wanted + d.below(8);
-  s.wild_log = d.chance(0);
+  s.wild_log = d.chance(120);
   s.wild_store = d.chance(120);
-  s.message_permille = static_cast<std::uint32_t>(d.between(10, 120));
+  s.message_permille = static_cast<std::uint32_t>(d.between(20, 250));
   s.strike_every_ms = d.any_length(200, 6'000);
   auto& c = s.lane;
   c.pipeline = "p";

@@ -72,6 +72,7 @@ struct scenario {
   bool plain = false;     // MergeTree that is not replicated
   bool count_told = true; // the number of inserts ever made is known
   int records = 20;
+  bool flat = false;                   // nothing happens by chance: an exhaustive search decides
   std::uint32_t faults_wanted = 10;    // faults go on until there were so many
   bool wild_log = false;               // the log may be truncated or made anew
   bool wild_store = false;             // the store may go back, forget, or be moved

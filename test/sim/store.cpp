@@ -164,7 +164,8 @@ void world::commit_leaves(const event& e) {
   if (message_fault(fault::save_lost)) return save_done(e.ref, save_outcome::unknown, false);
   auto arrives = e;
   arrives.what = ev::save_arrives;
-  later(net(), arrives);
+  arrives.at = p.last_arrival = std::max(p.last_arrival, now_ + net()); // one connection keeps their order
+  push(arrives);
 }
 
 void world::save_arrives(const event& e) {
@@ -205,6 +206,7 @@ void world::write(std::uint8_t l, std::uint64_t version, const std::string& text
   records_[l] = std::move(*record);
   if (records_[l].open) durable_[l].push_back({records_[l].open->token, records_[l].open->kind});
   changed_ = true;
+  tell_apart(l);
 }
 
 void world::save_done(std::uint32_t ref, save_outcome outcome, bool at_once) {

@@ -10,7 +10,8 @@ namespace {
 constexpr ms epoch_ms = 1'700'000'000'000; // what clocks of hosts show at true time 0
 constexpr std::uint64_t events_max = 30'000;
 constexpr ms time_max = 10ll * 86'400'000;
-constexpr int heartbeats_a_session = 5;
+constexpr ms heartbeat_max_ms = 1'000;
+constexpr ms flat_heals_ms = 300'000;
 
 bool later_than(const event& a, const event& b) { return a.at != b.at ? a.at > b.at : a.order > b.order; }
 } // namespace
@@ -31,6 +32,7 @@ world::world(const scenario& s, const wishes& w)
   started_.resize(lanes);
   durable_.resize(lanes);
   spoiled_.resize(lanes);
+  untellable_.resize(lanes);
   stopped_.resize(lanes);
   records_.resize(lanes);
   server_.clock = epoch_ms + net_.between(-2'000, 2'000);
@@ -80,11 +82,15 @@ void world::run() {
     e.life = processes_[p].life;
     later(net_.between(0, 3'000), e);
   }
+  if (s_.flat) {
+    net_.make_flat();
+    strikes_.make_flat();
+  }
   event e;
   e.what = ev::produce;
   later(net_.between(0, 2'000), e);
   e.what = ev::strike;
-  later(strikes_.between(1, 2 * s_.strike_every_ms), e);
+  later(s_.flat ? flat_heals_ms : strikes_.between(1, 2 * s_.strike_every_ms), e);
   loop();
   final_check();
   for (auto& p : processes_)
@@ -105,7 +111,7 @@ void world::loop() {
     now_ = e.at;
     mix(static_cast<std::uint64_t>(e.at) ^ static_cast<std::uint64_t>(e.what) << 56 ^ e.tag ^
         static_cast<std::uint64_t>(e.process) << 48 ^ static_cast<std::uint64_t>(e.lane) << 40);
-    dispatch(e);
+    if (!s_.flat || !chaos_ || !deviate(e)) dispatch(e);
     if (chaos_ || !changed_) continue;
     changed_ = false;
     if (!all_done()) continue;
@@ -363,7 +369,7 @@ void world::retire(lane_slot& s) {
 
 // An idle lane hears from its clock more often than half the session time-out, but not while the process stands still.
 void world::catch_up(process& p, lane_slot& s) {
-  const ms step = s_.lane.session_timeout_ms / heartbeats_a_session;
+  const ms step = std::min(s_.lane.session_timeout_ms / 8, heartbeat_max_ms);
   if (s.last_event < p.awake_since) return; // woken just now: the gap is the lane's to see
   while (now_ - s.last_event > step) {
     s.last_event += step;
@@ -428,7 +434,7 @@ void world::perform(std::uint8_t n, std::uint8_t l, const effect& fx) {
 // --- faults at messages ----------------------------------------------------------------------------------------------
 
 bool world::strike_at(fault f, std::uint32_t permille) {
-  if (!chaos_ || wishes_.without[static_cast<std::size_t>(f)] || !strikes_.chance(permille)) return false;
+  if (!chaos_ || s_.flat || wishes_.without[static_cast<std::size_t>(f)] || !strikes_.chance(permille)) return false;
   auto number = faults_drawn_++;
   if (std::binary_search(left_out_.begin(), left_out_.end(), number)) return false;
   struck_.push_back(number);
@@ -449,6 +455,7 @@ void outcome_counts::add(const outcome_counts& o) {
   saves += o.saves;
   went_back += o.went_back;
   held += o.held;
+  untellable += o.untellable;
   for (std::size_t i = 0; i < by_fault.size(); ++i) by_fault[i] += o.by_fault[i];
   for (std::size_t i = 0; i < by_stop.size(); ++i) by_stop[i] += o.by_stop[i];
   for (std::size_t i = 0; i < edges.size(); ++i) edges[i] += o.edges[i];

@@ -50,6 +50,8 @@ struct cell {
 struct kafka_partition {
   std::vector<log_entry> log;
   std::vector<cell> landed;
+  ms gone_until = 0;               // it is being made anew, or has no leader
+  std::int64_t cut = INT64_MAX;    // from there on it became another log
   std::int64_t low = 0, start = 0; // start: where a first start begins
   std::int64_t end() const { return static_cast<std::int64_t>(log.size()); }
 };
@@ -162,6 +164,7 @@ struct process {
   membership at = membership::outside;
   std::uint32_t handle = 0; // of its membership; new whenever it joins anew
   int generation = -1;
+  ms last_arrival = 0;
   ms queue_free = 0; // when the next commit can leave the client's queue
   int unanswered = 0;
   std::vector<std::uint8_t> given; // partitions
@@ -297,6 +300,23 @@ enum class stop_kind : std::uint8_t {
 const char* name_of(stop_kind k);
 std::string describe_record(const std::string& text);
 
+// A place where an exhaustive search departs from the plain schedule, which is the one of the smallest delays.
+struct deviation {
+  std::uint32_t step = 0; // of the events
+  std::uint8_t what = 0;
+};
+enum : std::uint8_t { // what happens there
+  comes_late,         // 2 s later
+  comes_very_late,    // past the session, the lease, the limit of an insert
+  is_lost,
+  crash_of_0,
+  crash_of_1,
+  stands_still, // the process that it comes to, past its session and lease
+  server_dies_here,
+  rebalances_here,
+  deviation_count
+};
+
 class failure : public std::runtime_error {
 public:
   using std::runtime_error::runtime_error;
@@ -305,6 +325,7 @@ public:
 struct outcome_counts {
   std::uint64_t schedules = 0, faults = 0, events = 0, faults_least = UINT64_MAX, records = 0;
   std::uint64_t stopped_lanes = 0, lanes = 0, inserts = 0, saves = 0;
+  std::uint64_t untellable = 0;          // schedules: a log made anew of which no record tells
   std::uint64_t went_back = 0, held = 0; // doubles that cannot be prevented
   std::array<std::uint64_t, fault_count> by_fault{};
   std::array<std::uint64_t, static_cast<std::size_t>(stop_kind::count)> by_stop{};
@@ -324,6 +345,8 @@ public:
   // Faults that are left out: their numbers, ascending.
   void leave_out(std::vector<std::uint64_t> numbers) { left_out_ = std::move(numbers); }
   std::vector<std::uint64_t> struck() const { return struck_; }
+  // Departs there from the plain schedule; `open`: what would have been possible at each step, a bit each.
+  void follow(const std::vector<deviation>& path, std::vector<std::uint16_t>* open);
   // Each line goes there; nothing: no trace.
   void trace_to(std::vector<std::string>* lines) { trace_ = lines; }
 
@@ -415,6 +438,9 @@ private:
 
   // faults.cpp
   void strike();
+  bool deviate(event e);
+  std::uint16_t possible(const event& e) const;
+  bool depart(event e, std::uint8_t what);
   void strike(fault f);
   fault draw_fault();
   void pause(std::uint8_t n);
@@ -423,6 +449,8 @@ private:
   void tell_counts();
   void lose_records(std::size_t partition);
   static void archive(kafka_partition& p, std::int64_t from);
+  void cut(std::size_t partition, std::int64_t at);
+  void tell_apart(std::uint8_t l);
   void refill(std::size_t partition, std::uint32_t n);
   void cut_log(std::size_t partition);
   void make_topic_anew();
@@ -461,6 +489,10 @@ private:
   std::vector<std::uint64_t> left_out_, struck_;
   std::vector<std::string>* trace_ = nullptr;
   outcome_counts counts_;
+  std::vector<deviation> path_; // of an exhaustive search
+  std::vector<std::uint16_t>* open_ = nullptr;
+  std::uint32_t step_ = 0, crashed_ = 0;
+  bool stood_ = false;
 
   std::vector<kafka_partition> kafka_;
   int produced_ = 0;
@@ -474,8 +506,9 @@ private:
   std::vector<std::uint8_t> started_;
   std::vector<std::vector<plan_seen>> durable_; // a lane: the plans that were ever saved
   std::vector<token_use> tokens_;
-  std::vector<std::uint32_t> spoiled_; // a lane
-  std::vector<std::uint8_t> stopped_;  // a lane: 1 + stop_kind of the last stop; 0: works
+  std::vector<std::uint8_t> untellable_; // a lane: its log was another one, and the record that would tell is a gap
+  std::vector<std::uint32_t> spoiled_;   // a lane
+  std::vector<std::uint8_t> stopped_;    // a lane: 1 + stop_kind of the last stop; 0: works
 
   click_house server_;
   std::vector<load_request> loads_;

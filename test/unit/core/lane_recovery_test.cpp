@@ -29,6 +29,7 @@ struct restarted : harness {
     stored = encode_record(r);
   }
   bool stopped(const std::string& why) {
+    if (has<fx_save>()) accept(); // the lane is still ours
     if (machine->phase() != lane_phase::stopped) return false;
     auto reason = take<fx_stopped>().reason;
     CHECK_MESSAGE(reason.find(why) != std::string::npos, reason);
