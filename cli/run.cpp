@@ -18,7 +18,6 @@
 #include <cstdlib>
 #include <ctime>
 #include <iostream>
-#include <malloc.h>
 #include <optional>
 
 namespace chute::cli {
@@ -231,20 +230,6 @@ private:
 
 } // namespace
 
-namespace {
-
-// Buffers of some MiB come and go all the time: what the kernel got back would have to be cleared and mapped again.
-// `memory:` bounds what is held.
-void keep_freed_memory() {
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  mallopt(M_TRIM_THRESHOLD, 64 << 20);
-}
-
-} // namespace
-
-int run(const run_options& options, const log_options& log) {
-  keep_freed_memory();
-  return runner(options, log).run();
-}
+int run(const run_options& options, const log_options& log) { return runner(options, log).run(); }
 
 } // namespace chute::cli
