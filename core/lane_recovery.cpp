@@ -281,6 +281,8 @@ void lane::lost_records(instant now, std::size_t i, const log_facts& facts) {
   counters_.gaps_lost += static_cast<std::uint64_t>(facts.parts[i].low - p.next);
   p.next = facts.parts[i].low;
   p.known.reset();
+  if (p.fill_to && *p.fill_to < p.next) p.fill_to.reset();
+  if (p.blind && *p.blind < p.next) p.blind.reset();
   if (record_.open) record_.open->last[i] = p.next - 1;
 }
 
