@@ -18,6 +18,7 @@ using self_ptr = keeper_actor::stateful_pointer<keeper_state>;
 constexpr std::int64_t store_limit_ms = 5'000;
 constexpr mono_ms poll_every_ms = 500; // at the least; wake-ups come besides
 constexpr mono_ms ask_members_every_ms = 500;
+constexpr mono_ms idle_ms_first = 10'000, idle_ms_then = 30'000;
 constexpr std::uint64_t timer = 0, flush = 1; // ticks
 constexpr std::size_t events_a_poll = 64;
 
@@ -71,12 +72,38 @@ void make_anew(self_ptr self, const std::string& why) {
 
 void handle(self_ptr self, kafka::group_event& e) {
   auto& s = self->state;
+  if (auto* a = std::get_if<kafka::assigned>(&e)) s.idle_since = a->partitions.empty() ? mono_now() : 0;
+  else if (std::holds_alternative<kafka::revoked>(e) || std::holds_alternative<kafka::lost>(e)) s.idle_since = 0;
   if (auto* a = std::get_if<kafka::assigned>(&e))
     return self->send(s.pipeline, msg::group_assigned{std::move(a->partitions)});
   if (std::holds_alternative<kafka::revoked>(e)) return self->send(s.pipeline, msg::group_revoked{false});
   if (std::holds_alternative<kafka::lost>(e)) return self->send(s.pipeline, msg::group_revoked{true});
   if (auto* t = std::get_if<kafka::trouble>(&e)) return self->send(s.pipeline, msg::group_trouble{t->what.text()});
   if (auto* b = std::get_if<kafka::broken>(&e)) return make_anew(self, b->what.text());
+}
+
+// Whether nobody in the group was given anything, although its topics have partitions.
+bool all_idle(const pipeline_context& context) {
+  auto inspector = kafka::inspector::open(context.kafka_client());
+  if (!inspector.ok()) return false;
+  auto topics = (*inspector)->topics(context.config.topics, store_limit_ms);
+  auto members = (*inspector)->group_members(context.config.group, store_limit_ms);
+  if (!topics.ok() || !members.ok()) return false;
+  auto has_partitions = [](const kafka::topic_info& t) { return !t.failure && t.partitions > 0; };
+  return std::any_of(topics->begin(), topics->end(), has_partitions) &&
+         std::all_of(members->begin(), members->end(), [](const auto& m) { return m.partitions.empty(); });
+}
+
+// The member that divides the partitions may have asked a broker that did not know yet of a topic made a moment ago;
+// librdkafka then does not look again until the topic changes once more.
+void look_at_idle(self_ptr self) {
+  auto& s = self->state;
+  auto now = mono_now();
+  if (s.idle_since == 0 || now < s.idle_since + idle_ms_first || now < s.look_at_idle_at) return;
+  s.look_at_idle_at = now + idle_ms_then;
+  if (!all_idle(*s.context)) return;
+  s.idle_since = 0;
+  make_anew(self, "it gave nobody any partitions, although its topics have some");
 }
 
 void poll(self_ptr self) {
@@ -259,7 +286,10 @@ keeper_actor::behavior_type keeper(self_ptr self, context_ptr context, pipeline_
       [=](const msg::wake&) { guarded(self, [&] { poll(self); }); },
       [=](const msg::tick& m) {
         if (m.number == flush) return guarded(self, [&] { flush_now(self); });
-        guarded(self, [&] { poll(self); });
+        guarded(self, [&] {
+          poll(self);
+          look_at_idle(self);
+        });
         if (!self->state.over) self->delayed_send(self, std::chrono::milliseconds(poll_every_ms), msg::tick{timer});
       },
   };
