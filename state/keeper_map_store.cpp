@@ -226,12 +226,13 @@ private:
   }
 
   std::optional<error> make_ready(std::int64_t deadline) {
+    missing_ = false;
     if (ready_[at_]) return std::nullopt;
     const auto& server = o_.servers[at_];
     bool exists = false;
     if (auto wrong = look_at_table(o_, server, left(deadline), exists)) return wrong;
-    if (!exists && !o_.make_table)
-      return error{"state", "there is no table " + table_, "run the pipeline, or correct state.table"};
+    missing_ = !exists && !o_.make_table;
+    if (missing_) return error{"state", "there is no table " + table_, "run the pipeline, or correct state.table"};
     if (!exists) {
       auto a = server(keeper_map::create_table(o_.database, o_.table), {}, left(deadline));
       if (a.what != status::ok) return cannot_create(o_, a);
@@ -265,6 +266,7 @@ private:
     auto a = run(statement, read_settings, deadline);
     // A table that was dropped is made anew, empty: whether there ought to be records, recovery knows.
     if (a.code == unknown_table) a = run(statement, read_settings, deadline);
+    if (missing_) return rows_map(); // who only looks finds no record in a table that was never made
     if (a.what != status::ok) return error{"state", "reading " + table_ + ": " + a.why, ""};
     rows_map out;
     for (const auto& row : a.rows) {
@@ -353,6 +355,7 @@ private:
   keeper_map_options o_;
   std::string table_;
   std::vector<bool> ready_;      // by server: its table was looked at
+  bool missing_ = false;         // there is no table, and none is to be made
   std::size_t at_ = 0;           // the server in use
   std::set<lane_key> unsettled_; // lanes with a save that may still land
 };

@@ -32,7 +32,7 @@ struct keeper_map_options {
   std::string database, table;
   std::vector<sql_server> servers;           // of one ClickHouse; another one is taken when one cannot be reached
   std::vector<std::string> urls;             // of the servers, for messages
-  bool make_table = true;                    // if it is missing
+  bool make_table = true;                    // if it is missing; else it has no records, and takes none
   std::function<void(std::int64_t ms)> rest; // before a save is tried again; none: sleeps
 };
 

@@ -227,9 +227,13 @@ TEST_CASE("keeper_map: the table is made if it is missing, and only if it is the
     f.exists = false;
     auto o = f.options();
     o.make_table = false;
-    auto l = make_keeper_map_store(std::move(o))->load({lane_of()}, limit)[0];
-    CHECK(l.status == loaded::status::failed);
+    auto s = make_keeper_map_store(std::move(o));
+    CHECK(s->load({lane_of()}, limit)[0].status == loaded::status::absent);
+    CHECK(save(*s, save_of(lane_of(), 1)) == save_status::not_now);
     CHECK(f.creates == 0);
+    f.exists = true;
+    f.put(save_of(lane_of(), 1));
+    CHECK(s->load({lane_of()}, limit)[0].status == loaded::status::found);
   }
   {
     fake_server f;
