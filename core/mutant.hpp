@@ -34,7 +34,7 @@
   /* what may become of a plan */ \
   bug(dead_letters_before_rows, sim, "dead letters are sent after the rows were acknowledged") \
   bug(look_skipped, sim, "where something may have landed the table is looked at before a repetition") \
-  bug(confirm_skipped, sim, "an acknowledged repetition counts once the table confirms it") \
+  bug(confirm_skipped, unit, "an acknowledged repetition counts once the table confirms it") \
   bug(good_until_ignored, sim, "a token is repeated only before good_until") \
   bug(window_count_ignored, unit, "a token is repeated only while half of the window in inserts is left") \
   bug(fingerprint_ignored, sim, "a token is repeated only with the same mapping and columns") \
@@ -45,7 +45,7 @@
   bug(too_big_not_asked, sim, "too big again and again is halved only after the table was asked") \
   bug(changed_columns_replanned, sim, "with changed columns a plan that may have landed is a doubt") \
   bug(rejected_becomes_rows, sim, "a plan as something stays so") \
-  bug(repetition_counts_while_revoked, sim, "while being revoked only a clean first attempt counts") \
+  bug(repetition_counts_while_revoked, unit, "while being revoked only a clean first attempt counts") \
   /* doubt, asking, fill */ \
   bug(wait_skipped, sim, "a plan is made anew only when no attempt can still be running") \
   bug(silence_counts, unit, "the wait counts only while the server answers") \
@@ -90,7 +90,7 @@
   /* owners and zombies */ \
   bug(lease_clock_stops, sim, "the lease ends also while the process sleeps") \
   bug(lease_on_one_clock, unit, "the lease ends on both clocks") \
-  bug(lease_from_answer, sim, "the lease is counted from when the save was sent") \
+  bug(lease_from_answer, unit, "the lease is counted from when the save was sent") \
   bug(sleep_unnoticed, sim, "after a long gap between two events the lane forgets all and loads again") \
   bug(unknown_save_accepted, sim, "a save without an answer is not an accepted one") \
   bug(unknown_save_refused, sim, "a save without an answer is not a refused one")                          \

@@ -3,9 +3,11 @@
 #include "kafka/handle.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <regex.h>
+#include <thread>
 #include <utility>
 
 namespace chute::kafka {
@@ -33,6 +35,22 @@ struct metadata_deleter {
   void operator()(const rd_kafka_metadata_t* m) const { rd_kafka_metadata_destroy(m); }
 };
 using metadata_ptr = std::unique_ptr<const rd_kafka_metadata_t, metadata_deleter>;
+
+constexpr std::int64_t leader_wait_ms = 5'000, leader_pause_ms = 100;
+
+bool lacks_leader(rd_kafka_resp_err_t code) {
+  return code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+}
+bool lacks_leader(rd_kafka_resp_err_t code, const rd_kafka_topic_partition_list_t& list) {
+  if (code) return lacks_leader(code);
+  return std::any_of(list.elems, list.elems + list.cnt, [](const auto& p) { return lacks_leader(p.err); });
+}
+// False, at once: the time is over.
+bool pause_until(std::int64_t end_ms) {
+  if (now_ms() + leader_pause_ms >= end_ms) return false;
+  std::this_thread::sleep_for(std::chrono::milliseconds(leader_pause_ms));
+  return true;
+}
 
 bool is_pattern(const std::string& s) { return !s.empty() && s[0] == '^'; }
 
@@ -113,12 +131,18 @@ struct inspector::impl final : handle {
     return out;
   }
 
-  // ListOffsets for all partitions of one topic: a time, or -2 for the beginning and -1 for the end.
+  // ListOffsets for all partitions of one topic: a time, or -2 for the beginning and -1 for the end. A partition whose
+  // leader is not there yet (a new topic, an election) is asked again for a moment.
   void list_offsets(const std::vector<topic_partition>& partitions, std::int64_t at, std::int64_t deadline,
                     std::map<topic_partition, result<offset_t>>& out) {
-    auto list = make_list(partitions);
-    for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = at;
-    auto code = rd_kafka_offsets_for_times(rk, list.get(), limit_of(deadline - now_ms()));
+    auto again_until = std::min(deadline, now_ms() + leader_wait_ms);
+    partition_list list;
+    rd_kafka_resp_err_t code;
+    do {
+      list = make_list(partitions);
+      for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = at;
+      code = rd_kafka_offsets_for_times(rk, list.get(), limit_of(deadline - now_ms()));
+    } while (lacks_leader(code, *list) && pause_until(again_until));
     for (int i = 0; i < list->cnt; ++i) {
       const auto& p = list->elems[i];
       topic_partition w{p.topic, {p.partition}};

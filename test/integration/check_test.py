@@ -356,10 +356,10 @@ class Check(harness.Scenario):
         seed = Seed(self, 0)
         seed.make()
         self.assertEqual(seed.check(), [])
-        # Another name for everything, and a database in it: nothing is taken for granted.
-        seed.pipeline["table"] = seed.table
+        # The pipeline's own database, and another name for the dead letters: nothing is taken for granted.
         seed.document["clickhouse"]["database"] = "default"
-        seed.pipeline["dead_letters"] = {"table": f"{self.database}.{seed.name}_dead"}
+        seed.pipeline["database"] = self.database
+        seed.pipeline["dead_letters"] = {"table": f"{seed.name}_dead"}
         self.assertEqual([f for f in seed.check() if f["level"] != "info"], [])
 
     def test_the_demo_has_no_findings(self):
