@@ -342,7 +342,8 @@ private:
   void grant(instant now);
   bool should_close(instant now) const;
   void maybe_plan(instant now);
-  void make_plan(instant now, plan_as as, std::uint64_t records_max, const std::string& reason);
+  cut cut_gathered(std::uint64_t records_max);
+  void make_plan(instant now, plan_as as, cut c, const std::string& reason);
   wall_ms good_until(instant now) const;
   lane_record advanced(const cut& c, bool any) const;
   void want_look(instant now);

@@ -123,7 +123,7 @@ void lane::maybe_plan(instant now) {
   if (revoking_) return check_released(now);
   if (look_at_ && look_ticket_ == 0 && now.mono >= look_at_) look_at_log(now);
   if (look_wanted_) return;
-  if (should_close(now) && !paused_) return make_plan(now, plan_as::rows, rows_cap_, {});
+  if (should_close(now) && !paused_) return make_plan(now, plan_as::rows, cut_gathered(rows_cap_), {});
   if (advance_ && (!gathered_.anything() || paused_)) return save(now, *advance_, purpose::done);
   if (advance_ || gathered_.anything()) return;
   for (auto& b : blocked_)
@@ -157,10 +157,13 @@ wall_ms lane::good_until(instant now) const {
   return now.server + static_cast<wall_ms>(std::min({by_count, by_time, 3.2e10}));
 }
 
-// Cuts what was gathered, and saves the plan together with what was done before.
-void lane::make_plan(instant now, plan_as as, std::uint64_t records_max, const std::string& reason) {
+cut lane::cut_gathered(std::uint64_t records_max) {
+  return gathered_.take(records_max, std::min(config_.batch.bytes, config_.gather_bytes_max));
+}
+
+// Plans what was cut, and saves the plan together with what was done before.
+void lane::make_plan(instant now, plan_as as, cut c, const std::string& reason) {
   const lane_record base = advance_ ? *advance_ : record_;
-  cut c = gathered_.take(records_max, std::min(config_.batch.bytes, config_.gather_bytes_max));
   for (std::size_t i = 0; i < base.partitions.size(); ++i) {
     expect(c.pieces[i].empty() || c.pieces[i].front().begin == base.partitions[i].next, "4: a slice begins at next");
     expect(c.last[i] + 1 >= base.partitions[i].next, "4: a slice begins at next");

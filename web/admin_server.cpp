@@ -183,9 +183,11 @@ void admin_server::parts::set_up() {
   });
   http.set_default_headers({{"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"}});
   // Everything is answered here, before httplib matches paths with regular expressions. What has a body goes on to
-  // httplib, which reads it, and comes back below: a reply before the body was read can get lost.
+  // httplib, which reads it, and comes back below: a reply before the body was read can get lost. A POST that announces
+  // none (`curl -X POST`) is answered here, too: httplib would wait for one until the connection ends.
   http.set_pre_routing_handler([this](const httplib::Request& in, httplib::Response& out) {
-    if (in.method == "POST" && in.path.size() < 1'000) return httplib::Server::HandlerResponse::Unhandled;
+    const bool has_body = in.has_header("Content-Length") || in.has_header("Transfer-Encoding");
+    if (in.method == "POST" && has_body && in.path.size() < 1'000) return httplib::Server::HandlerResponse::Unhandled;
     answer(in, out);
     return httplib::Server::HandlerResponse::Handled;
   });

@@ -21,7 +21,7 @@ class Simulator(unittest.TestCase):
         self.assertIn("each run twice: the same", self.run_it("--twice", 200, "--quiet"))
 
     def test_schedules_from_the_first_seed_on(self):
-        self.run_it("--schedules", 20_000)
+        self.run_it("--schedules", 150_000)
 
     def test_every_schedule_of_a_small_scope(self):
         self.assertIn("all there are", self.run_it("--exhaustive", 1, "--quiet"))
@@ -30,4 +30,4 @@ class Simulator(unittest.TestCase):
     def test_schedules_that_nobody_ran_before(self):
         seed = time.time_ns() % 10**12
         print(f"seed {seed}")
-        self.run_it("--seed", seed, "--seconds", 20, "--quiet")
+        self.run_it("--seed", seed, "--seconds", 3, "--quiet")

@@ -99,12 +99,13 @@ bool is_refused(const std::string& encoding, const std::vector<table_column>& co
 }
 
 // Types that JSON cannot tell apart: exactly these are refused.
+bool is_guessed(const std::string& type) {
+  for (const char* name : {"Variant", "Dynamic", "Geometry"})
+    if (type.find(name) != std::string::npos) return true;
+  return false;
+}
 bool has_guessed_type(const group& cases) {
-  return std::any_of(cases.begin(), cases.end(), [](const test_case& t) {
-    for (const char* name : {"Variant", "Dynamic", "Geometry"})
-      if (t.type.find(name) != std::string::npos) return true;
-    return false;
-  });
+  return std::any_of(cases.begin(), cases.end(), [](const test_case& t) { return is_guessed(t.type); });
 }
 
 // Throws for the first value that came back as another one.
@@ -152,6 +153,10 @@ void run(server& s, const fill_case& t) {
     append_missing(c->rows.columns[1], target);
   }
   for (const std::string encoding : encodings) {
+    if (is_refused(encoding, columns)) {
+      if (encoding != "json_each_row" || !is_guessed(t.type)) throw std::runtime_error(encoding + ": is refused");
+      continue;
+    }
     const auto block = encode(encoding, std::vector<chunk_rows>{{c, 0, 3}}, targets_for(columns));
     if (!block) throw std::runtime_error(encoding + ": " + block.failure().text());
     s.query("TRUNCATE TABLE " + std::string(table));
