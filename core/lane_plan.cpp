@@ -519,7 +519,9 @@ void lane::plan_anew(instant now, std::uint64_t records_max) {
   if (phase_ == lane_phase::settling) phase_ = lane_phase::streaming;
   // What was rejected becomes a dead letter, and nothing else: the oldest record may by now be another one, because
   // after a restart the records came in another grouping.
-  make_plan(now, as, as == plan_as::rows ? cut_gathered(records_max) : gathered_.take_to(split_to_), reason);
+  bool oldest = as == plan_as::rows || mutant(bug::oldest_is_dead_letter);
+  make_plan(now, as, oldest ? cut_gathered(as == plan_as::rows ? records_max : 1) : gathered_.take_to(split_to_),
+            reason);
 }
 
 void lane::halve(instant now, const std::string& reason) {

@@ -25,6 +25,7 @@
   bug(gap_is_loss, sim, "6: an offset without a record is a gap, not a loss") \
   bug(partition_left_out, sim, "6: a batch holds every partition of its lane") \
   bug(halving_loses_a_record, sim, "6: what is planned anew holds all the records of the plan before") \
+  bug(oldest_is_dead_letter, unit, "what was rejected becomes the dead letter, and nothing else") \
   bug(rejected_record_dropped, sim, "6: a rejected record becomes a dead letter") \
   bug(bad_record_passed, unit, "6: on_bad_record: stop delivers nothing from the bad record on") \
   bug(two_attempts, sim, "7: one attempt is under way") \

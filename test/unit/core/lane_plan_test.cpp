@@ -421,3 +421,30 @@ TEST_CASE("one attempt is under way, however long it takes") {
   for (int i = 0; i < 30; ++i) h.pass(5'000);
   CHECK_FALSE(h.has<fx_insert>());
 }
+
+// Found by the simulator (seed 973508004488): after a restart a gap and the record behind it came in one chunk, and
+// that record, older than the rejected one, became the dead letter.
+TEST_CASE("the rejected record becomes the dead letter, however its neighbours come after a restart") {
+  harness h(2, 1);
+  h.first_start();
+  auto gap = std::const_pointer_cast<chunk>(records(0, 0, 0));
+  gap->last = {0};
+  h.give(gap);
+  h.give(records(1, 0, 1));
+  h.pass(1'000);
+  h.accept();
+  h.restart();
+  auto gap_and_record = std::const_pointer_cast<chunk>(records(0, 1, 1));
+  gap_and_record->first = {0};
+  h.give(gap_and_record);
+  h.give(records(1, 0, 1));
+  h.tell({});
+  h.rejected();
+  h.tell({});
+  h.wait_until_quiet();
+  h.tell({});
+  h.accept();
+  REQUIRE(h.saved().open);
+  CHECK(h.saved().open->as == plan_as::dead_letter);
+  CHECK(h.saved().open->last == std::vector<offset_t>{{0}, {0}});
+}
