@@ -333,6 +333,8 @@ void world::check_revoked(process& p, std::uint8_t n) {
 }
 
 void world::lost(process& p, std::uint8_t n) {
+  // It has joined again meanwhile: an answer to the membership before, which a client does not take for one to this.
+  if (std::any_of(group_.members.begin(), group_.members.end(), [&](auto& m) { return m.handle == p.handle; })) return;
   say("process ", int{n}, " lost its membership");
   lose_lanes(p, n);
   if (s_.store == store_type::kafka && p.unanswered > 0) return join_anew(p, n);
