@@ -72,6 +72,13 @@ mono_ms gathered::oldest_any() const {
   return out;
 }
 
+std::optional<known_record> gathered::first_record(std::size_t i, offset_t next) const {
+  for (auto& x : parts_[i].pieces)
+    if (x.count)
+      return known_record{static_cast<std::uint32_t>(x.from->hashes[x.first]), next.value - x.from->offsets[x.first]};
+  return {};
+}
+
 // Moves the first `count` records of the front piece, passing offsets up to `last`.
 void gathered::move(part& p, std::size_t i, std::size_t count, offset_t last, cut& out) {
   piece x = p.pieces.front();

@@ -114,6 +114,8 @@ void lane::forget(instant now, bool reload) {
   advance_.reset();
   wanted_ticket_ = look_ticket_ = 0;
   look_wanted_ = false;
+  unlooked_.clear();
+  given_up_.clear();
   retry_at_ = look_at_ = 0;
   claimed_ = differed_ = false;
   odd_since_ = 0;

@@ -251,6 +251,8 @@ public:
   std::vector<effect> take_effects() { return std::exchange(effects_, {}); }
   mono_ms next_wake() const; // when tick() is wanted at the latest; INT64_MAX: not by time
   lane_phase phase() const { return phase_; }
+  // The log is being looked at, or will be before anything more is planned.
+  bool looks_at_log() const { return look_wanted_ || look_ticket_ != 0; }
   lane_status status() const;
   const lane_counters& counters() const { return counters_; }
   const lane_record& record() const { return record_; }
@@ -348,6 +350,7 @@ private:
   lane_record advanced(const cut& c, bool any) const;
   void want_look(instant now);
   void look_at_log(instant now);
+  fx_inspect::probe probe_of(std::size_t i, const lane_partition& p) const;
   void looked_at_log(instant now, const log_facts& facts);
   void save(instant now, lane_record next, purpose why);
   void send_save(instant now);
@@ -422,10 +425,16 @@ private:
   bool marked_ = false, claimed_ = false, is_new_ = false;
   // The log is looked at again before anything is planned after a time in which nobody could have seen it change.
   bool look_wanted_ = false;
+  std::vector<char> unlooked_; // one a partition: a look was wanted, and there was no record to look at
+  struct seen_record {
+    offset_t at;
+    std::uint32_t hash;
+  };
+  std::vector<std::optional<seen_record>> given_up_; // one a partition: of a plan whose records are read once more
   ticket_t look_ticket_ = 0;
-  mono_ms look_at_ = 0;
-  std::vector<mono_ms> unread_since_; // one a partition: nothing was asked of its reader since; 0: something is
-  std::vector<mono_ms> short_since_;  // the log was seen to end before `next`
+  mono_ms look_at_ = 0, compared_at_ = 0; // compared_at_: recovery asked for the log's bounds
+  std::vector<mono_ms> unread_since_;     // one a partition: nothing was asked of its reader since; 0: something is
+  std::vector<mono_ms> short_since_;      // the log was seen to end before `next`
 
   // streaming
   gathered gathered_;

@@ -120,9 +120,10 @@ void lane::first_start(instant now, const lane_loaded& what) {
   inspect(now);
 }
 
-void lane::inspect(instant) {
+void lane::inspect(instant now) {
   phase_ = lane_phase::comparing;
   waiting_ = "the log's bounds";
+  compared_at_ = now.mono;
   wanted_ticket_ = new_ticket();
   fx_inspect fx{wanted_ticket_, {}};
   for (std::size_t i = 0; i < record_.partitions.size(); ++i) {
@@ -154,15 +155,18 @@ void lane::look_at_log(instant now) {
   look_ticket_ = new_ticket();
   const auto& base = advance_ ? *advance_ : record_; // all that is done
   fx_inspect fx{look_ticket_, {}};
-  for (std::size_t i = 0; i < base.partitions.size(); ++i) {
-    fx_inspect::probe probe{partition_at(i), {}, 0};
-    if (const auto& k = base.partitions[i].known) {
-      probe.at = base.partitions[i].next - k->distance;
-      probe.hash = k->hash;
-    }
-    fx.probes.push_back(probe);
-  }
+  for (std::size_t i = 0; i < base.partitions.size(); ++i) fx.probes.push_back(probe_of(i, base.partitions[i]));
   effects_.push_back(std::move(fx));
+}
+
+// The record by which the log is known again: of a plan that was given up, else the last one done. Where nothing was
+// done, what was read must still be there, or it would be planned beside another log's records.
+fx_inspect::probe lane::probe_of(std::size_t i, const lane_partition& p) const {
+  if (i < given_up_.size() && given_up_[i]) return {partition_at(i), given_up_[i]->at, given_up_[i]->hash};
+  auto k = p.known;
+  if (!k && !mutant(bug::unknown_log_trusted)) k = gathered_.first_record(i, p.next);
+  if (!k) return {partition_at(i), {}, 0};
+  return {partition_at(i), p.next - k->distance, k->hash};
 }
 
 void lane::looked_at_log(instant now, const log_facts& facts) {
@@ -183,7 +187,11 @@ void lane::looked_at_log(instant now, const log_facts& facts) {
     return;
   }
   took(lane_edge::log_confirmed);
+  unlooked_.assign(facts.parts.size(), 0);
+  for (std::size_t i = 0; look_wanted_ && i < facts.parts.size(); ++i)
+    unlooked_[i] = facts.parts[i].known == log_facts::part::recognised::not_asked;
   look_wanted_ = false;
+  given_up_.clear();
   maybe_plan(now);
 }
 
@@ -368,6 +376,7 @@ void lane::settle(instant now) {
   std::vector<offset_t> from;
   for (auto& p : record_.partitions) from.push_back(p.next);
   took(record_.open ? lane_edge::loaded_settling : lane_edge::loaded_streaming);
+  if (now.mono - compared_at_ > config_.unseen_limit_ms) want_look(now);
   if (!record_.open) {
     restart_reading(now, from);
     return stream(now);

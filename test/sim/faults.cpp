@@ -78,7 +78,7 @@ void world::strike(fault f) {
   case fault::wall_jump: p.wall_offset += (strikes_.below(2) ? 1 : -1) * strikes_.any_length(100, 7'200'000); return;
   case fault::server_hangs:
     server_.hangs_until = std::max(server_.hangs_until, now_ + strikes_.any_length(500, 600000));
-    return;
+    return count_writers();
   case fault::server_restarts:
     if (server_.up) server_dies(false);
     return;
@@ -130,13 +130,19 @@ void world::stop_cleanly(std::uint8_t n) {
   later(strikes_.any_length(50, 10'000), e);
 }
 
+// What they have written so far. A server that stands still takes nothing from them either.
+void world::count_writers() {
+  auto more = writers();
+  server_.rows.count += more;
+  server_.dead.count += more;
+  server_.writers_since = std::max(now_, server_.hangs_until);
+}
+
 // Other writers use up the window, but never half of it within the time that an attempt may take.
 void world::set_writers() {
   auto most = static_cast<double>(s_.lane.window_ids) / 16 /
               static_cast<double>(s_.lane.lease_ms + 2 * s_.lane.insert_limit_ms + 20'000);
-  server_.rows.count += writers();
-  server_.dead.count += writers();
-  server_.writers_since = now_;
+  count_writers();
   server_.writers_per_ms = strikes_.below(3) == 0 ? 0 : most * strikes_.below(1000) / 1000;
 }
 
@@ -175,6 +181,7 @@ void world::cut(std::size_t k, std::int64_t at) {
   kafka_[k].cut = std::min(kafka_[k].cut, at);
   spoiled_[l] |= spoiled_log;
   tell_apart(l);
+  feed_waiting(static_cast<int>(k)); // who waits at its end hears of it
 }
 
 void world::refill(std::size_t k, std::uint32_t n) {
@@ -255,6 +262,7 @@ bool world::all_done() const {
       auto& p = kafka_[static_cast<std::size_t>(partition_of(l, i))];
       bool gone = p.low == p.end() && s_.lane.on_data_loss == data_loss_policy::resume; // saved with the next plan
       if (r.partitions[i].next.value < p.end() && !gone) return false;
+      if (now_ < p.gone_until) return false; // who reads hears of it first
     }
   }
   // Each lane works, and knows what the store holds: a claim alone says nothing.
@@ -262,8 +270,8 @@ bool world::all_done() const {
     bool works = stopped_[l] != 0;
     for (auto& p : processes_) {
       auto& s = p.lanes[l];
-      works |=
-          s.live && s.machine->phase() == lane_phase::streaming && s.machine->record().version == records_[l].version;
+      works |= s.live && s.machine->phase() == lane_phase::streaming && !s.machine->looks_at_log() &&
+               s.machine->record().version == records_[l].version;
     }
     if (!works) return false;
   }

@@ -124,7 +124,7 @@ void world::check_token(attempt& a) {
 
 void world::doubled(const attempt& a, int partition, std::int64_t offset) {
   bool went_back = spoiled_[static_cast<std::size_t>(partition % s_.lanes)] & spoiled_in_flight;
-  bool held = !s_.plain && now_ - a.in_socket >= s_.lane.window_ms; // by a server that stood still
+  bool held = !s_.plain && now_ - a.sent >= s_.lane.window_ms; // by a server that stood still
   kafka_[static_cast<std::size_t>(partition)].landed[static_cast<std::size_t>(offset)].excused = went_back || held;
   if (held) spoiled_[static_cast<std::size_t>(partition % s_.lanes)] |= spoiled_held;
   if (went_back || held) {

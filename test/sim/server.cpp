@@ -51,6 +51,7 @@ void world::insert_begins(const event& e) {
     return tell(a, e.ref, net());
   }
   a.requests = 1;
+  a.sent = now_;
   a.server_life = server_.life;
   auto limit = e;
   limit.what = ev::insert_limit;
@@ -102,7 +103,6 @@ void world::request_arrives(const event& e) {
     if (e.part == 0) tell(a, e.ref, net());
     return;
   }
-  if (e.part == 0 && !a.in_socket) a.in_socket = now_;
   if (now_ < server_.hangs_until) { // it lies in the socket
     auto again = e;
     again.at = server_.hangs_until + net_.between(0, 50);
@@ -196,6 +196,7 @@ void world::part_commits(const event& e) {
 }
 
 std::uint64_t world::writers() const {
+  if (now_ <= server_.writers_since) return 0;
   return static_cast<std::uint64_t>(server_.writers_per_ms * static_cast<double>(now_ - server_.writers_since));
 }
 
@@ -245,6 +246,7 @@ void world::server_dies(bool host) {
   ++server_.life;
   server_.up = false;
   server_.hangs_until = 0;
+  count_writers();
   if (s_.plain)
     for (auto& a : attempts_) // the id is noted before the part is committed
       if (a.running > 0 && a.server_life + 1 == server_.life && strikes_.chance(400))

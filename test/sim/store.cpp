@@ -103,6 +103,7 @@ void world::save(std::uint8_t n, std::uint8_t l, const fx_save& fx) {
   r.expected = fx.expected;
   r.version = fx.version;
   r.text = fx.text;
+  r.since = now_;
   saves_.push_back(std::move(r));
   if (trace_) say("process ", int{n}, " lane ", int{l}, " saves ", describe_record(fx.text));
   auto e = to_lane(n, l, ev::keeper_saves, fx.ticket);
@@ -190,18 +191,20 @@ void world::save_arrives(const event& e) {
       outcome == save_outcome::accepted  ? "accepted"
       : outcome == save_outcome::refused ? "refused"
                                          : "not now");
-  if (written) write(r.lane, r.version, r.text);
+  if (written) write(r.lane, r);
   if (r.answered && s_.store != store_type::kafka) return;
   if (message_fault(fault::save_reply_lost)) outcome = save_outcome::unknown;
   save_done(e.ref, outcome, false);
 }
 
-void world::write(std::uint8_t l, std::uint64_t version, const std::string& text) {
-  auto record = decode_record(text);
+void world::write(std::uint8_t l, const save_request& r) {
+  auto record = decode_record(r.text);
   if (!record.ok()) fail("a record that cannot be read was saved");
   auto before = store_[l].empty() ? stored{} : store_[l].back();
-  if (before.present && before.text == text) return; // the very same save once more
-  store_[l].push_back({now_, true, false, version, text});
+  if (before.present && before.text == r.text) return; // the very same save once more
+  // A save that was on its way while the store forgot the lane: what comes with it is an older state.
+  if (!before.present && r.since < before.since) spoiled_[l] |= spoiled_rollback | spoiled_in_flight;
+  store_[l].push_back({now_, true, false, r.version, r.text});
   check_store(l, before, *record);
   records_[l] = std::move(*record);
   if (records_[l].open) durable_[l].push_back({records_[l].open->token, records_[l].open->kind});
@@ -240,7 +243,7 @@ void world::saved(const event& e, bool limit) {
   }
   auto* s = slot_of(e);
   if (!s) return;
-  if (outcome == save_outcome::refused && s->save_ticket == r.ticket) s->refused = true;
+  if (outcome == save_outcome::refused && s->save_ticket == r.ticket && s->loads == r.loads) s->refused = true;
   lane_event(e.process, e.lane, [&](lane& m, instant now) { m.saved(now, r.ticket, outcome, "as drawn"); });
 }
 

@@ -200,6 +200,7 @@ struct save_request {
   std::string text;
   int generation = -1;
   std::uint32_t loads = 0;
+  ms since = 0;
   bool answered = false, settled = false; // to the lane; to the client library
   save_outcome outcome = save_outcome::unknown;
 };
@@ -225,7 +226,7 @@ struct attempt {
   fx_insert fx;
   std::uint32_t columns = 0;
   int requests = 0;       // that left
-  ms in_socket = 0;       // since when
+  ms sent = 0;            // the first of them
   bool told = false;      // the lane has its answer
   int running = 0;        // on the server: how often
   std::uint8_t parts = 0; // bits: table partitions that it touches
@@ -412,7 +413,7 @@ private:
   void save_arrives(const event& e);
   void save_done(std::uint32_t ref, save_outcome outcome, bool settled);
   void saved(const event& e, bool limit);
-  void write(std::uint8_t l, std::uint64_t version, const std::string& text);
+  void write(std::uint8_t l, const save_request& r);
   stored read_store(std::uint8_t l);
   void forgotten(process& p, std::uint8_t n, bool outstanding);
 
@@ -446,6 +447,7 @@ private:
   void pause(std::uint8_t n);
   void stop_cleanly(std::uint8_t n);
   void set_writers();
+  void count_writers();
   void tell_counts();
   void lose_records(std::size_t partition);
   static void archive(kafka_partition& p, std::int64_t from);

@@ -360,6 +360,22 @@ TEST_CASE("columns that changed: read again if nothing can have landed, else a "
     h.machine->refreshed(h.now, h.take<fx_refresh>().ticket, false, {});
     CHECK(h.take<fx_read>().from == offset_t{0});
   }
+  SUBCASE("nothing landed, and the log is another one meanwhile") {
+    auto planned = static_cast<std::uint32_t>(records(0, 0, 10)->hashes[9]);
+    h.machine->inserted(h.now, h.take<fx_insert>().ticket, changed);
+    h.out.clear();
+    h.machine->refreshed(h.now, h.take<fx_refresh>().ticket, false, {});
+    h.give(records(0, 0, 10, {}, 1));
+    h.pass(1'000);
+    CHECK_FALSE(h.has<fx_save>());
+    auto look = h.take<fx_inspect>();
+    REQUIRE(look.probes.at(0).at.has_value());
+    CHECK(*look.probes[0].at == offset_t{9});
+    CHECK(look.probes[0].hash == planned);
+    log_facts differs{true, {}, {{{0}, {10}, log_facts::part::recognised::differs}}};
+    h.machine->inspected(h.now, look.ticket, differs);
+    CHECK(h.has<fx_load>()); // recovery finds the plan's sum wrong, and stops by name
+  }
   SUBCASE("something may have landed") {
     h.unanswered();
     h.pass(1'000);

@@ -411,3 +411,29 @@ TEST_CASE("no record, though the group's offsets tell of one: the state is gone"
   CHECK(h.machine->phase() == lane_phase::stopped);
   CHECK(h.take<fx_stopped>().reason.find("the group's offsets say that this lane began") != std::string::npos);
 }
+
+TEST_CASE("what was read before a pause is looked at again, though nothing is done yet") {
+  for (int queued : {0, 1}) // in a queue while the log was looked at
+    for (int same : {0, 1}) {
+      CAPTURE(queued);
+      CAPTURE(same);
+      harness h;
+      h.config.unseen_limit_ms = 2'000;
+      h.first_start();
+      if (!queued) h.give(records(0, 0, 5));
+      h.pass(2'500);
+      if (queued) {
+        h.inspect(); // there is nothing to look at yet
+        h.give(records(0, 0, 5));
+        h.pass(1'500);
+      }
+      CHECK_FALSE(h.has<fx_save>());
+      auto look = h.take<fx_inspect>();
+      REQUIRE(look.probes.at(0).at.has_value());
+      CHECK(*look.probes[0].at == offset_t{0});
+      auto seen = same ? log_facts::part::recognised::same : log_facts::part::recognised::differs;
+      h.machine->inspected(h.now, look.ticket, {true, {}, {{{0}, {10}, seen}}});
+      CHECK(h.has<fx_save>() == (same == 1));
+      CHECK(h.has<fx_load>() == (same == 0));
+    }
+}
