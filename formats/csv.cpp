@@ -134,7 +134,8 @@ public:
   static result<cell_writer> make(const table_column& c, const std::string& timezone) {
     cell_writer w;
     const auto wire = wire_type(c);
-    w.is_text_ = storage_type(c.type)->kind == type_kind::string;
+    const auto stored = storage_type(c.type);
+    w.is_text_ = (stored->kind == type_kind::nullable ? stored->args[0] : stored)->kind == type_kind::string;
     if (is_scalar(wire)) {
       auto made = text_value::make(wire, timezone);
       if (!made) return made.failure();
@@ -148,7 +149,7 @@ public:
     return w;
   }
 
-  bool is_text() const { return is_text_; } // String: an empty text is a value
+  bool is_text() const { return is_text_; } // String, also Nullable: an empty text is a value
 
   // What is wrong, or nothing.
   std::string append(std::string_view text, column& out) {

@@ -28,7 +28,7 @@ bool is_meta(std::string_view name) {
 // Raised when a decoder makes another row of the same record than it did before.
 int version_of(const std::string& format) {
   constexpr std::array<std::pair<std::string_view, int>, 7> versions = {
-      {{"json", 1}, {"raw", 1}, {"csv", 1}, {"tsv", 1}, {"connect_json", 1}, {"avro", 1}, {"protobuf", 1}}};
+      {{"json", 1}, {"raw", 1}, {"csv", 1}, {"tsv", 2}, {"connect_json", 1}, {"avro", 1}, {"protobuf", 1}}};
   const auto it = std::find_if(versions.begin(), versions.end(), [&](const auto& v) { return v.first == format; });
   return it == versions.end() ? 0 : it->second;
 }

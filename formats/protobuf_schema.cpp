@@ -66,6 +66,22 @@ const pb::DescriptorPool* known_files() {
   return pb::DescriptorPool::generated_pool();
 }
 
+// Files that Confluent's clients know and never send to the registry along with a schema that imports them.
+struct bundled_file {
+  std::string_view name, text;
+};
+constexpr std::array<bundled_file, 2> bundled_files = {
+    {{"confluent/meta.proto", R"(syntax = "proto3"; package confluent;
+import "google/protobuf/descriptor.proto";
+message Meta { string doc = 1; map<string, string> params = 2; repeated string tags = 3; }
+extend google.protobuf.FileOptions { Meta file_meta = 1088; }
+extend google.protobuf.MessageOptions { Meta message_meta = 1088; }
+extend google.protobuf.FieldOptions { Meta field_meta = 1088; }
+extend google.protobuf.EnumOptions { Meta enum_meta = 1088; }
+extend google.protobuf.EnumValueOptions { Meta enum_value_meta = 1088; })"},
+     {"confluent/type/decimal.proto", R"(syntax = "proto3"; package confluent.type;
+message Decimal { bytes value = 1; uint32 precision = 2; int32 scale = 3; })"}}};
+
 meaning meaning_of(const std::string& name) {
   constexpr std::array<std::pair<std::string_view, meaning>, 16> known = {
       {{"google.protobuf.Timestamp", meaning::timestamp},
@@ -150,6 +166,10 @@ result<void> schema::add(const std::string& name, const schema_text& text, int d
     file.Clear();
     if (!parse_text(text.text, file, faults)) return wrong("is no .proto file: " + faults.text());
   }
+  for (const auto& import : file.dependency())
+    for (const auto& f : bundled_files)
+      if (import == f.name)
+        if (auto r = add(import, {"PROTOBUF", std::string(f.text), {}}, depth + 1); !r) return r;
   file.set_name(name);
   last_ = pool_->BuildFileCollectingErrors(file, &faults);
   if (!last_) return wrong("does not hold together: " + faults.text());

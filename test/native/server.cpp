@@ -19,7 +19,7 @@ constexpr const char* insert_settings =
 // Types that need leave, so that as many as possible are tried.
 constexpr const char* query_settings =
     "&allow_suspicious_low_cardinality_types=1&allow_suspicious_variant_types=1&enable_time_time64_type=1"
-    "&enable_nullable_tuple_type=1&allow_experimental_qbit_type=1&session_timezone=UTC";
+    "&enable_nullable_tuple_type=1&allow_experimental_qbit_type=1&flatten_nested=0&session_timezone=UTC";
 
 std::string unhex(const std::string& hex) {
   std::string out;

@@ -97,6 +97,13 @@ TEST_CASE("tsv: tabs and escapes") {
               "! the line has 2 fields, 3 are expected", "! the value holds more than one line of fields"});
 }
 
+TEST_CASE("tsv: an empty field is the empty text of a Nullable(String), in csv it is missing") {
+  const std::vector<target_column> t = {field("a", "Nullable(String)"), field("b", "LowCardinality(Nullable(String))"),
+                                        field("c", "Nullable(Int8)")};
+  CHECK(decode_values("tsv", t, {}, {"\t\t", "\\N\t\\N\t\\N"}) == lines{"'', '', null", "null, null, null"});
+  CHECK(decode_values("csv", t, {}, {",,"}) == lines{"null, null, null"});
+}
+
 TEST_CASE("csv and tsv: no text crashes the decoder") {
   std::mt19937 random(20240501);
   const std::string_view letters = "a1,\t\"\n\r\\N0;[]{}:";

@@ -191,6 +191,16 @@ TEST_CASE("protobuf: schemas in files, and what is wrong with them") {
   CHECK(why_not(chain + "message M20000{int32 a=1;}", "M0").empty());
 }
 
+TEST_CASE("protobuf: files that Confluent's clients import and never register") {
+  const std::string schema =
+      "syntax = \"proto3\"; import \"confluent/meta.proto\"; import "
+      "\"confluent/type/decimal.proto\"; message Price { option (confluent.message_meta).doc = "
+      "\"what it costs\"; confluent.type.Decimal cost = 1 [(confluent.field_meta).tags = \"a\"]; }";
+  CHECK(decoded(schema, "", {field("cost", "Decimal(9, 2)")}, {unhex("0a060a02fb2e1802")}) == lines{"-12.34"});
+  CHECK(why_not("syntax = \"proto3\"; import \"confluent/other.proto\"; message A {}")
+            .starts_with("the schema of the topology does not hold together: "));
+}
+
 TEST_CASE("protobuf: values that are cut or malformed") {
   const auto one = [](const std::string& hex) {
     return decoded(proto_plain, "Plain", {field("i32", "Int32"), field("self", "String")}, {unhex(hex)})[0];
