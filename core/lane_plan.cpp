@@ -444,10 +444,8 @@ void lane::asked(instant now, const table_answer& answer) {
       return say(std::to_string(t.either) + " of " + std::to_string(wanted) +
                  " records are there, but this table's engine may have dropped rows");
     for (std::size_t i = 0; i < w.p.last.size(); ++i) // what is missing is filled in, and nothing else is sent
-      if (w.p.last[i] >= record_.partitions[i].next && !mutant(bug::fill_to_not_set)) {
-        auto& to = record_.partitions[i].fill_to; // of the first plan that landed in part, if this one is a piece of it
-        to = to ? std::max(*to, w.p.last[i]) : w.p.last[i];
-      }
+      if (w.p.last[i] >= record_.partitions[i].next && !mutant(bug::fill_to_not_set))
+        record_.partitions[i].mark_fill(w.p.last[i], w.content.known[i]);
     return plan_anew(now, w.halve_if_none ? std::max<std::uint64_t>(1, w.content.records / 2) : w.content.records);
   case landed::none: break;
   }

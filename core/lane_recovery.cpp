@@ -128,9 +128,9 @@ void lane::inspect(instant now) {
   fx_inspect fx{wanted_ticket_, {}};
   for (std::size_t i = 0; i < record_.partitions.size(); ++i) {
     fx_inspect::probe probe{partition_at(i), {}, 0};
-    if (const auto& k = record_.partitions[i].known; k && config_.delivery == delivery_mode::exactly_once) {
-      probe.at = record_.partitions[i].next - k->distance;
-      probe.hash = k->hash;
+    if (const auto& p = record_.partitions[i]; p.known && config_.delivery == delivery_mode::exactly_once) {
+      probe.at = p.known_at();
+      probe.hash = p.known->hash;
     }
     fx.probes.push_back(probe);
   }
@@ -163,10 +163,10 @@ void lane::look_at_log(instant now) {
 // done, what was read must still be there, or it would be planned beside another log's records.
 fx_inspect::probe lane::probe_of(std::size_t i, const lane_partition& p) const {
   if (i < given_up_.size() && given_up_[i]) return {partition_at(i), given_up_[i]->at, given_up_[i]->hash};
-  auto k = p.known;
-  if (!k && !mutant(bug::unknown_log_trusted)) k = gathered_.first_record(i, p.next);
-  if (!k) return {partition_at(i), {}, 0};
-  return {partition_at(i), p.next - k->distance, k->hash};
+  if (p.known) return {partition_at(i), p.known_at(), p.known->hash};
+  auto k = mutant(bug::unknown_log_trusted) ? std::nullopt : gathered_.first_record(i, p.next);
+  return k ? fx_inspect::probe{partition_at(i), p.next - k->distance, k->hash}
+           : fx_inspect::probe{partition_at(i), {}, 0};
 }
 
 void lane::looked_at_log(instant now, const log_facts& facts) {
@@ -179,7 +179,7 @@ void lane::looked_at_log(instant now, const log_facts& facts) {
   expect(facts.parts.size() == record_.partitions.size(), "the log's facts cover every partition");
   for (std::size_t i = 0; i < facts.parts.size(); ++i) {
     bool differs = facts.parts[i].known == log_facts::part::recognised::differs;
-    if (!differs && facts.parts[i].end >= base.partitions[i].next) continue;
+    if (!differs && facts.parts[i].end >= base.partitions[i].known_base()) continue;
     took(lane_edge::log_differed);
     forget(now, true); // recovery looks again, and stops by name
     waiting_ = "its state, after the log of " + config_.topic + "/" + std::to_string(partition_at(i).value) +
@@ -208,8 +208,8 @@ void lane::inspected(instant now, ticket_t ticket, const log_facts& facts) {
 
 // The last offset that the record says was there.
 offset_t lane::last_known(std::size_t i) const {
-  return record_.open ? std::max(record_.open->last[i], record_.partitions[i].next - 1)
-                      : record_.partitions[i].next - 1;
+  auto done = record_.partitions[i].known_base() - 1;
+  return record_.open ? std::max(record_.open->last[i], done) : done;
 }
 
 // The first contradiction between record and log, or nothing.
@@ -223,15 +223,15 @@ std::string lane::difference(const log_facts& facts) {
       return "the log of " + where + " ends at " + std::to_string(f.end.value) + ", but all offsets below " +
              std::to_string(p.next.value) + " are done: the topic was truncated or made anew";
     if (f.known == seen_as::differs && !mutant(bug::known_not_compared))
-      return "the record of " + where + " at offset " + std::to_string((p.next - p.known->distance).value) +
+      return "the record of " + where + " at offset " + std::to_string(p.known_at()->value) +
              " is not the one that was done: the topic was made anew";
     if (f.low > p.next && config_.on_data_loss == data_loss_policy::stop && !mutant(bug::loss_is_gap))
       return "the log of " + where + " begins at " + std::to_string(f.low.value) + ", but only offsets below " +
              std::to_string(p.next.value) + " are done: " + std::to_string(f.low - p.next) +
              " offsets were deleted before they were delivered; set on_data_loss: continue to go on without them";
-    if (record_.open && f.end <= record_.open->last[i] && !mutant(bug::plan_beyond_log))
+    if (last_known(i) >= p.next && f.end <= last_known(i) && !mutant(bug::plan_beyond_log))
       return "the log of " + where + " ends at " + std::to_string(f.end.value) + ", within an open plan (to offset " +
-             std::to_string(record_.open->last[i].value) + ")";
+             std::to_string(last_known(i).value) + ")";
   }
   return {};
 }

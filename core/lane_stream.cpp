@@ -141,12 +141,7 @@ lane_record lane::advanced(const cut& c, bool any) const {
     auto& p = r.partitions[i];
     auto next = c.last[i] + 1;
     expect(next >= p.next, "3: next never moves back");
-    if (c.known[i]) p.known = c.known[i];
-    else if (p.known) p.known->distance += next - p.next;
-    if (p.known && p.known->distance > known_distance_max) p.known.reset();
-    p.next = next;
-    if (p.blind && *p.blind < next) p.blind.reset();
-    if (p.fill_to && *p.fill_to < next) p.fill_to.reset();
+    p.pass(next, c.known[i]);
   }
   r.ever = (r.ever || any) && !mutant(bug::ever_not_kept);
   return r;

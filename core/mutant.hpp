@@ -81,6 +81,7 @@
   bug(plan_beyond_log, sim, "the log does not end within the open plan") \
   bug(unknown_log_trusted, unit, "what was read before a pause is looked at again, also where nothing is done yet") \
   bug(reread_log_trusted, unit, "a plan whose records are read once more finds the log that it was read from") \
+  bug(filled_log_trusted, unit, "the log up to the end of a plan that landed in part is the one that it was read from") \
   bug(known_not_compared, sim, "the last record done is still the same") \
   bug(loss_is_gap, sim, "records deleted before they were delivered stop the lane, unless told otherwise") \
   bug(beyond_skipped, sim, "the table holds nothing beyond what was sent") \

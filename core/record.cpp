@@ -9,6 +9,27 @@
 
 namespace chute {
 
+void lane_partition::pass(offset_t to, const std::optional<known_record>& last) {
+  auto before = known_base();
+  next = to;
+  if (blind && *blind < next) blind.reset();
+  if (fill_to && *fill_to < next) fill_to.reset();
+  auto after = known_base();
+  if (after == before) return; // within a plan that landed in part: its last record is known already
+  if (last) known = known_record{last->hash, last->distance + (after - next)};
+  else if (known) known->distance += after - before;
+  if (known && known->distance > known_distance_max) known.reset();
+}
+
+void lane_partition::mark_fill(offset_t last, const std::optional<known_record>& end) {
+  if (fill_to && *fill_to >= last) return; // a piece of the plan that landed in part
+  auto before = known_base();
+  fill_to = last;
+  if (end && !mutant(bug::filled_log_trusted)) known = end;
+  else if (known) known->distance += known_base() - before;
+  if (known && known->distance > known_distance_max) known.reset();
+}
+
 std::string token_t::hex() const {
   static constexpr char digits[] = "0123456789abcdef";
   std::string out(32, '0');

@@ -21,7 +21,8 @@ inline constexpr std::int64_t slice_offsets_max = (std::int64_t{1} << 35) - 1;
 // Beyond this distance the last record done is no longer kept.
 inline constexpr std::int64_t known_distance_max = (std::int64_t{1} << 21) - 1;
 
-// The last record done, to know the log again: record_hash() cut to 32 bits, at `next - distance`.
+// The last record done, to know the log again: record_hash() cut to 32 bits, at known_at(). Of a plan that landed in
+// part it is the last record of that plan: up to there the log must still be the one that it was read from.
 struct known_record {
   std::uint32_t hash = 0;
   std::int64_t distance = 1;
@@ -33,6 +34,14 @@ struct lane_partition {
   std::optional<known_record> known;
   std::optional<offset_t> blind;   // up to here the table is not asked (after a move by the operator)
   std::optional<offset_t> fill_to; // a plan that begins at or below it is a fill
+  offset_t known_base() const { return fill_to && *fill_to >= next ? *fill_to + 1 : next; }
+  std::optional<offset_t> known_at() const {
+    return known ? std::optional(known_base() - known->distance) : std::nullopt;
+  }
+  // Everything below `to` is done; `last`: the last record passed, relative to `to`. Marks that are passed are dropped.
+  void pass(offset_t to, const std::optional<known_record>& last);
+  // A plan up to `last` landed in part; `end`: its last record, relative to `last + 1`.
+  void mark_fill(offset_t last, const std::optional<known_record>& end);
   bool operator==(const lane_partition&) const = default;
 };
 

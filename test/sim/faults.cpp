@@ -178,7 +178,7 @@ void world::archive(kafka_partition& p, std::int64_t from) {
 // From here on the partition's log is another one.
 void world::cut(std::size_t k, std::int64_t at) {
   auto l = static_cast<std::uint8_t>(k % static_cast<std::size_t>(s_.lanes));
-  kafka_[k].cut = std::min(kafka_[k].cut, at);
+  kafka_[k].cuts.push_back(at);
   spoiled_[l] |= spoiled_log;
   tell_apart(l);
   feed_waiting(static_cast<int>(k)); // who waits at its end hears of it

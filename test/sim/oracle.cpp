@@ -75,9 +75,9 @@ void world::tell_apart(std::uint8_t l) {
   if (!(spoiled_[l] & spoiled_log)) return;
   auto& r = records_[l].partitions;
   for (std::size_t i = 0; i < r.size(); ++i) {
-    auto cut = kafka_[static_cast<std::size_t>(partition_of(l, i))].cut;
-    bool tells = r[i].known && (r[i].next - r[i].known->distance).value >= cut;
-    if (r[i].next.value > cut && !tells) untellable_[l] = 1;
+    auto known = r[i].known_at().value_or(offset_t{-1}).value;
+    for (auto cut : kafka_[static_cast<std::size_t>(partition_of(l, i))].cuts)
+      if (r[i].next.value > cut && known < cut) untellable_[l] = 1;
   }
 }
 

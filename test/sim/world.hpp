@@ -51,7 +51,7 @@ struct kafka_partition {
   std::vector<log_entry> log;
   std::vector<cell> landed;
   ms gone_until = 0;               // it is being made anew, or has no leader
-  std::int64_t cut = INT64_MAX;    // from there on it became another log
+  std::vector<std::int64_t> cuts;  // from there on it became another log
   std::int64_t low = 0, start = 0; // start: where a first start begins
   std::int64_t end() const { return static_cast<std::int64_t>(log.size()); }
 };

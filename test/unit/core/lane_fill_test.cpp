@@ -39,6 +39,26 @@ TEST_CASE("what is partly there is planned as a fill, with a token of its own") 
   CHECK_FALSE(h.has<fx_insert>());
 }
 
+TEST_CASE("until a plan that landed in part is filled in, its last record is what the log is known by") {
+  filling h;
+  auto end = records(0, 10, 10)->hashes[9];
+  auto p = h.saved().partitions[0];
+  CHECK(p.next == offset_t{10});
+  REQUIRE(p.known_at());
+  CHECK(*p.known_at() == offset_t{19});
+  CHECK(p.known->hash == static_cast<std::uint32_t>(end));
+  p.pass(offset_t{15}, known_record{1, 1}); // a piece of it
+  CHECK(*p.known_at() == offset_t{19});
+  p.pass(offset_t{20}, known_record{1, 1});
+  CHECK_FALSE(p.fill_to);
+  CHECK(*p.known_at() == offset_t{19});
+  CHECK(p.known->hash == static_cast<std::uint32_t>(end));
+  p.pass(offset_t{25}, std::nullopt);
+  CHECK(*p.known_at() == offset_t{19});
+  p.pass(offset_t{30}, known_record{7, 2});
+  CHECK(*p.known_at() == offset_t{28});
+}
+
 TEST_CASE("a fill asks which offsets are there, and sends only the others") {
   filling h;
   auto asked = h.tell_offsets({{10, 11, 15, 19}});
