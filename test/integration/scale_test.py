@@ -1,0 +1,105 @@
+"""A thousand partitions in one process: memory within its bound whatever happens, few inserts; many lanes over several processes."""
+
+import random
+import time
+
+import harness
+from harness import LONG, wait_until
+
+TIME_LIMIT_SECONDS = 1500 if LONG else 600
+MEMORY_MIB, RESIDENT_MIB = 256, 450
+INSERTS_PER_SECOND = 40
+BATCH = {"rows": 100_000, "wait": "1s"}
+
+
+def resident_mib(pid, field="VmHWM"):
+    """VmHWM: the most that it ever was; VmRSS: now."""
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith(field)) / 1024
+
+
+class ThousandPartitions(harness.Scenario):
+    partitions, records = 1_000, 2_000_000 if LONG else 400_000
+
+    def inserts(self, table):
+        """Block numbers are counted up by one an insert."""
+        return self.server.number(f"SELECT max(max_block_number) FROM system.parts WHERE concat(database, '.', table) = '{table}'")
+
+    def test_memory_holds_through_a_backlog_and_a_recovery_and_inserts_are_few(self):
+        topic, table = self.topic(self.partitions), self.table()
+        self.produce(topic, self.records, "--broken-every", 997)
+        engine = self.engine(topic, table, name="first", top={"memory": f"{MEMORY_MIB}MiB"}, batch=BATCH)
+        wait_until(lambda: self.found(table) > self.records // 10, 90, "a tenth of the backlog lands")
+        seen = [resident_mib(engine.child.pid)]
+        engine.kill()  # in the middle of it: the next one reads plans of a thousand slices again
+        engine = self.engine(topic, table, name="second", top={"memory": f"{MEMORY_MIB}MiB"}, batch=BATCH)
+        self.arrived(table, self.records, 240, engine)
+        seen.append(resident_mib(engine.child.pid))
+
+        # A steady stream into all partitions: inserts are counted where they land.
+        more, rate = 60_000, 4_000
+        producer = self.produce_slowly(topic, more, rate, "--first", self.records)
+        self.arrived(table, self.records + more // 6, 60, engine)
+        began, before = time.monotonic(), self.inserts(table)
+        self.arrived(table, self.records + more - more // 6, 120, engine)
+        per_second = (self.inserts(table) - before) / (time.monotonic() - began)
+        self.assertEqual(producer.wait(60), 0)
+        self.arrived(table, self.records + more, 60, engine)
+        seen.append(resident_mib(engine.child.pid))
+        print(f"resident memory at most {', '.join(f'{m:.0f}' for m in seen)} MiB; {per_second:.1f} inserts a second", flush=True)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(topic, table, records=self.records + more)
+        self.assertLess(max(seen), RESIDENT_MIB)
+        self.assertLess(per_second, INSERTS_PER_SECOND)
+
+
+class ManyLanes(harness.Scenario):
+    """96 partitions in 8 lanes, two to four processes."""
+
+    members, rounds = 4, 100 if LONG else 12
+
+    def test_processes_come_and_go_and_stand_still(self):
+        dice = random.Random(self.seed)
+        topic, table = self.topic(96), self.table()
+        records = 20_000 * (8 if LONG else 1)
+        producer = self.produce_slowly(topic, records, 1_500, "--broken-every", 997)
+        batch = {"rows": 2_000, "wait": "100ms"}
+        number, running = 0, []
+
+        def join():
+            nonlocal number
+            number += 1
+            running.append(self.engine(topic, table, name=f"member{number}", lanes=8, batch=batch))
+
+        join()
+        join()
+        self.arrived(table, 500, 60)
+        done = {"joined": 0, "left": 0, "killed": 0, "paused": 0}
+        for _ in range(self.rounds):
+            time.sleep(dice.uniform(0.2, 1.5))  # what is drawn is how long they are left alone
+            can = (["joined"] if len(running) < self.members else []) + (["left", "killed"] if len(running) > 2 else []) + ["paused"]
+            what = dice.choice(can)
+            done[what] += 1
+            if what == "joined":
+                join()
+            elif what == "paused":
+                sleeper = dice.choice(running)
+                sleeper.pause()
+                time.sleep(dice.uniform(0.1, 2.2) * harness.SESSION_MS / 1000)
+                sleeper.wake()
+            else:
+                leaver = running.pop(dice.randrange(len(running)))
+                if what == "killed":
+                    leaver.kill()
+                else:
+                    self.assertEqual(leaver.stop(60), 0, f"{leaver.name} left in good order")
+        self.assertEqual(producer.wait(180), 0)
+        self.arrived(table, records, 90)
+        print(f"seed {self.seed}: {done}", flush=True)
+        for engine in running:
+            self.assertEqual(engine.stop(60), 0)
+        self.exact(topic, table, records=records)
+
+
+if __name__ == "__main__":
+    harness.main()
