@@ -72,11 +72,12 @@ mono_ms gathered::oldest_any() const {
   return out;
 }
 
-std::optional<known_record> gathered::first_record(std::size_t i, offset_t next) const {
-  for (auto& x : parts_[i].pieces)
-    if (x.count)
-      return known_record{static_cast<std::uint32_t>(x.from->hashes[x.first]), next.value - x.from->offsets[x.first]};
-  return {};
+std::optional<known_record> gathered::last_record(std::size_t i, offset_t next) const {
+  const auto& all = parts_[i].pieces;
+  auto it = std::find_if(all.rbegin(), all.rend(), [](auto& x) { return x.count > 0; });
+  if (it == all.rend()) return {};
+  auto at = it->first + it->count - 1;
+  return known_record{static_cast<std::uint32_t>(it->from->hashes[at]), next.value - it->from->offsets[at]};
 }
 
 // Moves the first `count` records of the front piece, passing offsets up to `last`.

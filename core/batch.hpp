@@ -70,9 +70,9 @@ public:
   bool anything() const { return pieces_ > 0; }
   mono_ms oldest() const; // arrival of the oldest piece with a record; INT64_MAX: none
   mono_ms oldest_any() const;
-  // The first gathered record of a partition, as seen from the offset `next`: at `next - distance`, so that the
+  // The last gathered record of a partition, as seen from the offset `next`: at `next - distance`, so that the
   // distance is zero or less.
-  std::optional<known_record> first_record(std::size_t i, offset_t next) const;
+  std::optional<known_record> last_record(std::size_t i, offset_t next) const;
 
 private:
   struct part {

@@ -349,6 +349,8 @@ private:
   wall_ms good_until(instant now) const;
   lane_record advanced(const cut& c, bool any) const;
   void want_look(instant now);
+  void look_again(instant now);
+  bool log_differs(std::size_t i, const lane_partition& p, const log_facts::part& f) const;
   void look_at_log(instant now);
   fx_inspect::probe probe_of(std::size_t i, const lane_partition& p) const;
   void looked_at_log(instant now, const log_facts& facts);
@@ -424,8 +426,9 @@ private:
   std::vector<offset_t> loaded_start_;
   bool marked_ = false, claimed_ = false, is_new_ = false;
   // The log is looked at again before anything is planned after a time in which nobody could have seen it change.
-  bool look_wanted_ = false;
-  std::vector<char> unlooked_; // one a partition: a look was wanted, and there was no record to look at
+  bool look_wanted_ = false, look_again_ = false, came_ = false; // came_: such a chunk, while the look is under way
+  // One a partition: what comes next may have been on its way before the look; and when the look under way is answered.
+  std::vector<char> unlooked_, unlooked_then_;
   struct seen_record {
     offset_t at;
     std::uint32_t hash;

@@ -141,6 +141,7 @@ void lane::inspect(instant now) {
 void lane::want_look(instant now) {
   if (mutant(bug::known_not_compared)) return;
   look_wanted_ = true;
+  look_again_ = false;
   look_ticket_ = 0;
   look_at_ = now.mono;
 }
@@ -155,31 +156,46 @@ void lane::look_at_log(instant now) {
   look_ticket_ = new_ticket();
   const auto& base = advance_ ? *advance_ : record_; // all that is done
   fx_inspect fx{look_ticket_, {}};
-  for (std::size_t i = 0; i < base.partitions.size(); ++i) fx.probes.push_back(probe_of(i, base.partitions[i]));
+  came_ = false;
+  unlooked_.resize(base.partitions.size());
+  unlooked_then_ = unlooked_;
+  for (std::size_t i = 0; i < base.partitions.size(); ++i) {
+    fx.probes.push_back(probe_of(i, base.partitions[i]));
+    bool nothing_read = !gathered_.last_record(i, base.partitions[i].next);
+    if (look_wanted_) unlooked_then_[i] = look_again_ ? unlooked_[i] && nothing_read : takes_[i] > 0 || nothing_read;
+  }
   effects_.push_back(std::move(fx));
 }
 
-// The record by which the log is known again: of a plan that was given up, else the last one done. Where nothing was
-// done, what was read must still be there, or it would be planned beside another log's records.
+// The record by which the log is known again: of a plan that was given up, else the last one that was read, or else the
+// last one done. Below it the log is the same then too: nothing is planned beside another log's records.
 fx_inspect::probe lane::probe_of(std::size_t i, const lane_partition& p) const {
   if (i < given_up_.size() && given_up_[i]) return {partition_at(i), given_up_[i]->at, given_up_[i]->hash};
+  if (auto k = gathered_.last_record(i, p.next); k && !mutant(bug::read_log_trusted))
+    return {partition_at(i), p.next - k->distance, k->hash};
   if (p.known) return {partition_at(i), p.known_at(), p.known->hash};
-  auto k = mutant(bug::unknown_log_trusted) ? std::nullopt : gathered_.first_record(i, p.next);
-  return k ? fx_inspect::probe{partition_at(i), p.next - k->distance, k->hash}
-           : fx_inspect::probe{partition_at(i), {}, 0};
+  return {partition_at(i), {}, 0};
+}
+
+// Is the log another one than that which was read? What was read and is there no longer counts, unless retention passed
+// it: it is read again.
+bool lane::log_differs(std::size_t i, const lane_partition& p, const log_facts::part& f) const {
+  using seen_as = log_facts::part::recognised;
+  if (f.known == seen_as::differs || f.end < p.known_base() || f.end < gathered_.position(i)) return true;
+  return f.known == seen_as::gone && gathered_.last_record(i, p.next) && f.low <= p.next;
 }
 
 void lane::looked_at_log(instant now, const log_facts& facts) {
   look_ticket_ = 0;
   if (!facts.answered) {
     look_at_ = now.mono + look_retry_ms;
+    if (look_wanted_) waiting_ = "the log, which is looked at before anything more is planned: " + facts.why;
     return;
   }
   const auto& base = advance_ ? *advance_ : record_;
   expect(facts.parts.size() == record_.partitions.size(), "the log's facts cover every partition");
   for (std::size_t i = 0; i < facts.parts.size(); ++i) {
-    bool differs = facts.parts[i].known == log_facts::part::recognised::differs;
-    if (!differs && facts.parts[i].end >= base.partitions[i].known_base()) continue;
+    if (!log_differs(i, base.partitions[i], facts.parts[i])) continue;
     took(lane_edge::log_differed);
     forget(now, true); // recovery looks again, and stops by name
     waiting_ = "its state, after the log of " + config_.topic + "/" + std::to_string(partition_at(i).value) +
@@ -187,12 +203,19 @@ void lane::looked_at_log(instant now, const log_facts& facts) {
     return;
   }
   took(lane_edge::log_confirmed);
-  unlooked_.assign(facts.parts.size(), 0);
-  for (std::size_t i = 0; look_wanted_ && i < facts.parts.size(); ++i)
-    unlooked_[i] = facts.parts[i].known == log_facts::part::recognised::not_asked;
-  look_wanted_ = false;
+  if (look_wanted_) waiting_.clear();
+  look_wanted_ = look_again_ = false;
+  unlooked_ = std::move(unlooked_then_);
   given_up_.clear();
+  if (came_) look_again(now);
   maybe_plan(now);
+}
+
+// What was on its way while the log was looked at may still be another log's.
+void lane::look_again(instant now) {
+  if (look_wanted_) return; // that look comes first
+  want_look(now);
+  look_again_ = true;
 }
 
 void lane::inspected(instant now, ticket_t ticket, const log_facts& facts) {
@@ -376,7 +399,8 @@ void lane::settle(instant now) {
   std::vector<offset_t> from;
   for (auto& p : record_.partitions) from.push_back(p.next);
   took(record_.open ? lane_edge::loaded_settling : lane_edge::loaded_streaming);
-  if (now.mono - compared_at_ > config_.unseen_limit_ms) want_look(now);
+  bool any_known = std::any_of(record_.partitions.begin(), record_.partitions.end(), [](auto& p) { return p.known; });
+  if (any_known && now.mono - compared_at_ > config_.unseen_limit_ms) want_look(now);
   if (!record_.open) {
     restart_reading(now, from);
     return stream(now);

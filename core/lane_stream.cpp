@@ -82,7 +82,8 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
   if (mutant(bug::gap_is_loss) && c->offsets.empty() && c->last >= c->first) return stop("records are missing");
   expect(gathered_.add(*i, c, now.mono, stop_at), "4: chunks are contiguous");
   ends_[*i] = std::max(ends_[*i], c->last.value + 1);
-  if (*i < unlooked_.size() && unlooked_[*i] && !c->offsets.empty()) want_look(now); // now there is one
+  if (look_ticket_ != 0) came_ |= *i < unlooked_then_.size() && unlooked_then_[*i] && !c->offsets.empty();
+  else if (*i < unlooked_.size() && unlooked_[*i] && !c->offsets.empty()) look_again(now);
   if (work_ && work_->at == step::building) check_built(now);
   maybe_plan(now);
   grant(now);

@@ -79,7 +79,7 @@
   bug(log_end_not_compared, sim, "the log does not end before next") \
   bug(short_log_believed_at_once, sim, "a log that ends too early is looked at twice, 10 s apart") \
   bug(plan_beyond_log, sim, "the log does not end within the open plan") \
-  bug(unknown_log_trusted, unit, "what was read before a pause is looked at again, also where nothing is done yet") \
+  bug(read_log_trusted, unit, "after a pause what was read before is looked at in the log again") \
   bug(reread_log_trusted, unit, "a plan whose records are read once more finds the log that it was read from") \
   bug(filled_log_trusted, unit, "the log up to the end of a plan that landed in part is the one that it was read from") \
   bug(known_not_compared, sim, "the last record done is still the same") \

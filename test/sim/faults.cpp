@@ -231,7 +231,8 @@ void world::roll_back(std::uint8_t l) {
   if (all.size() < 2 || all.back().foreign) return;
   auto back = static_cast<std::size_t>(
       strikes_.between(1, std::min<std::int64_t>(4, static_cast<std::int64_t>(all.size()) - 1)));
-  if (all[all.size() - 1 - back].version >= all.back().version) return; // after it went back once: not back again
+  for (auto i = all.size() - back; i < all.size(); ++i)
+    if (all[i - 1].version >= all[i].version) return; // it went back there once: beyond lies another history
   spoiled_[l] |= spoiled_rollback;
   // Whatever was saved since may still be on its way to the table.
   for (std::size_t i = all.size() - back; i < all.size(); ++i)

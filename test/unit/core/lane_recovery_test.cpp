@@ -430,7 +430,7 @@ TEST_CASE("what was read before a pause is looked at again, though nothing is do
       CHECK_FALSE(h.has<fx_save>());
       auto look = h.take<fx_inspect>();
       REQUIRE(look.probes.at(0).at.has_value());
-      CHECK(*look.probes[0].at == offset_t{0});
+      CHECK(*look.probes[0].at == offset_t{4});
       auto seen = same ? log_facts::part::recognised::same : log_facts::part::recognised::differs;
       h.machine->inspected(h.now, look.ticket, {true, {}, {{{0}, {10}, seen}}});
       CHECK(h.has<fx_save>() == (same == 1));
