@@ -81,7 +81,8 @@ mono_ms lane::backoff(int tries) {
 // A gap of more than half the session time-out between two events: this process slept, and may have lost the lane.
 void lane::seen(instant now) {
   auto gap = last_seen_ != 0 ? now.mono - last_seen_ : 0;
-  if (gap > config_.unseen_limit_ms) want_look(now);
+  bool reads = phase_ == lane_phase::streaming || phase_ == lane_phase::draining || phase_ == lane_phase::settling;
+  if (reads && gap > config_.unseen_limit_ms) want_look(now);
   bool slept = gap > config_.session_timeout_ms / 2 && !mutant(bug::sleep_unnoticed);
   last_seen_ = now.mono;
   now_ = now;
@@ -114,8 +115,8 @@ void lane::forget(instant now, bool reload) {
   advance_.reset();
   wanted_ticket_ = look_ticket_ = 0;
   look_wanted_ = false;
-  unlooked_.clear();
-  given_up_.clear();
+  suspects_.clear();
+  on_their_way_.clear();
   retry_at_ = look_at_ = 0;
   claimed_ = differed_ = false;
   odd_since_ = 0;

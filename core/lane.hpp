@@ -348,11 +348,15 @@ private:
   void make_plan(instant now, plan_as as, cut c, const std::string& reason);
   wall_ms good_until(instant now) const;
   lane_record advanced(const cut& c, bool any) const;
+  struct seen_record {
+    offset_t at;
+    std::uint32_t hash;
+  };
   void want_look(instant now);
-  void look_again(instant now);
+  void suspect(std::size_t i, seen_record r);
+  void suspect_chunk(instant now, std::size_t i, const chunk& c);
   bool log_differs(std::size_t i, const lane_partition& p, const log_facts::part& f) const;
   void look_at_log(instant now);
-  fx_inspect::probe probe_of(std::size_t i, const lane_partition& p) const;
   void looked_at_log(instant now, const log_facts& facts);
   void save(instant now, lane_record next, purpose why);
   void send_save(instant now);
@@ -426,14 +430,11 @@ private:
   std::vector<offset_t> loaded_start_;
   bool marked_ = false, claimed_ = false, is_new_ = false;
   // The log is looked at again before anything is planned after a time in which nobody could have seen it change.
-  bool look_wanted_ = false, look_again_ = false, came_ = false; // came_: such a chunk, while the look is under way
-  // One a partition: what comes next may have been on its way before the look; and when the look under way is answered.
-  std::vector<char> unlooked_, unlooked_then_;
-  struct seen_record {
-    offset_t at;
-    std::uint32_t hash;
-  };
-  std::vector<std::optional<seen_record>> given_up_; // one a partition: of a plan whose records are read once more
+  bool look_wanted_ = false;
+  // One a partition: records read before such a time, in order of their offsets. Each must still be there. And how many
+  // chunks were on their way then.
+  std::vector<std::deque<seen_record>> suspects_;
+  std::vector<int> on_their_way_;
   ticket_t look_ticket_ = 0;
   mono_ms look_at_ = 0, compared_at_ = 0; // compared_at_: recovery asked for the log's bounds
   std::vector<mono_ms> unread_since_;     // one a partition: nothing was asked of its reader since; 0: something is

@@ -560,10 +560,9 @@ void lane::refreshed(instant now, ticket_t ticket, bool same, const std::string&
 
 // The records of a plan that is given up are read again with the new columns, and planned anew.
 void lane::read_anew(instant now) {
-  given_up_.assign(record_.partitions.size(), {});
-  for (std::size_t i = 0; i < given_up_.size() && !mutant(bug::reread_log_trusted); ++i)
-    if (const auto& k = work_->content.known[i])
-      given_up_[i] = seen_record{work_->content.last[i] + 1 - k->distance, k->hash};
+  suspects_.resize(record_.partitions.size());
+  for (std::size_t i = 0; i < suspects_.size() && !mutant(bug::reread_log_trusted); ++i)
+    if (const auto& k = work_->content.known[i]) suspect(i, {work_->content.last[i] + 1 - k->distance, k->hash});
   want_look(now);
   work_.reset();
   std::vector<offset_t> from;

@@ -137,11 +137,38 @@ void lane::inspect(instant now) {
   effects_.push_back(std::move(fx));
 }
 
-// An answer that is on its way tells nothing of the time since it was asked for.
+// What was read up to now may be another log's than what is read from now on. An answer that is on its way tells
+// nothing of the time since it was asked for.
 void lane::want_look(instant now) {
-  if (mutant(bug::known_not_compared)) return;
+  if (mutant(bug::known_not_compared) || config_.delivery == delivery_mode::at_least_once) return;
+  const auto& base = advance_ ? *advance_ : record_;
+  suspects_.resize(base.partitions.size());
+  for (std::size_t i = 0; i < base.partitions.size(); ++i) {
+    const auto& p = base.partitions[i];
+    if (auto k = takes_.empty() || mutant(bug::read_log_trusted) ? std::nullopt : gathered_.last_record(i, p.next))
+      suspect(i, {p.next - k->distance, k->hash});
+    else if (p.known) suspect(i, {*p.known_at(), p.known->hash});
+  }
+  on_their_way_ = takes_;
+  look_wanted_ = std::any_of(suspects_.begin(), suspects_.end(), [](auto& s) { return !s.empty(); });
+  if (!look_wanted_) return;
+  look_ticket_ = 0;
+  look_at_ = now.mono;
+}
+
+void lane::suspect(std::size_t i, seen_record r) {
+  auto& all = suspects_[i];
+  if (all.empty() || all.back().at < r.at) all.push_back(r);
+}
+
+// A chunk that was asked for before the pause. Those behind it are read from the log that the look sees.
+void lane::suspect_chunk(instant now, std::size_t i, const chunk& c) {
+  if (i >= on_their_way_.size() || on_their_way_[i] == 0 || mutant(bug::read_log_trusted)) return;
+  --on_their_way_[i];
+  if (c.offsets.empty()) return;
+  suspect(i, {{c.offsets.back()}, static_cast<std::uint32_t>(c.hashes.back())});
+  if (look_wanted_) return; // the looks go on until there are none
   look_wanted_ = true;
-  look_again_ = false;
   look_ticket_ = 0;
   look_at_ = now.mono;
 }
@@ -149,40 +176,27 @@ void lane::want_look(instant now) {
 // While streaming: is the log still the one that was read? A topic that was made anew and refilled looks like it.
 void lane::look_at_log(instant now) {
   look_at_ = now.mono + config_.look_at_log_ms;
-  if (config_.delivery == delivery_mode::at_least_once) {
-    look_wanted_ = false;
-    return;
-  }
+  if (config_.delivery == delivery_mode::at_least_once) return;
   look_ticket_ = new_ticket();
   const auto& base = advance_ ? *advance_ : record_; // all that is done
+  suspects_.resize(base.partitions.size());
   fx_inspect fx{look_ticket_, {}};
-  came_ = false;
-  unlooked_.resize(base.partitions.size());
-  unlooked_then_ = unlooked_;
   for (std::size_t i = 0; i < base.partitions.size(); ++i) {
-    fx.probes.push_back(probe_of(i, base.partitions[i]));
-    bool nothing_read = !gathered_.last_record(i, base.partitions[i].next);
-    if (look_wanted_) unlooked_then_[i] = look_again_ ? unlooked_[i] && nothing_read : takes_[i] > 0 || nothing_read;
+    const auto& p = base.partitions[i];
+    fx_inspect::probe probe{partition_at(i), {}, 0};
+    if (!suspects_[i].empty()) probe = {partition_at(i), suspects_[i].front().at, suspects_[i].front().hash};
+    else if (p.known) probe = {partition_at(i), p.known_at(), p.known->hash};
+    fx.probes.push_back(probe);
   }
   effects_.push_back(std::move(fx));
 }
 
-// The record by which the log is known again: of a plan that was given up, else the last one that was read, or else the
-// last one done. Below it the log is the same then too: nothing is planned beside another log's records.
-fx_inspect::probe lane::probe_of(std::size_t i, const lane_partition& p) const {
-  if (i < given_up_.size() && given_up_[i]) return {partition_at(i), given_up_[i]->at, given_up_[i]->hash};
-  if (auto k = gathered_.last_record(i, p.next); k && !mutant(bug::read_log_trusted))
-    return {partition_at(i), p.next - k->distance, k->hash};
-  if (p.known) return {partition_at(i), p.known_at(), p.known->hash};
-  return {partition_at(i), {}, 0};
-}
-
-// Is the log another one than that which was read? What was read and is there no longer counts, unless retention passed
-// it: it is read again.
+// Is the log another one than that which was read? What was read, is not done yet and is there no longer counts, unless
+// retention passed it: it is read again.
 bool lane::log_differs(std::size_t i, const lane_partition& p, const log_facts::part& f) const {
   using seen_as = log_facts::part::recognised;
   if (f.known == seen_as::differs || f.end < p.known_base() || f.end < gathered_.position(i)) return true;
-  return f.known == seen_as::gone && gathered_.last_record(i, p.next) && f.low <= p.next;
+  return f.known == seen_as::gone && !suspects_[i].empty() && suspects_[i].front().at >= p.next && f.low <= p.next;
 }
 
 void lane::looked_at_log(instant now, const log_facts& facts) {
@@ -204,18 +218,13 @@ void lane::looked_at_log(instant now, const log_facts& facts) {
   }
   took(lane_edge::log_confirmed);
   if (look_wanted_) waiting_.clear();
-  look_wanted_ = look_again_ = false;
-  unlooked_ = std::move(unlooked_then_);
-  given_up_.clear();
-  if (came_) look_again(now);
+  look_wanted_ = false;
+  for (auto& all : suspects_) {
+    if (!all.empty()) all.pop_front();
+    look_wanted_ |= !all.empty();
+  }
+  if (look_wanted_) look_at_ = now.mono;
   maybe_plan(now);
-}
-
-// What was on its way while the log was looked at may still be another log's.
-void lane::look_again(instant now) {
-  if (look_wanted_) return; // that look comes first
-  want_look(now);
-  look_again_ = true;
 }
 
 void lane::inspected(instant now, ticket_t ticket, const log_facts& facts) {
@@ -399,8 +408,7 @@ void lane::settle(instant now) {
   std::vector<offset_t> from;
   for (auto& p : record_.partitions) from.push_back(p.next);
   took(record_.open ? lane_edge::loaded_settling : lane_edge::loaded_streaming);
-  bool any_known = std::any_of(record_.partitions.begin(), record_.partitions.end(), [](auto& p) { return p.known; });
-  if (any_known && now.mono - compared_at_ > config_.unseen_limit_ms) want_look(now);
+  if (now.mono - compared_at_ > config_.unseen_limit_ms) want_look(now);
   if (!record_.open) {
     restart_reading(now, from);
     return stream(now);

@@ -14,6 +14,7 @@ constexpr std::uint64_t take_bytes_most = 1 << 20;
 void lane::restart_reading(instant now, const std::vector<offset_t>& from) {
   for (std::size_t i = 0; i < takes_.size(); ++i)
     if (takes_[i] == 0 && now.mono - unread_since_[i] > config_.unseen_limit_ms) want_look(now);
+  on_their_way_.clear();
   ++epoch_;
   gathered_.restart(from);
   takes_.assign(from.size(), 0);
@@ -82,8 +83,7 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
   if (mutant(bug::gap_is_loss) && c->offsets.empty() && c->last >= c->first) return stop("records are missing");
   expect(gathered_.add(*i, c, now.mono, stop_at), "4: chunks are contiguous");
   ends_[*i] = std::max(ends_[*i], c->last.value + 1);
-  if (look_ticket_ != 0) came_ |= *i < unlooked_then_.size() && unlooked_then_[*i] && !c->offsets.empty();
-  else if (*i < unlooked_.size() && unlooked_[*i] && !c->offsets.empty()) look_again(now);
+  suspect_chunk(now, *i, *c);
   if (work_ && work_->at == step::building) check_built(now);
   maybe_plan(now);
   grant(now);

@@ -156,9 +156,11 @@ void world::lose_records(std::size_t k) {
   auto to = strikes_.below(10) < 7 ? std::min(p.end(), next) : p.end();
   if (to <= p.low) return;
   auto low = strikes_.between(p.low + 1, to);
-  for (auto o = std::max(p.low, next); o < low; ++o) {
-    p.landed[static_cast<std::size_t>(o)].forgotten = true;
-    spoiled_[l] |= spoiled_retention;
+  for (auto o = p.low; o < low; ++o) {
+    auto& c = p.landed[static_cast<std::size_t>(o)];
+    bool undone = o >= next;
+    c.forgotten |= undone || c.rows + c.dead == 0; // done may have been another log's
+    if (undone) spoiled_[l] |= spoiled_retention;
   }
   p.low = low;
   say("partition ", k, " now begins at ", low);
