@@ -24,7 +24,7 @@ FAULTS = {
     "retention": "records deleted before they were delivered",
     "recreate": "topics made anew",
 }
-STORES = ("kafka", "file")
+STORES = ("kafka", "file", "keeper_map", "redis")
 ALONE = {"file"}  # stores that one process alone may use
 ROUND_SECONDS, DRAIN_SECONDS = 240, 180
 
