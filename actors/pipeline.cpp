@@ -250,6 +250,7 @@ lane_setup setup_of(const pipeline_state& s, const std::string& topic, const top
   c.question_limit_ms = limits.question_limit_ms;
   c.confirm_limit_ms = limits.confirm_limit_ms;
   c.session_timeout_ms = s.context->session_timeout_ms;
+  if (!p.where.empty()) c.control_offsets = INT64_MAX;
   if (auto u = s.until.find(topic); s.context->until_end && u != s.until.end()) {
     auto n = lane_partition_count(id, t.lanes, t.partitions);
     for (std::size_t i = 0; i < n; ++i) {

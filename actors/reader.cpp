@@ -121,8 +121,8 @@ bool convert(converter_ptr self, const convert_request& r) {
   auto& s = self->state;
   if (s.spec != r.spec) {
     const auto& spec = *r.spec;
-    auto made =
-        spec.make ? spec.make(spec.targets, spec.options) : make_decoder(spec.format, spec.targets, spec.options);
+    auto made = spec.make ? make_decoder(spec.format, spec.make, spec.targets, spec.options)
+                          : make_decoder(spec.format, spec.targets, spec.options);
     if (!made.ok()) {
       self->send(s.boss, msg::failed{made.failure().text()});
       return true;

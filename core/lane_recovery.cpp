@@ -11,8 +11,6 @@ constexpr mono_ms short_log_recheck_ms = 10'000;
 // So long may a state store's answers be stale.
 constexpr mono_ms recheck_ms = 10'000;
 constexpr mono_ms look_retry_ms = 1'000;
-// The positive control looks so far back from `next`.
-constexpr std::int64_t control_offsets = 1'000'000;
 } // namespace
 
 void lane::retry_recovery(instant now, const std::string& why) {
@@ -439,7 +437,7 @@ std::vector<offset_range> lane::controls() const {
   for (std::size_t i = 0; i < record_.partitions.size(); ++i) {
     auto next = record_.partitions[i].next;
     if (next.value > 0)
-      out.push_back({partition_at(i), {std::max<std::int64_t>(0, next.value - control_offsets)}, next - 1});
+      out.push_back({partition_at(i), {std::max<std::int64_t>(0, next.value - config_.control_offsets)}, next - 1});
   }
   return out;
 }

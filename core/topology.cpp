@@ -143,6 +143,7 @@ constexpr choice<data_loss_policy> data_loss_policies[] = {{"stop", data_loss_po
 constexpr choice<delete_policy> delete_policies[] = {{"reject", delete_policy::reject},
                                                      {"replacing", delete_policy::replacing, false},
                                                      {"collapsing", delete_policy::collapsing, false}};
+constexpr choice<bool> truths[] = {{"true", true}, {"false", false}};
 constexpr choice<std::string_view> metas[] = {{"topic", "topic"},   {"partition", "partition"},
                                               {"offset", "offset"}, {"timestamp", "timestamp"},
                                               {"key", "key"},       {"headers", "headers"}};
@@ -499,6 +500,7 @@ private:
     read_csv(s, p);
     read_avro(s, p);
     read_protobuf(s, p);
+    read_where(s, p);
     read_batch(s, p);
     read_start(s, p);
     read_dead_letters(s, p);
@@ -592,6 +594,44 @@ private:
         s.add(s.line_of(key), key, "belongs to framing: none; with confluent records and the registry tell");
     s.refuse_the_rest();
     if (p.format == "protobuf") require_schemas(s, p, by_id);
+  }
+
+  // One condition, or a list of them.
+  void read_where(section& pipeline, pipeline_config& p) {
+    const yaml_ptr node = pipeline.take("where");
+    if (!node) return;
+    const std::vector<yaml_ptr> items = node->what == kind::sequence ? node->items : std::vector{node};
+    if (items.empty() || items.size() > conditions_max) {
+      pipeline.add(node->line, "where", "takes 1 to " + std::to_string(conditions_max) + " conditions");
+      return;
+    }
+    for (const yaml_ptr& item : items)
+      if (condition c; read_condition(item, p, c)) p.where.push_back(std::move(c));
+  }
+
+  // {field: a.b | header: h, equal: text | in: [text, …] | present: true or false}
+  bool read_condition(const yaml_ptr& node, const pipeline_config& p, condition& out) {
+    const std::string path = "pipelines." + p.name + ".where";
+    if (node->what != kind::mapping) {
+      problems_.push_back({node->line, path + ": takes conditions, as in {field: kind, equal: order}"});
+      return false;
+    }
+    section s(node, path, problems_);
+    const std::size_t before = problems_.size();
+    if (s.read("field", out.name, field_path)) out.on = condition::subject::field;
+    if (s.read("header", out.name, plain_text)) out.on = condition::subject::header;
+    if (const yaml_ptr value = s.take("equal"))
+      if (std::string text; s.read_scalar(*value, "equal", text, any_text, true)) out.texts = {std::move(text)};
+    if (s.has("in")) out.texts = read_list(s, "in", texts_max, any_text);
+    s.read("present", out.present, one_of(truths));
+    s.refuse_the_rest();
+    if (problems_.size() > before) return false;
+    if (s.has("field") == s.has("header")) return s.add(node->line, "", "takes one of field and header");
+    if (int{s.has("equal")} + int{s.has("in")} + int{s.has("present")} != 1)
+      return s.add(node->line, "", "takes one of equal, in and present");
+    if (p.format == "raw" && out.on == condition::subject::field && out.name != "value")
+      return s.add(s.line_of("field"), "field", "with format: raw a record has no field but 'value'");
+    return true;
   }
 
   void require_schemas(section& s, const pipeline_config& p, bool by_id) {

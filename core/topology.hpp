@@ -23,8 +23,10 @@ enum class compression_kind : std::uint8_t { none, lz4, zstd, gzip };
 
 // Where a column's value comes from when it does not map by name.
 struct column_source {
-  enum class from : std::uint8_t { field, header, value, meta } kind = from::field;
-  std::string text; // field: a dotted path; header: its name; value: the constant; meta: topic partition offset …
+  enum class from : std::uint8_t { field, header, value, meta, key } kind = from::field;
+  // field: a dotted path; header: its name; value: the constant; meta: topic partition offset …; key: a dotted path in
+  // the record's key, which has a format of its own
+  std::string text;
 };
 
 struct kafka_config {
@@ -97,6 +99,27 @@ struct protobuf_config {
   std::string message;                                // its full name; empty: the only one
 };
 
+// ClickHouse reads the values itself.
+struct passthrough_config {
+  std::string format;   // as ClickHouse names it: JSONEachRow, CSV, TabSeparated, …
+  char delimiter = ','; // CSV
+};
+
+// A record's key that has fields.
+struct key_config {
+  std::string format;       // empty: it is bytes
+  avro_config avro;         // format avro
+  protobuf_config protobuf; // format protobuf
+};
+
+// What must hold of a record, or the pipeline does not take it.
+struct condition {
+  enum class subject : std::uint8_t { field, header } on = subject::field;
+  std::string name;               // a dotted path, or a header's name
+  bool present = true;            // false: it must not be there, or be null
+  std::vector<std::string> texts; // its text must be one of these; empty: any
+};
+
 // Confluent's schema registry, or one that speaks as it does.
 struct registry_config {
   std::string url;
@@ -112,10 +135,13 @@ struct pipeline_config {
   start_policy start = start_policy::earliest;
   std::int64_t start_timestamp_ms = 0;
   std::string format = "json";
-  csv_config csv;           // formats csv and tsv
-  avro_config avro;         // format avro
-  protobuf_config protobuf; // format protobuf
-  std::string table;        // may name {topic}
+  csv_config csv;                 // formats csv and tsv
+  avro_config avro;               // format avro
+  protobuf_config protobuf;       // format protobuf
+  passthrough_config passthrough; // format passthrough
+  key_config key;
+  std::vector<condition> where; // all of them must hold
+  std::string table;            // may name {topic}
   std::string database;
   int lanes = 32;
   std::string encoding = "native";

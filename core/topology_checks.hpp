@@ -15,7 +15,8 @@ namespace chute {
 // Limits of a topology.
 inline constexpr std::size_t pipelines_max = 256, topics_max = 256; // topics: of one pipeline
 inline constexpr std::size_t csv_fields_max = 10'000, schema_files_max = 256;
-inline constexpr std::size_t topic_length_max = 249; // Kafka's
+inline constexpr std::size_t conditions_max = 32, texts_max = 1'000; // of `where`, and of one condition
+inline constexpr std::size_t topic_length_max = 249;                 // Kafka's
 inline constexpr std::uint64_t memory_bytes_min = 16ull << 20;
 
 // Checks of one value. The cause of an error is a half sentence that follows the name of the setting; component and

@@ -55,6 +55,21 @@ auto parts_of(const protobuf_config& c) {
   return std::tie(framing, schema, message);
 }
 
+auto parts_of(const passthrough_config& c) {
+  const auto& [format, delimiter] = c;
+  return std::tie(format, delimiter);
+}
+
+auto parts_of(const key_config& c) {
+  const auto& [format, avro, protobuf] = c;
+  return std::tuple_cat(std::tie(format), parts_of(avro), parts_of(protobuf));
+}
+
+auto parts_of(const condition& c) {
+  const auto& [on, name, present, texts] = c;
+  return std::tie(on, name, present, texts);
+}
+
 auto parts_of(const registry_config& c) {
   const auto& [url, user, password, token, ca_file] = c;
   return std::tie(url, user, password, token, ca_file);
@@ -65,21 +80,26 @@ template <class T> bool same_optional(const std::optional<T>& a, const std::opti
 }
 
 auto parts_of(const pipeline_config& c) {
-  const auto& [name, topics, group, start, start_timestamp_ms, format, csv, avro, protobuf, table, database, lanes,
-               encoding, batch, delivery, provenance, on_bad_record, on_data_loss, deletes, dead_letter_table, columns,
-               line] = c;
-  (void)line;    // where it stands in the file
-  (void)columns; // below
-  return std::tuple_cat(std::tie(name, topics, group, start, start_timestamp_ms, format, table, database, lanes,
-                                 encoding, delivery, provenance, on_bad_record, on_data_loss, deletes,
-                                 dead_letter_table),
-                        parts_of(csv), parts_of(avro), parts_of(protobuf), parts_of(batch));
+  const auto& [name, topics, group, start, start_timestamp_ms, format, csv, avro, protobuf, passthrough, key, where,
+               table, database, lanes, encoding, batch, delivery, provenance, on_bad_record, on_data_loss, deletes,
+               dead_letter_table, columns, line] = c;
+  (void)line;                 // where it stands in the file
+  (void)columns, (void)where; // below
+  return std::tuple_cat(
+      std::tie(name, topics, group, start, start_timestamp_ms, format, table, database, lanes, encoding, delivery,
+               provenance, on_bad_record, on_data_loss, deletes, dead_letter_table),
+      parts_of(csv), parts_of(avro), parts_of(protobuf), parts_of(passthrough), parts_of(key), parts_of(batch));
 }
 
 bool same_columns(const std::map<std::string, column_source>& a, const std::map<std::string, column_source>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
     return x.first == y.first && parts_of(x.second) == parts_of(y.second);
   });
+}
+
+bool same_conditions(const std::vector<condition>& a, const std::vector<condition>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const auto& x, const auto& y) { return parts_of(x) == parts_of(y); });
 }
 
 } // namespace
@@ -92,9 +112,9 @@ bool same_admin(const std::optional<admin_config>& a, const std::optional<admin_
 
 bool same_pipeline(const topology& before, const topology& now, const pipeline_config& was, const pipeline_config& is) {
   return parts_of(was) == parts_of(is) && same_columns(was.columns, is.columns) &&
-         parts_of(before.kafka) == parts_of(now.kafka) && parts_of(before.clickhouse) == parts_of(now.clickhouse) &&
-         same_state(before.state, now.state) && same_optional(before.registry, now.registry) &&
-         before.memory_bytes == now.memory_bytes;
+         same_conditions(was.where, is.where) && parts_of(before.kafka) == parts_of(now.kafka) &&
+         parts_of(before.clickhouse) == parts_of(now.clickhouse) && same_state(before.state, now.state) &&
+         same_optional(before.registry, now.registry) && before.memory_bytes == now.memory_bytes;
 }
 
 } // namespace chute

@@ -6,6 +6,7 @@
 #include "formats/json.hpp"
 #include "formats/protobuf.hpp"
 #include "formats/raw.hpp"
+#include "formats/stages.hpp"
 
 #include <algorithm>
 #include <array>
@@ -157,6 +158,18 @@ private:
   std::uint64_t state_ = 0;
 };
 
+result<std::unique_ptr<decoder>> make_value_decoder(const std::string& format, std::vector<target_column> targets,
+                                                    decoder_options options) {
+  if (format == "json") return make_json_decoder(std::move(targets), std::move(options));
+  if (format == "raw") return make_raw_decoder(std::move(targets), std::move(options));
+  if (format == "avro") return make_avro_decoder(std::move(targets), std::move(options));
+  if (format == "protobuf") return make_protobuf_decoder(std::move(targets), std::move(options));
+  if (format == "connect_json") return make_connect_json_decoder(std::move(targets), std::move(options));
+  if (format == "csv" || format == "tsv") return make_csv_decoder(format, std::move(targets), std::move(options));
+  return error{"pipeline " + options.pipeline, "there is no format '" + format + "'",
+               "use json, connect_json, avro, protobuf, csv, tsv or raw"};
+}
+
 void add_csv(hasher& h, const csv_config& c) {
   h.number(static_cast<unsigned char>(c.delimiter));
   h.number(static_cast<std::uint64_t>(c.header));
@@ -170,6 +183,33 @@ void add_avro(hasher& h, const avro_config& c) {
   h.text(c.reader_schema);
   h.number(c.schemas.size());
   for (const auto& text : c.schemas) h.text(text);
+}
+
+void add_protobuf(hasher& h, const protobuf_config& c) {
+  h.number(static_cast<std::uint64_t>(c.framing));
+  h.text(c.schema);
+  h.text(c.message);
+}
+
+// Nothing where there is none, so that plans of before this existed stay what they are.
+void add_where(hasher& h, const std::vector<condition>& where) {
+  if (where.empty()) return;
+  h.number(where.size());
+  for (const auto& c : where) {
+    h.number(static_cast<std::uint64_t>(c.on));
+    h.text(c.name);
+    h.number(c.present ? 1 : 0);
+    h.number(c.texts.size());
+    for (const auto& text : c.texts) h.text(text);
+  }
+}
+
+void add_key(hasher& h, const key_config& c) {
+  if (c.format.empty()) return;
+  h.text(c.format);
+  h.number(static_cast<std::uint64_t>(version_of(c.format)));
+  if (c.format == "avro") add_avro(h, c.avro);
+  if (c.format == "protobuf") add_protobuf(h, c.protobuf);
 }
 
 } // namespace
@@ -195,14 +235,16 @@ bool is_format(const std::string& name) { return version_of(name) != 0; }
 
 result<std::unique_ptr<decoder>> make_decoder(const std::string& format, std::vector<target_column> targets,
                                               decoder_options options) {
-  if (format == "json") return make_json_decoder(std::move(targets), std::move(options));
-  if (format == "raw") return make_raw_decoder(std::move(targets), std::move(options));
-  if (format == "avro") return make_avro_decoder(std::move(targets), std::move(options));
-  if (format == "protobuf") return make_protobuf_decoder(std::move(targets), std::move(options));
-  if (format == "connect_json") return make_connect_json_decoder(std::move(targets), std::move(options));
-  if (format == "csv" || format == "tsv") return make_csv_decoder(format, std::move(targets), std::move(options));
-  return error{"pipeline " + options.pipeline, "there is no format '" + format + "'",
-               "use json, connect_json, avro, protobuf, csv, tsv or raw"};
+  const auto values = [&format](std::vector<target_column> t, decoder_options o) {
+    return make_value_decoder(format, std::move(t), std::move(o));
+  };
+  return make_decoder(format, values, std::move(targets), std::move(options));
+}
+
+result<std::unique_ptr<decoder>> make_decoder(const std::string& format, const decoder_maker& values,
+                                              std::vector<target_column> targets, decoder_options options) {
+  if (needs_stages(targets, options)) return make_stages(values, format, std::move(targets), std::move(options));
+  return values(std::move(targets), std::move(options));
 }
 
 decoder_options options_for(const pipeline_config& pipeline) {
@@ -213,6 +255,9 @@ decoder_options options_for(const pipeline_config& pipeline) {
   o.csv = pipeline.csv;
   o.avro = pipeline.avro;
   o.protobuf = pipeline.protobuf;
+  o.passthrough = pipeline.passthrough;
+  o.key = pipeline.key;
+  o.where = pipeline.where;
   return o;
 }
 
@@ -239,11 +284,9 @@ std::uint64_t decoder_fingerprint(const std::string& format, const std::vector<t
   }
   if (format == "csv" || format == "tsv") add_csv(h, options.csv);
   if (format == "avro") add_avro(h, options.avro);
-  if (format == "protobuf") {
-    h.number(static_cast<std::uint64_t>(options.protobuf.framing));
-    h.text(options.protobuf.schema);
-    h.text(options.protobuf.message);
-  }
+  if (format == "protobuf") add_protobuf(h, options.protobuf);
+  add_key(h, options.key);
+  add_where(h, options.where);
   return h.value();
 }
 

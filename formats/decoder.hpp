@@ -7,6 +7,7 @@
 #include "core/topology.hpp"
 #include "formats/schema_cache.hpp"
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -49,6 +50,9 @@ struct decoder_options {
   csv_config csv;                        // formats csv and tsv
   avro_config avro;                      // format avro
   protobuf_config protobuf;              // format protobuf
+  passthrough_config passthrough;        // format passthrough
+  key_config key;                        // of the columns that fields of the key fill
+  std::vector<condition> where;          // records of which one does not hold are dropped
   std::shared_ptr<schema_cache> schemas; // by the ids that records name
 };
 
@@ -78,6 +82,10 @@ result<std::vector<target_column>> map_columns(const std::vector<table_column>& 
 bool is_format(const std::string& name);
 result<std::unique_ptr<decoder>> make_decoder(const std::string& format, std::vector<target_column> targets,
                                               decoder_options options);
+// The same for a format of somebody else's, which `values` makes decoders of.
+using decoder_maker = std::function<result<std::unique_ptr<decoder>>(std::vector<target_column>, decoder_options)>;
+result<std::unique_ptr<decoder>> make_decoder(const std::string& format, const decoder_maker& values,
+                                              std::vector<target_column> targets, decoder_options options);
 
 // Hash of all that decides between row and dead letter and what a row looks like: the mapping, columns, types and
 // defaults, and the decoder's version.

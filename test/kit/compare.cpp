@@ -59,6 +59,7 @@ public:
 private:
   void record(log& l, const rd_kafka_message_t& m);
   std::uint64_t dead_letter_hash(const rd_kafka_message_t& m, const raw_record& r);
+  bool left_out(const rd_kafka_message_t& m, const raw_record& r) const;
   const comparison& what_;
   std::vector<log>& logs_;
   renderer rows_;
@@ -78,6 +79,10 @@ void topic_reading::record(log& l, const rd_kafka_message_t& m) {
   r.timestamp_ms = rd_kafka_message_timestamp(&m, nullptr);
   if (m.key) r.key = std::string_view(static_cast<const char*>(m.key), m.key_len);
   if (m.payload) r.value = std::string_view(static_cast<const char*>(m.payload), m.len);
+  if (left_out(m, r)) {
+    out_.left_out++;
+    return;
+  }
   out_.produced++;
   verdict v = what_.offsets_only ? verdict::either : rows_.render(r, scratch_);
   const void* meant = nullptr;
@@ -96,6 +101,24 @@ void topic_reading::record(log& l, const rd_kafka_message_t& m) {
   const auto i = static_cast<std::size_t>(m.offset - l.from);
   l.marks[i].expect(v);
   l.hashes[i] = v == verdict::row ? hash(scratch_) : dead_letter_hash(m, r);
+}
+
+// What cannot be parsed is not left out: nobody can tell whose it is.
+bool topic_reading::left_out(const rd_kafka_message_t& m, const raw_record& r) const {
+  if (what_.where_name.empty()) return false;
+  if (what_.where_header) {
+    rd_kafka_headers_t* headers = nullptr;
+    const void* text = nullptr;
+    std::size_t size = 0;
+    return rd_kafka_message_headers(&m, &headers) ||
+           rd_kafka_header_get_last(headers, what_.where_name.c_str(), &text, &size) || !text ||
+           !what_.where_texts.contains(std::string(static_cast<const char*>(text), size));
+  }
+  if (!r.value) return false;
+  const auto all = nlohmann::json::parse(*r.value, nullptr, false);
+  if (!all.is_object()) return false;
+  const auto at = all.find(what_.where_name);
+  return at == all.end() || !at->is_string() || !what_.where_texts.contains(at->get<std::string>());
 }
 
 std::uint64_t topic_reading::dead_letter_hash(const rd_kafka_message_t& m, const raw_record& r) {
@@ -481,6 +504,7 @@ std::string findings::text() const {
   std::string out = "produced " + n(produced) + ", in the table " + n(rows) + ", dead letters " + n(dead_letters) +
                     ", doubled " + n(doubled) + ", missing " + n(missing) + ", different " + n(different) +
                     ", foreign " + n(foreign);
+  if (left_out) out += ", left out " + n(left_out);
   if (unverified) out += ", unverified " + n(unverified);
   return out;
 }
@@ -489,7 +513,7 @@ std::string findings::json() const {
   return nlohmann::json{
       {"produced", produced}, {"rows", rows},           {"dead_letters", dead_letters}, {"doubled", doubled},
       {"missing", missing},   {"different", different}, {"foreign", foreign},           {"unverified", unverified},
-      {"exact", exact()},     {"examples", examples}}
+      {"left_out", left_out}, {"exact", exact()},       {"examples", examples}}
       .dump();
 }
 

@@ -26,6 +26,11 @@ struct comparison {
   std::string topic_column = "_topic", partition_column = "_partition", offset_column = "_offset";
   // Offsets to look at, one a partition; the key -1 stands for all. [from, to)
   std::map<int, std::int64_t> from, to;
+  // A pipeline with `where`: JSON records whose field (or header) of this name has none of these texts are expected
+  // nowhere.
+  std::string where_name;
+  bool where_header = false;
+  std::set<std::string> where_texts;
   std::size_t examples = 10;
 };
 
@@ -37,6 +42,7 @@ struct findings {
   std::uint64_t missing = 0;      // records found nowhere
   std::uint64_t different = 0;    // found, but with other values or bytes, or in the wrong table
   std::uint64_t foreign = 0;      // rows and dead letters of which there is no record
+  std::uint64_t left_out = 0;     // not the pipeline's: where_name; not among `produced`
   std::uint64_t unverified = 0;   // found once, but the oracle cannot tell what they should look like
   std::vector<std::string> examples;
 

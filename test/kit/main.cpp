@@ -203,8 +203,20 @@ void add_read(CLI::App& app, shared_options& shared, std::string& topic) {
 struct compare_options {
   comparison what;
   std::vector<std::string> ignore, from, to, kafka;
+  std::string where, where_header; // NAME=text,text
   bool json = false;
 };
+
+// What the pipeline takes, of NAME=text,text.
+void read_where(const std::string& text, bool header, comparison& what) {
+  if (text.empty()) return;
+  const auto equals = text.find('=');
+  if (equals == 0 || equals == std::string::npos) throw failure("compare: \"" + text + "\" is not NAME=text,text");
+  what.where_name = text.substr(0, equals);
+  what.where_header = header;
+  std::istringstream texts(text.substr(equals + 1));
+  for (std::string one; std::getline(texts, one, ',');) what.where_texts.insert(one);
+}
 
 void add_compare(CLI::App& app, shared_options& shared, compare_options& o, int& code) {
   CLI::App* c =
@@ -218,6 +230,8 @@ void add_compare(CLI::App& app, shared_options& shared, compare_options& o, int&
   c->add_option("--raw", o.what.raw, "The String column that holds the whole value");
   c->add_option("--property", o.kafka, "name=value for librdkafka");
   c->add_option("--ignore", o.ignore, "Columns not to compare");
+  c->add_option("--where", o.where, "NAME=text,text: only records whose field has one of these are expected");
+  c->add_option("--where-header", o.where_header, "The same of a header");
   c->add_flag("--shared", o.what.shared, "The table holds other topics too");
   c->add_flag("--offsets-only", o.what.offsets_only, "Any format: each record is found once, whatever its values");
   c->add_option("--topic-column", o.what.topic_column)->capture_default_str();
@@ -234,6 +248,8 @@ void add_compare(CLI::App& app, shared_options& shared, compare_options& o, int&
     o.what.ignore = {o.ignore.begin(), o.ignore.end()};
     o.what.from = offsets(o.from);
     o.what.to = offsets(o.to);
+    read_where(o.where, false, o.what);
+    read_where(o.where_header, true, o.what);
     const findings f = compare(o.what);
     std::printf("%s\n", (o.json ? f.json() : f.text()).c_str());
     if (!o.json) {

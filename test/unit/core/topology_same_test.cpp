@@ -40,6 +40,9 @@ TEST_CASE("what is one") {
   CHECK_FALSE(goes_on([](topology&, pipeline_config& p) { p.batch.wait_ms = 5; }));
   CHECK_FALSE(goes_on([](topology&, pipeline_config& p) { p.encoding = "row_binary"; }));
   CHECK_FALSE(goes_on([](topology&, pipeline_config& p) { p.csv.delimiter = ';'; }));
+  CHECK_FALSE(goes_on([](topology&, pipeline_config& p) { p.where.push_back({}); }));
+  CHECK_FALSE(goes_on([](topology&, pipeline_config& p) { p.key.format = "json"; }));
+  CHECK_FALSE(goes_on([](topology&, pipeline_config& p) { p.passthrough.format = "CSV"; }));
   CHECK_FALSE(goes_on([](topology&, pipeline_config& p) { p.columns["a"].text = "other"; }));
   CHECK_FALSE(goes_on([](topology&, pipeline_config& p) { p.columns.clear(); }));
   CHECK_FALSE(goes_on([](topology&, pipeline_config& p) { p.columns["b"] = {}; }));

@@ -263,6 +263,24 @@ TEST_CASE("errors say file, line, setting, cause and the way out") {
        "t.yaml:9: pipelines.orders.deletes: 'replacing' is not available in this version; it takes reject"},
       {with("dead_letters: {topic: t}"),
        "t.yaml:9: pipelines.orders.dead_letters.topic: not available in this version; write table"},
+      // conditions
+      {with("where: {feild: a, equal: b}"),
+       "t.yaml:9: pipelines.orders.where.feild: unknown key; did you mean 'field'?"},
+      {with("where: kind"), "t.yaml:9: pipelines.orders.where: takes conditions, as in {field: kind, equal: order}"},
+      {with("where: []"), "t.yaml:9: pipelines.orders.where: takes 1 to 32 conditions"},
+      {with("where: {equal: b}"), "t.yaml:9: pipelines.orders.where: takes one of field and header"},
+      {with("where: {field: a, header: b, equal: c}"),
+       "t.yaml:9: pipelines.orders.where: takes one of field and header"},
+      {with("where: {field: a}"), "t.yaml:9: pipelines.orders.where: takes one of equal, in and present"},
+      {with("where: {field: a, equal: b, in: [c]}"),
+       "t.yaml:9: pipelines.orders.where: takes one of equal, in and present"},
+      {with("where: {field: a, in: []}"), "t.yaml:9: pipelines.orders.where.in: is empty"},
+      {with("where: {field: a, present: maybe}"),
+       "t.yaml:9: pipelines.orders.where.present: 'maybe' is not known; it takes true or false"},
+      {with("where: {field: a..b, equal: c}"),
+       "t.yaml:9: pipelines.orders.where.field: 'a..b' is no path of a field, as in a or a.b"},
+      {with("where: {field: a, equal: b}\n    format: raw"),
+       "t.yaml:9: pipelines.orders.where.field: with format: raw a record has no field but 'value'"},
       // names
       {with("group: ''"), "t.yaml:9: pipelines.orders.group: is empty or too long for a group's name"},
       {with("database: a.b"),
@@ -746,6 +764,28 @@ pipelines:
     }
   }
   CHECK(refused > 3'000);
+}
+
+TEST_CASE("conditions are read") {
+  using on = condition::subject;
+  const auto read = [](const std::string& where) {
+    const auto t = parse(with("where: " + where));
+    REQUIRE_MESSAGE(t.ok(), (t.ok() ? "" : t.failure().cause));
+    return t->pipelines[0].where;
+  };
+  CHECK(parse(with(""))->pipelines[0].where.empty());
+  const auto one = read("{field: meta.kind, equal: 7}");
+  REQUIRE(one.size() == 1);
+  CHECK(one[0].on == on::field);
+  CHECK(one[0].name == "meta.kind");
+  CHECK(one[0].present);
+  CHECK(one[0].texts == std::vector<std::string>{"7"});
+  const auto two = read("[{header: h, in: [a, \"\"]}, {field: x, present: false}]");
+  REQUIRE(two.size() == 2);
+  CHECK(two[0].on == on::header);
+  CHECK(two[0].texts == std::vector<std::string>{"a", ""});
+  CHECK_FALSE(two[1].present);
+  CHECK(two[1].texts.empty());
 }
 
 TEST_CASE("names that a host adds are taken beside the engine's own") {

@@ -1,0 +1,75 @@
+"""Which records go where: conditions, by which several pipelines share a topic."""
+
+import json
+import time
+
+import harness
+from harness import wait_until
+
+TIME_LIMIT_SECONDS = 300
+
+
+class Where(harness.Scenario):
+    records = 30_000
+    # Of the statuses that a record may have, and records without one, nobody takes some.
+    parts = {
+        "early": ({"field": "status", "in": ["new", "paid"]}, ("--where", "status=new,paid")),
+        "late": ([{"field": "status", "equal": "shipped"}, {"field": "id", "present": True}], ("--where", "status=shipped")),
+        "marked": ({"header": "origin", "equal": "kit"}, ("--where-header", "origin=kit")),
+    }
+
+    def pipelines(self, topic, tables, **more):
+        return {f"{self.name}_{part}": {"topics": [topic], "table": tables[part].split(".")[1], "where": where,
+                                        "batch": {"rows": 400, "wait": "30ms"}, **more}
+                for part, (where, _) in self.parts.items()}
+
+    def exact_part(self, topic, table, part):
+        done = self.kit("compare", topic, "--table", table, "--dead-letters", self.dead_letters, "--pipeline",
+                        f"{self.name}_{part}", "--json", *self.parts[part][1], check=False)
+        figures = json.loads(done.stdout or "{}")
+        self.assertTrue(figures.get("exact"), f"{part}: {figures or done.stderr}")
+        self.assertEqual(figures["unverified"], 0, part)
+        self.assertGreater(figures["rows"], 100, part)
+        self.assertGreater(figures["left_out"], 100, part)
+        self.assertEqual(figures["produced"] + figures["left_out"], self.records, part)
+        return figures
+
+    def test_pipelines_share_a_topic_and_each_takes_its_part_through_kills(self):
+        topic, kills = self.topic(4), 6
+        tables = {part: self.table(suffix=f"_{part}") for part in self.parts}
+        producer = self.produce_slowly(topic, self.records, self.records / (2.0 * kills), "--keys", "--broken-every", 499)
+        first = next(iter(tables.values()))
+        top = {"pipelines": self.pipelines(topic, tables)}
+        landed, hits = 0, 0
+        for round_ in range(kills):
+            engine = self.engine(topic, first, name=f"chute{round_}", top=top)
+            before = self.found(first)
+            wait_until(lambda: self.found(first) > before or not engine.alive(), 30, f"{engine.name} lands records")
+            time.sleep(self.random.uniform(0, 0.6))
+            self.assertTrue(engine.alive(), f"{engine.name} ended by itself; see {engine.log}")
+            engine.kill()
+            now = self.found(first)
+            hits, landed = hits + (now > landed), now
+        self.assertGreaterEqual(hits, kills // 2, "kills while records were landing")
+        self.assertEqual(producer.wait(120), 0)
+        code = self.engine(topic, first, "--until-end", name="last", top=top).wait(120)
+        self.assertEqual(code, 0, "the rest is no loss")
+        figures = {part: self.exact_part(topic, table, part) for part, table in tables.items()}
+        self.assertGreater(figures["early"]["dead_letters"], 10, "what nobody can read is everybody's")
+
+    def test_what_is_left_out_is_counted_and_one_that_takes_nothing_is_drained(self):
+        topic, table = self.topic(2), self.table()
+        self.produce(topic, 3_000)
+        engine = self.engine(topic, table, where={"field": "status", "equal": "no such status"})
+        pipeline = lambda: ((engine.status() or {}).get("pipelines") or [{}])[0]
+        wait_until(lambda: pipeline().get("dropped") == 3_000, 60, lambda: f"3,000 are dropped: {pipeline()}")
+        wait_until(lambda: all(p["lag"] == 0 for lane in pipeline()["lanes"] for p in lane["partitions"]), 30, "no lag is left")
+        self.assertEqual(engine.stop(), 0)
+        self.assertEqual(self.found(table), 0)
+        # Another start finds nothing in the table, and goes on: nothing is missing.
+        self.run_until_end(topic, table, name="again", where={"field": "status", "equal": "no such status"})
+        self.assertEqual(self.found(table), 0)
+
+
+if __name__ == "__main__":
+    harness.main()

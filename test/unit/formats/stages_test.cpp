@@ -1,0 +1,172 @@
+#include "formats/stages.hpp"
+
+#include "formats/encoder.hpp"
+#include "show.hpp"
+
+#include <map>
+#include <random>
+
+using namespace chute;
+using namespace chute::test;
+
+namespace {
+
+using on = condition::subject;
+
+condition equal(on subject, const std::string& name, std::vector<std::string> texts) {
+  return {subject, name, true, std::move(texts)};
+}
+condition present(on subject, const std::string& name, bool is) { return {subject, name, is, {}}; }
+
+decoder_options where(std::vector<condition> all) {
+  decoder_options o;
+  o.where = std::move(all);
+  return o;
+}
+
+const std::vector<target_column> one = {field("id", "UInt32")};
+
+// Headers by the record's offset.
+struct some_headers : header_source {
+  std::map<std::int64_t, std::vector<header_view>> all;
+  void headers(const record_view& r, std::vector<header_view>& out) const override {
+    const auto at = all.find(r.offset.value);
+    out = at == all.end() ? std::vector<header_view>() : at->second;
+  }
+};
+
+std::string outcomes(const chunk& c) {
+  std::string out;
+  for (const auto o : c.outcomes) out += "rdxs"[static_cast<int>(o)];
+  return out;
+}
+
+} // namespace
+
+TEST_CASE("where: a field is compared as the text of a String column, before anything else is asked of the record") {
+  const auto o = where({equal(on::field, "kind", {"a", "7", "true"})});
+  CHECK(decode_values("json", one, o,
+                      {R"({"id": 1, "kind": "a"})", R"({"id": "not for this table", "kind": "b"})",
+                       R"({"id": 2, "kind": 7})", R"({"id": 3, "kind": true})", R"({"id": 4})",
+                       R"({"id": 5, "kind": null})", R"({"kind": "a", "id": "x"})", R"({"id": 6, "kind": "A"})"}) ==
+        lines{"1", "dropped", "2", "3", "dropped", "dropped",
+              "! field 'id' for column 'id' (UInt32) is not such a value", "dropped"});
+}
+
+TEST_CASE("where: what cannot be read is nobody's to drop, and a record without a value is left to `deletes`") {
+  const auto o = where({equal(on::field, "kind", {"a"})});
+  CHECK(decode_values("json", one, o, {"{\"id\": 1,", std::nullopt, R"({"id": 1, "kind": "a"})"}) ==
+        lines{"! the value is not JSON: it ends too early", "! tombstone: the value is null, and deletes are rejected",
+              "1"});
+}
+
+TEST_CASE("where: present and absent, several conditions, fields within objects") {
+  CHECK(decode_values("json", one, where({present(on::field, "a.b", true)}),
+                      {R"({"id": 1, "a": {"b": {}}})", R"({"id": 2, "a": {"b": null}})", R"({"id": 3})"}) ==
+        lines{"1", "dropped", "dropped"});
+  CHECK(decode_values("json", one, where({present(on::field, "a.b", false)}),
+                      {R"({"id": 1, "a": {"b": 0}})", R"({"id": 2, "a": {"b": null}})", R"({"id": 3})"}) ==
+        lines{"dropped", "2", "3"});
+  CHECK(decode_values("json", one, where({equal(on::field, "k", {"x", "y"}), present(on::field, "k2", false)}),
+                      {R"({"id": 1, "k": "y"})", R"({"id": 2, "k": "y", "k2": 1})", R"({"id": 3, "k": "z"})"}) ==
+        lines{"1", "dropped", "dropped"});
+}
+
+TEST_CASE("where: lines of text are read as if there were no condition") {
+  CHECK(decode_values("csv", {field("id", "UInt32"), field("kind", "String")}, where({equal(on::field, "kind", {"a"})}),
+                      {"1,a", "x,b", "x,a", "1"}) == lines{"1, 'a'", "dropped",
+                                                           "! field 'id' for column 'id' (UInt32) is not such a value",
+                                                           "! the line has 1 field, 2 are expected"});
+  auto named = where({equal(on::field, "kind", {"a"})});
+  named.csv = {',', csv_header::skip, "\\N", {"kind", "id"}};
+  CHECK(decode_values("csv", one, named, {"kind,id", "a,1", "b,2"}) == lines{"dropped", "1", "dropped"});
+}
+
+TEST_CASE("where: the whole value, with raw") {
+  CHECK(decode_values("raw", {field("value", "String")}, where({equal(on::field, "value", {"x"})}), {"x", "y", ""}) ==
+        lines{"'x'", "dropped", "dropped"});
+}
+
+TEST_CASE("where: headers; the last of a name counts, and what is dropped is not looked at") {
+  some_headers headers;
+  headers.all = {{0, {{"kind", "a"}}},
+                 {1, {{"kind", "b"}}},
+                 {2, {{"kind", "b"}, {"kind", "a"}}},
+                 {3, {}},
+                 {4, {{"kind", std::nullopt}}},
+                 {5, {{"kind", "a"}, {"kind", std::nullopt}}}};
+  const auto run = [&](condition c) {
+    auto d = make_decoder("json", one, where({std::move(c)}));
+    REQUIRE(d.ok());
+    std::vector<record_view> records(6);
+    for (std::size_t i = 0; i < records.size(); ++i) {
+      records[i].offset = {static_cast<std::int64_t>(i)};
+      records[i].value = i == 1 ? "broken" : R"({"id": 1})";
+    }
+    chunk out;
+    (*d)->decode(records, headers, out);
+    CHECK(out.rows.rows ==
+          static_cast<std::size_t>(std::count(out.outcomes.begin(), out.outcomes.end(), outcome::row)));
+    return outcomes(out);
+  };
+  CHECK(run(equal(on::header, "kind", {"a"})) == "rxrxxx");
+  CHECK(run(present(on::header, "kind", true)) == "rdrxxx");
+  CHECK(run(present(on::header, "kind", false)) == "xxxrrr");
+}
+
+TEST_CASE("where: offsets, hashes and sizes are those of the records, dropped or not") {
+  auto with = make_decoder("json", one, where({equal(on::field, "k", {"a"})}));
+  auto without = make_decoder("json", one, {});
+  REQUIRE((with.ok() && without.ok()));
+  chunk a, b;
+  const std::vector<std::optional<std::string>> values = {R"({"k": "a"})", R"({"k": "b"})", "x", std::nullopt};
+  decode_values(**with, values, a);
+  decode_values(**without, values, b);
+  CHECK(a.offsets == b.offsets);
+  CHECK(a.hashes == b.hashes);
+  CHECK(a.sizes == b.sizes);
+  CHECK(outcomes(a) == "rxdd");
+}
+
+TEST_CASE("where: the same block, however the records come grouped") {
+  std::mt19937 dice(7);
+  std::vector<std::string> values;
+  for (int i = 0; i < 500; ++i)
+    values.push_back(i % 17 == 0 ? "{" : "{\"id\": " + std::to_string(i) + ", \"k\": \"" + "abc"[dice() % 3] + "\"}");
+  std::vector<record_view> records(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    records[i].offset = {static_cast<std::int64_t>(i)};
+    records[i].value = values[i];
+  }
+  const auto body_of = [&](std::size_t most) {
+    auto d = make_decoder("json", one, where({equal(on::field, "k", {"a", "c"})}));
+    REQUIRE(d.ok());
+    std::vector<chunk_rows> batch;
+    for (std::size_t at = 0; at < records.size();) {
+      const auto n = std::min(records.size() - at, most == 0 ? records.size() : 1 + dice() % most);
+      auto c = std::make_shared<chunk>();
+      (*d)->decode({records.data() + at, n}, plain_headers(), *c);
+      batch.push_back({c, 0, c->rows.rows});
+      at += n;
+    }
+    auto made = encode_native(batch);
+    REQUIRE(made.ok());
+    std::string out;
+    for (const auto& p : made->pieces) out += p;
+    return out;
+  };
+  const auto whole = body_of(0);
+  CHECK(whole.size() > 500);
+  for (const std::size_t most : {1, 7, 100}) CHECK(body_of(most) == whole);
+}
+
+TEST_CASE("where: it is part of the fingerprint") {
+  const auto of = [](const decoder_options& o) { return decoder_fingerprint("json", one, o); };
+  const auto base = of(where({equal(on::field, "k", {"a"})}));
+  CHECK(base == of(where({equal(on::field, "k", {"a"})})));
+  CHECK(base != of({}));
+  CHECK(base != of(where({equal(on::field, "k", {"b"})})));
+  CHECK(base != of(where({equal(on::header, "k", {"a"})})));
+  CHECK(base != of(where({present(on::field, "k", true)})));
+  CHECK(of(where({present(on::field, "k", true)})) != of(where({present(on::field, "k", false)})));
+}
