@@ -1,6 +1,8 @@
 #include "clickhouse/reply.hpp"
 
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 
 namespace chute::clickhouse {
 namespace {
@@ -100,6 +102,24 @@ std::optional<server_exception> find_exception(const http_reply& reply) {
 
 bool converts_column(std::string_view text) { return text.rfind(converting) != text.npos; }
 
+bool parser_refused(int code, std::string_view text) {
+  constexpr int about_a_value[] = {
+      32,   // ATTEMPT_TO_READ_AFTER_EOF
+      33,   // CANNOT_READ_ALL_DATA
+      36,   // BAD_ARGUMENTS
+      53,   // TYPE_MISMATCH
+      128,  // TOO_LARGE_ARRAY_SIZE
+      131,  // TOO_LARGE_STRING_SIZE
+      167,  // TOO_DEEP_AST
+      306,  // TOO_DEEP_RECURSION
+      321,  // VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE
+      407,  // DECIMAL_OVERFLOW
+      1001, // STD_EXCEPTION
+  };
+  const bool known = std::find(std::begin(about_a_value), std::end(about_a_value), code) != std::end(about_a_value);
+  return known && text.find("RowInputFormat") != text.npos;
+}
+
 std::string rejection_text(const server_exception& exception) {
   std::string_view text = exception.text;
   auto out = "ClickHouse rejected it: code " + std::to_string(exception.code);
@@ -145,6 +165,8 @@ insert_answer classify(const http_reply& reply, const insert_context& context) {
   auto rule = rule_of(a.code, context.refreshed);
   if (!context.refreshed && rule.what != insert_answer::verdict::too_big && converts_column(exception->text))
     rule = {insert_answer::verdict::columns_changed, true, true};
+  if (context.server_parses && parser_refused(a.code, exception->text))
+    rule = {insert_answer::verdict::rejected_data, true, true};
   a.what = rule.what;
   a.answered = rule.ends_attempt && a.code != 0;
   if (a.what == insert_answer::verdict::rejected_data) a.message = rejection_text(*exception);

@@ -32,6 +32,8 @@ constexpr code_rule rule_of(int code, bool refreshed = false) {
   // The rows are to blame: parsing, conversion, a null where there can be none, a CHECK constraint. One insert is one
   // block, and a block is parsed, converted and checked whole before the first byte of it is written.
   case 6:   // CANNOT_PARSE_TEXT
+  case 25:  // CANNOT_PARSE_ESCAPE_SEQUENCE
+  case 26:  // CANNOT_PARSE_QUOTED_STRING
   case 27:  // CANNOT_PARSE_INPUT_ASSERTION_FAILED
   case 38:  // CANNOT_PARSE_DATE
   case 41:  // CANNOT_PARSE_DATETIME
@@ -40,6 +42,7 @@ constexpr code_rule rule_of(int code, bool refreshed = false) {
   case 72:  // CANNOT_PARSE_NUMBER
   case 117: // INCORRECT_DATA
   case 130: // CANNOT_READ_ARRAY_FROM_TEXT
+  case 190: // SIZES_OF_ARRAYS_DONT_MATCH: of the columns n.a, n.b, … of a Nested one
   case 349: // CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN
   case 376: // CANNOT_PARSE_UUID
   case 467: // CANNOT_PARSE_BOOL
@@ -124,8 +127,12 @@ std::string rejection_text(const server_exception& exception);
 struct insert_context {
   bool refreshed = false; // see rule_of
   bool dependent_views =
-      false; // then no code tells that nothing was written, but those raised before the query is read
+      false;                  // then no code tells that nothing was written, but those raised before the query is read
+  bool server_parses = false; // the body is text that came from records: what its parser says is about them
 };
+
+// Whether the parser of a row of the body raised it, for what the row holds, under a code that means other things too.
+bool parser_refused(int code, std::string_view text);
 
 // The message of rejected_data is rejection_text(); of all others, the server's words.
 insert_answer classify(const http_reply& reply, const insert_context& context = {});

@@ -121,7 +121,7 @@ constexpr choice<store_kind> stores[] = {{"kafka", store_kind::kafka},
 constexpr choice<std::string_view> formats[] = {{"json", "json"}, {"connect_json", "connect_json"},
                                                 {"avro", "avro"}, {"protobuf", "protobuf"},
                                                 {"csv", "csv"},   {"tsv", "tsv"},
-                                                {"raw", "raw"},   {"passthrough", "passthrough", false}};
+                                                {"raw", "raw"},   {"passthrough", "passthrough"}};
 constexpr choice<csv_header> csv_headers[] = {
     {"none", csv_header::none}, {"record", csv_header::record}, {"skip", csv_header::skip}};
 constexpr choice<schema_framing> framings[] = {{"confluent", schema_framing::confluent},
@@ -143,6 +143,17 @@ constexpr choice<data_loss_policy> data_loss_policies[] = {{"stop", data_loss_po
 constexpr choice<delete_policy> delete_policies[] = {{"reject", delete_policy::reject},
                                                      {"replacing", delete_policy::replacing, false},
                                                      {"collapsing", delete_policy::collapsing, false}};
+// Of ClickHouse's formats those whose rows can be told apart without reading them.
+constexpr choice<std::string_view> passthrough_formats[] = {{"JSONEachRow", "JSONEachRow"},
+                                                            {"JSONLines", "JSONEachRow"},
+                                                            {"NDJSON", "JSONEachRow"},
+                                                            {"JSONCompactEachRow", "JSONCompactEachRow"},
+                                                            {"CSV", "CSV"},
+                                                            {"TabSeparated", "TabSeparated"},
+                                                            {"TSV", "TabSeparated"},
+                                                            {"TSKV", "TSKV"}};
+constexpr choice<std::string_view> key_formats[] = {
+    {"json", "json"}, {"avro", "avro"}, {"protobuf", "protobuf"}, {"raw", "raw"}};
 constexpr choice<bool> truths[] = {{"true", true}, {"false", false}};
 constexpr choice<std::string_view> metas[] = {{"topic", "topic"},   {"partition", "partition"},
                                               {"offset", "offset"}, {"timestamp", "timestamp"},
@@ -498,13 +509,17 @@ private:
     s.read("table", p.table, table_name);
     read_choices(s, p);
     read_csv(s, p);
-    read_avro(s, p);
-    read_protobuf(s, p);
+    read_avro(s, p.format, p.line, p.avro);
+    read_protobuf(s, p.format, p.line, p.protobuf);
+    read_key(s, p);
+    read_passthrough(s, p);
     read_where(s, p);
     read_batch(s, p);
     read_start(s, p);
     read_dead_letters(s, p);
     read_columns(s, p);
+    check_key_columns(s, p);
+    if (p.format == "passthrough") refuse_beside_passthrough(s, p);
     s.refuse_the_rest();
     lines_.push_back({e.line, s.line_of("group"), s.line_of("table"), s.line_of("delivery"), bytes_line_});
     out_.pipelines.push_back(std::move(p));
@@ -562,38 +577,110 @@ private:
     return true;
   }
 
-  void read_avro(section& pipeline, pipeline_config& p) {
-    section s(pipeline.take("avro"), "pipelines." + p.name + ".avro", problems_);
-    if (pipeline.has("avro") && p.format != "avro")
-      pipeline.add(pipeline.line_of("avro"), "avro", "belongs to format: avro");
-    s.read("framing", p.avro.framing, one_of(framings));
-    const bool by_id = p.avro.framing == schema_framing::confluent;
+  // `format`: the owner's, a pipeline or its key.
+  void read_avro(section& owner, const std::string& format, int line, avro_config& c) {
+    section s(owner.take("avro"), owner.path("avro"), problems_);
+    if (owner.has("avro") && format != "avro") owner.add(owner.line_of("avro"), "avro", "belongs to format: avro");
+    s.read("framing", c.framing, one_of(framings));
+    const bool by_id = c.framing == schema_framing::confluent;
     for (const auto& path : read_list(s, "schema", schema_files_max, plain_text))
-      if (std::string text; read_file(s, "schema", path, text)) p.avro.schemas.push_back(std::move(text));
+      if (std::string text; read_file(s, "schema", path, text)) c.schemas.push_back(std::move(text));
     if (std::string path; s.read("reader_schema", path, plain_text))
-      read_file(s, "reader_schema", path, p.avro.reader_schema);
+      read_file(s, "reader_schema", path, c.reader_schema);
     if (s.has("schema") && by_id)
       s.add(s.line_of("schema"), "schema",
             "belongs to framing: single_object and framing: none; with confluent the registry has the schemas");
-    if (p.avro.schemas.size() > 1 && p.avro.framing == schema_framing::none)
+    if (c.schemas.size() > 1 && c.framing == schema_framing::none)
       s.add(s.line_of("schema"), "schema", "takes one file with framing: none, because records do not say which");
     s.refuse_the_rest();
-    if (p.format == "avro") require_schemas(s, p, by_id);
+    if (format == "avro") require_schemas(s, line, by_id);
   }
 
-  void read_protobuf(section& pipeline, pipeline_config& p) {
-    section s(pipeline.take("protobuf"), "pipelines." + p.name + ".protobuf", problems_);
-    if (pipeline.has("protobuf") && p.format != "protobuf")
-      pipeline.add(pipeline.line_of("protobuf"), "protobuf", "belongs to format: protobuf");
-    s.read("framing", p.protobuf.framing, one_of(protobuf_framings));
-    const bool by_id = p.protobuf.framing == schema_framing::confluent;
-    if (std::string path; s.read("schema", path, plain_text)) read_file(s, "schema", path, p.protobuf.schema);
-    s.read("message", p.protobuf.message, plain_text);
+  void read_protobuf(section& owner, const std::string& format, int line, protobuf_config& c) {
+    section s(owner.take("protobuf"), owner.path("protobuf"), problems_);
+    if (owner.has("protobuf") && format != "protobuf")
+      owner.add(owner.line_of("protobuf"), "protobuf", "belongs to format: protobuf");
+    s.read("framing", c.framing, one_of(protobuf_framings));
+    const bool by_id = c.framing == schema_framing::confluent;
+    if (std::string path; s.read("schema", path, plain_text)) read_file(s, "schema", path, c.schema);
+    s.read("message", c.message, plain_text);
     for (const std::string_view key : {"schema", "message"})
       if (s.has(key) && by_id)
         s.add(s.line_of(key), key, "belongs to framing: none; with confluent records and the registry tell");
     s.refuse_the_rest();
-    if (p.format == "protobuf") require_schemas(s, p, by_id);
+    if (format == "protobuf") require_schemas(s, line, by_id);
+  }
+
+  // A format, or {format: …} with what the format needs.
+  void read_key(section& pipeline, pipeline_config& p) {
+    const yaml_ptr node = pipeline.take("key");
+    if (!node) return;
+    if (node->what == kind::scalar) {
+      if (!pipeline.read_scalar(*node, "key", p.key.format, one_of(key_formats))) return;
+      section none(nullptr, pipeline.path("key"), problems_);
+      const int line = pipeline.line_of("key");
+      if (p.key.format == "avro") require_schemas(none, line, true);
+      if (p.key.format == "protobuf") require_schemas(none, line, true);
+      return;
+    }
+    section s(node, pipeline.path("key"), problems_);
+    s.require("format", pipeline.line_of("key"));
+    s.read("format", p.key.format, one_of(key_formats));
+    read_avro(s, p.key.format, pipeline.line_of("key"), p.key.avro);
+    read_protobuf(s, p.key.format, pipeline.line_of("key"), p.key.protobuf);
+    s.refuse_the_rest();
+  }
+
+  // Columns that fields of the key fill, against what the key is said to be.
+  void check_key_columns(section& s, const pipeline_config& p) {
+    std::size_t columns = 0;
+    for (const auto& [column, source] : p.columns) {
+      if (source.kind != column_source::from::key) continue;
+      ++columns;
+      const auto refuse = [&](const char* why) { s.add(s.line_of("columns"), "columns." + column, why); };
+      if (p.format == "passthrough")
+        refuse("takes a field of the key, which format: passthrough has no place for; {meta: key} is the whole key");
+      else if (p.key.format.empty()) refuse("takes a field of the key, but the key has no format; write key: json, …");
+      else if (p.key.format == "raw" && source.text != "value")
+        refuse("takes a field of the key, but with key: raw a key has none but 'value'");
+      else if (p.key.format == "raw" && columns > 1)
+        refuse("takes the key, which with key: raw goes into one column; {meta: key} fills any number");
+    }
+    if (columns == 0 && !p.key.format.empty())
+      s.add(s.line_of("key"), "key", "no column takes a field of the key; write columns: {NAME: {key: FIELD}}");
+  }
+
+  void read_passthrough(section& pipeline, pipeline_config& p) {
+    section s(pipeline.take("passthrough"), "pipelines." + p.name + ".passthrough", problems_);
+    if (pipeline.has("passthrough") && p.format != "passthrough")
+      pipeline.add(pipeline.line_of("passthrough"), "passthrough", "belongs to format: passthrough");
+    s.read("format", p.passthrough.format, one_of(passthrough_formats));
+    if (const yaml_ptr node = s.take("delimiter");
+        node && s.read_scalar(*node, "delimiter", p.passthrough.delimiter, delimiter, true) &&
+        p.passthrough.format != "CSV")
+      s.add(s.line_of("delimiter"), "delimiter", "belongs to passthrough.format: CSV");
+    s.refuse_the_rest();
+    if (p.format == "passthrough" && !s.has("format"))
+      pipeline.add(p.line, "", "'passthrough' is missing: write passthrough: {format: …}, as ClickHouse names it");
+  }
+
+  // ClickHouse reads the values: what would take chute to read them has no meaning.
+  void refuse_beside_passthrough(section& s, const pipeline_config& p) {
+    const auto refuse = [&](std::string_view key, const char* why) { s.add(s.line_of(key), key, why); };
+    if (s.has("encoding")) refuse("encoding", "has no meaning with format: passthrough: values travel as they came");
+    for (const auto& [column, source] : p.columns)
+      if (source.kind == column_source::from::field)
+        s.add(s.line_of("columns"), "columns." + column,
+              "takes a field, but with format: passthrough ClickHouse reads the value: fields go into the columns of "
+              "their names");
+    for (const auto& c : p.where)
+      if (c.on == condition::subject::field)
+        refuse("where", "asks for a field, but with format: passthrough nobody reads the value before ClickHouse does; "
+                        "ask for a header, or choose another format");
+    for (const auto& [name, value] : out_.clickhouse.settings)
+      if (const owned_name* o = find_owned(passthrough_settings, name))
+        s.add(p.line, "",
+              "clickhouse.settings." + name + " cannot be set beside format: passthrough: " + std::string(o->why));
   }
 
   // One condition, or a list of them.
@@ -634,8 +721,8 @@ private:
     return true;
   }
 
-  void require_schemas(section& s, const pipeline_config& p, bool by_id) {
-    const int line = s.has("framing") ? s.line_of("framing") : p.line;
+  void require_schemas(section& s, int line, bool by_id) {
+    if (s.has("framing")) line = s.line_of("framing");
     if (!by_id) s.require("schema", line);
     else if (!out_.registry)
       s.add(line, "", "records name their schemas by ids: write registry: {url: …}, or another framing");
@@ -693,21 +780,22 @@ private:
     }
   }
 
-  // {field: a.b} | {header: h} | {value: v} | {meta: m}; text alone is short for {field: text}.
+  // {field: a.b} | {header: h} | {value: v} | {meta: m} | {key: a.b}; text alone is short for {field: text}.
   bool read_column(section& columns, const yaml_entry& e, column_source& out) {
     if (e.value->what == kind::scalar) return columns.read_scalar(*e.value, e.key, out.text, field_path);
     if (e.value->what != kind::mapping)
-      return columns.add(e.line, e.key, "takes one of {field: …}, {header: …}, {value: …} and {meta: …}");
+      return columns.add(e.line, e.key, "takes one of {field: …}, {header: …}, {value: …}, {meta: …} and {key: …}");
     section s(e.value, columns.path(e.key), problems_);
     const std::size_t before = problems_.size();
     using from = column_source::from;
     if (s.read("field", out.text, field_path)) out.kind = from::field;
     if (s.read("header", out.text, plain_text)) out.kind = from::header;
     if (s.read("meta", out.text, one_of(metas))) out.kind = from::meta;
+    if (s.read("key", out.text, field_path)) out.kind = from::key;
     if (const yaml_ptr value = s.take("value"); value && read_constant(s, *value, out.text)) out.kind = from::value;
     s.refuse_the_rest();
     if (problems_.size() == before && s.entries().size() != 1)
-      s.add(e.line, "", "takes exactly one of field, header, value and meta");
+      s.add(e.line, "", "takes exactly one of field, header, value, meta and key");
     return problems_.size() == before;
   }
 

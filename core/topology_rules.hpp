@@ -91,6 +91,24 @@ inline constexpr std::array pinned_clickhouse_settings = {
     owned_name{"readonly", "a read-only insert can never succeed"},
 };
 
+// ClickHouse's settings that a prefix before a row, or its end, rests on: pinned where format is passthrough.
+inline constexpr std::array passthrough_settings = {
+    owned_name{"date_time_input_format", "it is pinned to best_effort"},
+    owned_name{"input_format_defaults_for_omitted_fields", "it is pinned to 1"},
+    owned_name{"input_format_parallel_parsing", "it is pinned to 0: a batch is one block"},
+    owned_name{"input_format_skip_unknown_fields", "it is pinned to 1"},
+    owned_name{"format_csv_delimiter", "write passthrough.delimiter"},
+    owned_name{"format_csv_allow_single_quotes", "it is pinned to 0"},
+    owned_name{"format_csv_allow_double_quotes", "it is pinned to 1"},
+    owned_name{"format_csv_null_representation", "it is pinned to \\N"},
+    owned_name{"input_format_csv_detect_header", "it is pinned to 0"},
+    owned_name{"input_format_csv_skip_first_lines", "it is pinned to 0"},
+    owned_name{"input_format_csv_allow_whitespace_or_tab_as_delimiter", "it is pinned to 0"},
+    owned_name{"format_tsv_null_representation", "it is pinned to \\N"},
+    owned_name{"input_format_tsv_detect_header", "it is pinned to 0"},
+    owned_name{"input_format_tsv_skip_first_lines", "it is pinned to 0"},
+};
+
 template <std::size_t N>
 constexpr const owned_name* find_owned(const std::array<owned_name, N>& list, std::string_view name) {
   for (const owned_name& o : list)

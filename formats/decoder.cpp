@@ -4,6 +4,7 @@
 #include "formats/connect_json.hpp"
 #include "formats/csv.hpp"
 #include "formats/json.hpp"
+#include "formats/passthrough.hpp"
 #include "formats/protobuf.hpp"
 #include "formats/raw.hpp"
 #include "formats/stages.hpp"
@@ -28,8 +29,14 @@ bool is_meta(std::string_view name) {
 
 // Raised when a decoder makes another row of the same record than it did before.
 int version_of(const std::string& format) {
-  constexpr std::array<std::pair<std::string_view, int>, 7> versions = {
-      {{"json", 1}, {"raw", 1}, {"csv", 1}, {"tsv", 2}, {"connect_json", 1}, {"avro", 1}, {"protobuf", 1}}};
+  constexpr std::array<std::pair<std::string_view, int>, 8> versions = {{{"json", 1},
+                                                                         {"raw", 1},
+                                                                         {"csv", 1},
+                                                                         {"tsv", 2},
+                                                                         {"connect_json", 1},
+                                                                         {"avro", 1},
+                                                                         {"protobuf", 1},
+                                                                         {"passthrough", 1}}};
   const auto it = std::find_if(versions.begin(), versions.end(), [&](const auto& v) { return v.first == format; });
   return it == versions.end() ? 0 : it->second;
 }
@@ -137,6 +144,12 @@ result<std::vector<target_column>> keep_value_column(std::vector<target_column> 
   return kept;
 }
 
+// passthrough: which fields a record has is ClickHouse's business, and so are those that it has not.
+void leave_defaults_to_server(std::vector<target_column>& targets) {
+  for (auto& t : targets)
+    if (t.source.kind == from::field) t.column.default_kind.clear(), t.column.default_expression.clear();
+}
+
 // --- fingerprint
 // -------------------------------------------------------------------------------------------------------
 
@@ -166,8 +179,9 @@ result<std::unique_ptr<decoder>> make_value_decoder(const std::string& format, s
   if (format == "protobuf") return make_protobuf_decoder(std::move(targets), std::move(options));
   if (format == "connect_json") return make_connect_json_decoder(std::move(targets), std::move(options));
   if (format == "csv" || format == "tsv") return make_csv_decoder(format, std::move(targets), std::move(options));
+  if (format == "passthrough") return make_passthrough_decoder(std::move(targets), std::move(options));
   return error{"pipeline " + options.pipeline, "there is no format '" + format + "'",
-               "use json, connect_json, avro, protobuf, csv, tsv or raw"};
+               "use json, connect_json, avro, protobuf, csv, tsv, raw or passthrough"};
 }
 
 void add_csv(hasher& h, const csv_config& c) {
@@ -225,6 +239,7 @@ result<std::vector<target_column>> map_columns(const std::vector<table_column>& 
   for (const auto& c : table)
     if (!computed(c) && insertable(*c.type)) targets.push_back({c, source_of(c, pipeline), nullptr});
   if (pipeline.format == "raw") return keep_value_column(std::move(targets), pipeline);
+  if (pipeline.format == "passthrough") leave_defaults_to_server(targets);
   if (targets.empty())
     return error{"pipeline " + pipeline.name, "the table " + pipeline.table + " has no column that records could fill",
                  "add one"};
@@ -285,6 +300,10 @@ std::uint64_t decoder_fingerprint(const std::string& format, const std::vector<t
   if (format == "csv" || format == "tsv") add_csv(h, options.csv);
   if (format == "avro") add_avro(h, options.avro);
   if (format == "protobuf") add_protobuf(h, options.protobuf);
+  if (format == "passthrough") {
+    h.text(options.passthrough.format);
+    h.number(static_cast<unsigned char>(options.passthrough.delimiter));
+  }
   add_key(h, options.key);
   add_where(h, options.where);
   return h.value();

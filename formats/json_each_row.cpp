@@ -317,6 +317,9 @@ void write_rows(const chunk_rows& b, const std::set<std::string>& null_is_defaul
 
 } // namespace
 
+void append_json_text(std::string& out, std::string_view text) { append_quoted(out, text); }
+void append_json_value(std::string& out, row_cursor& from) { append_value(out, from); }
+
 result<body> encode_json_each_row(std::span<const chunk_rows> batch, const std::set<std::string>& null_is_default) {
   std::vector<chunk_rows> filled;
   auto out = begin_body(batch, filled);

@@ -2,9 +2,11 @@
 #pragma once
 
 #include "formats/encoder.hpp"
+#include "formats/row_cursor.hpp"
 
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace chute {
@@ -16,5 +18,9 @@ result<body> begin_body(std::span<const chunk_rows> batch, std::vector<chunk_row
 // `null_is_default`: columns that are Nullable on their way, though not in the table: null takes the column's DEFAULT.
 result<body> encode_row_binary(std::span<const chunk_rows> batch, const std::set<std::string>& null_is_default);
 result<body> encode_json_each_row(std::span<const chunk_rows> batch, const std::set<std::string>& null_is_default);
+
+// As encode_json_each_row() writes them: a text in quotes; the value of a row, which is passed.
+void append_json_text(std::string& out, std::string_view text);
+void append_json_value(std::string& out, row_cursor& from);
 
 } // namespace chute

@@ -35,7 +35,7 @@ http_reply with_code(int code) {
 } // namespace
 
 TEST_CASE("the rows are to blame for parse, conversion, null and constraint errors, and nothing was written") {
-  for (int code : {6, 27, 38, 41, 69, 70, 72, 117, 130, 349, 376, 467, 469, 675, 676, 691}) {
+  for (int code : {6, 25, 26, 27, 38, 41, 69, 70, 72, 117, 130, 190, 349, 376, 467, 469, 675, 676, 691}) {
     CAPTURE(code);
     CHECK(rule_of(code).what == verdict::rejected_data);
     CHECK(rule_of(code).ends_attempt);
@@ -51,6 +51,27 @@ TEST_CASE(
     CHECK(rule_of(code).ends_attempt);
     CHECK_FALSE(rule_of(code).before_write);
   }
+}
+
+TEST_CASE("a code with several meanings blames the rows where the body's own parser raised it, and only there") {
+  const auto said = [](int code, const std::string& where, bool parses) {
+    insert_context c;
+    c.server_parses = parses;
+    return classify(whole(500,
+                          "Code: " + std::to_string(code) + ". DB::Exception: no: (at row 1) : While executing " +
+                              where + ". (NAME) (version 26.7.2.1)\n",
+                          code),
+                    c)
+        .what;
+  };
+  for (int code : {32, 33, 53, 131, 321, 407}) {
+    CAPTURE(code);
+    CHECK(said(code, "JSONEachRowRowInputFormat", true) == verdict::rejected_data);
+    CHECK(said(code, "JSONEachRowRowInputFormat", false) != verdict::rejected_data);
+    CHECK(said(code, "MergeTreeSink", true) != verdict::rejected_data);
+  }
+  for (int code : {3, 159, 209, 210, 241, 999, 1000})
+    CHECK(said(code, "JSONEachRowRowInputFormat", true) == rule_of(code).what);
 }
 
 TEST_CASE("missing columns mean that the table changed") {

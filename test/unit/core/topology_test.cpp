@@ -251,18 +251,61 @@ TEST_CASE("errors say file, line, setting, cause and the way out") {
       {with("start: 2024-02-30"),
        "t.yaml:9: pipelines.orders.start: '2024-02-30' is no ISO 8601 time, as in 2024-05-01T12:00:00Z"},
       // not in this version
-      {with("format: passthrough"),
-       "t.yaml:9: pipelines.orders.format: 'passthrough' is not available in this version; it takes "
-       "json, connect_json, avro, protobuf, csv, tsv or raw"},
       {with("format: jsn"),
        "t.yaml:9: pipelines.orders.format: 'jsn' is not known; it takes json, connect_json, avro, protobuf, csv, "
-       "tsv or raw; did you mean 'json'?"},
+       "tsv, raw or passthrough; did you mean 'json'?"},
       {with("encoding: rowbinary"), "t.yaml:9: pipelines.orders.encoding: 'rowbinary' is not known; it takes native, "
                                     "row_binary or json_each_row; did you mean 'row_binary'?"},
       {with("deletes: replacing"),
        "t.yaml:9: pipelines.orders.deletes: 'replacing' is not available in this version; it takes reject"},
       {with("dead_letters: {topic: t}"),
        "t.yaml:9: pipelines.orders.dead_letters.topic: not available in this version; write table"},
+      // values that ClickHouse reads
+      {with("format: passthrough"), "t.yaml:6: pipelines.orders: 'passthrough' is missing: write passthrough: {format: "
+                                    "…}, as ClickHouse names it"},
+      {with("passthrough: {format: CSV}"), "t.yaml:9: pipelines.orders.passthrough: belongs to format: passthrough"},
+      {with("format: passthrough\n    passthrough: {format: Parquet}"),
+       "t.yaml:10: pipelines.orders.passthrough.format: 'Parquet' is not known; it takes JSONEachRow, JSONLines, "
+       "NDJSON, "
+       "JSONCompactEachRow, CSV, TabSeparated, TSV or TSKV"},
+      {with("format: passthrough\n    passthrough: {format: TSV, delimiter: ';'}"),
+       "t.yaml:10: pipelines.orders.passthrough.delimiter: belongs to passthrough.format: CSV"},
+      {with("format: passthrough\n    passthrough: {format: TSV}\n    encoding: native"),
+       "t.yaml:11: pipelines.orders.encoding: has no meaning with format: passthrough: values travel as they came"},
+      {with("format: passthrough\n    passthrough: {format: TSV}\n    columns: {a: b}"),
+       "t.yaml:11: pipelines.orders.columns.a: takes a field, but with format: passthrough ClickHouse reads the value: "
+       "fields go into the columns of their names"},
+      {with("format: passthrough\n    passthrough: {format: TSV}\n    where: {field: a, equal: b}"),
+       "t.yaml:11: pipelines.orders.where: asks for a field, but with format: passthrough nobody reads the value "
+       "before "
+       "ClickHouse does; ask for a header, or choose another format"},
+      // keys
+      {with("key: jsn"),
+       "t.yaml:9: pipelines.orders.key: 'jsn' is not known; it takes json, avro, protobuf or raw; did "
+       "you mean 'json'?"},
+      {with("key: json"), "t.yaml:9: pipelines.orders.key: no column takes a field of the key; write columns: {NAME: "
+                          "{key: FIELD}}"},
+      {with("key: {fromat: json}\n    columns: {a: {key: b}}"),
+       "t.yaml:9: pipelines.orders.key: 'format' is missing\n"
+       "t.yaml:9: pipelines.orders.key.fromat: unknown key; did you mean 'format'?\n"
+       "t.yaml:10: pipelines.orders.columns.a: takes a field of the key, but the key has no format; write key: json, "
+       "…"},
+      {with("columns: {a: {key: b}}"),
+       "t.yaml:9: pipelines.orders.columns.a: takes a field of the key, but the key has no "
+       "format; write key: json, …"},
+      {with("key: avro\n    columns: {a: {key: b}}"), "t.yaml:9: pipelines.orders.key: records name their schemas by "
+                                                      "ids: write registry: {url: …}, or another framing"},
+      {with("key: {format: protobuf, protobuf: {framing: none}}\n    columns: {a: {key: b}}"),
+       "t.yaml:9: pipelines.orders.key.protobuf: 'schema' is missing"},
+      {with("key: {format: json, avro: {framing: none}}\n    columns: {a: {key: b}}"),
+       "t.yaml:9: pipelines.orders.key.avro: belongs to format: avro"},
+      {with("key: raw\n    columns: {a: {key: b}}"),
+       "t.yaml:10: pipelines.orders.columns.a: takes a field of the key, but "
+       "with key: raw a key has none but 'value'"},
+      {with("key: raw\n    columns: {a: {key: value}, b: {key: value}}"),
+       "t.yaml:10: pipelines.orders.columns.b: takes the key, which with key: raw goes into one column; {meta: key} "
+       "fills "
+       "any number"},
       // conditions
       {with("where: {feild: a, equal: b}"),
        "t.yaml:9: pipelines.orders.where.feild: unknown key; did you mean 'field'?"},
@@ -289,11 +332,11 @@ TEST_CASE("errors say file, line, setting, cause and the way out") {
        "t.yaml:9: pipelines.orders.columns.a.meta: 'timestmp' is not known; it takes topic, partition, offset, "
        "timestamp, key or headers; did you mean 'timestamp'?"},
       {with("columns: {a: {header: h, value: v}}"),
-       "t.yaml:9: pipelines.orders.columns.a: takes exactly one of field, header, value and meta"},
+       "t.yaml:9: pipelines.orders.columns.a: takes exactly one of field, header, value, meta and key"},
       {with("columns: {a: {}}"),
-       "t.yaml:9: pipelines.orders.columns.a: takes exactly one of field, header, value and meta"},
+       "t.yaml:9: pipelines.orders.columns.a: takes exactly one of field, header, value, meta and key"},
       {with("columns: {a: [b]}"), "t.yaml:9: pipelines.orders.columns.a: takes one of {field: …}, {header: …}, {value: "
-                                  "…} and {meta: …}"},
+                                  "…}, {meta: …} and {key: …}"},
       {with("columns: {a: {feild: b}}"),
        "t.yaml:9: pipelines.orders.columns.a.feild: unknown key; did you mean 'field'?"},
       {with("columns: {a: b..c}"),

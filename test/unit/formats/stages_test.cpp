@@ -170,3 +170,110 @@ TEST_CASE("where: it is part of the fingerprint") {
   CHECK(base != of(where({present(on::field, "k", true)})));
   CHECK(of(where({present(on::field, "k", true)})) != of(where({present(on::field, "k", false)})));
 }
+
+namespace {
+
+target_column of_key(const std::string& name, const std::string& type, const std::string& path,
+                     const std::string& expression = "") {
+  auto t = field(name, type, path, expression);
+  t.source.kind = column_source::from::key;
+  return t;
+}
+
+// As decode_values(), with keys.
+lines decode_pairs(const std::vector<target_column>& targets, const decoder_options& options,
+                   const std::vector<std::pair<std::optional<std::string>, std::optional<std::string>>>& pairs,
+                   std::size_t group = 0) {
+  auto d = make_decoder("json", targets, options);
+  REQUIRE_MESSAGE(d.ok(), (d.ok() ? "" : d.failure().text()));
+  std::vector<record_view> records(pairs.size());
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    records[i].offset = {static_cast<std::int64_t>(i)};
+    if (pairs[i].first) records[i].key = *pairs[i].first;
+    if (pairs[i].second) records[i].value = *pairs[i].second;
+  }
+  chunk out;
+  const auto size = group ? group : records.size();
+  for (std::size_t at = 0; at < records.size(); at += size)
+    (*d)->decode({records.data() + at, std::min(size, records.size() - at)}, plain_headers(), out);
+  std::vector<lines> columns;
+  for (const auto& c : out.rows.columns) {
+    CHECK(c.rows == out.rows.rows);
+    columns.push_back(show(c));
+  }
+  lines shown;
+  std::size_t row = 0, dead = 0;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    CHECK(out.hashes[i] == record_hash(-1, records[i].key, records[i].value));
+    if (out.outcomes[i] == outcome::dropped) shown.push_back("dropped");
+    else if (out.outcomes[i] == outcome::row) {
+      std::string s;
+      for (const auto& c : columns) s += (s.empty() ? "" : ", ") + c[row];
+      shown.push_back(s);
+      ++row;
+    } else {
+      const auto& l = out.dead.at(dead++);
+      CHECK(l.key == pairs[i].first);
+      CHECK(l.value == pairs[i].second);
+      shown.push_back("! " + l.error);
+    }
+  }
+  return shown;
+}
+
+decoder_options key(const std::string& format) {
+  decoder_options o;
+  o.key.format = format;
+  return o;
+}
+
+} // namespace
+
+TEST_CASE("key: its fields fill columns, beside bad values, bad keys and records without one") {
+  const std::vector<target_column> targets = {
+      of_key("customer", "UInt32", "c.id"),
+      field("id", "UInt32"),
+      of_key("place", "String", "p", "'home'"),
+      {{"k", *parse_type("String"), "", ""}, {column_source::from::meta, "key"}, nullptr}};
+  const std::vector<std::pair<std::optional<std::string>, std::optional<std::string>>> pairs = {
+      {R"({"c": {"id": 7}, "p": "x"})", R"({"id": 1})"},
+      {R"({"c": {"id": 8}})", R"({"id": "?"})"},
+      {std::nullopt, R"({"id": 3})"},
+      {"broken", R"({"id": 4})"},
+      {R"({"c": {"id": -1}})", R"({"id": 5})"},
+      {R"({"c": {"id": 9}})", std::nullopt},
+      {R"({"c": {"id": 10}})", R"({"id": 6})"}};
+  const lines expected = {R"(1, '{"c": {"id": 7}, "p": "x"}', 7, 'x')",
+                          "! field 'id' for column 'id' (UInt32) is not such a value",
+                          "3, '', 0, null",
+                          "! the key: the value is not JSON: a character is out of place at byte 0",
+                          "! the key: field 'c.id' for column 'customer' (UInt32) is out of range",
+                          "! tombstone: the value is null, and deletes are rejected",
+                          R"(6, '{"c": {"id": 10}}', 10, null)"};
+  const auto whole = decode_pairs(targets, key("json"), pairs);
+  CHECK(whole[0] == expected[0]);
+  CHECK(whole.size() == expected.size());
+  for (const std::size_t i : {1u, 2u, 4u, 5u, 6u}) CHECK(whole[i] == expected[i]);
+  CHECK(whole[3].starts_with("! the key: the value is not "));
+  for (const std::size_t group : {1, 2, 3}) CHECK(decode_pairs(targets, key("json"), pairs, group) == whole);
+}
+
+TEST_CASE("key: together with conditions, and as it is") {
+  auto o = key("raw");
+  o.where = {equal(on::field, "k", {"a"})};
+  CHECK(decode_pairs({field("id", "UInt32"), of_key("who", "UInt16", "value")}, o,
+                     {{"1", R"({"id": 1, "k": "a"})"},
+                      {"no number", R"({"id": 2, "k": "b"})"},
+                      {"no number", R"({"id": 3, "k": "a"})"},
+                      {"4", R"({"id": 4, "k": "a"})"}}) ==
+        lines{"1, 1", "dropped", "! the key: the value for column 'who' (UInt16) is not such a value", "4, 4"});
+}
+
+TEST_CASE("key: what is said of its format is part of the fingerprint") {
+  const std::vector<target_column> targets = {of_key("a", "String", "a")};
+  auto a = key("avro"), b = key("avro");
+  b.key.avro.framing = schema_framing::none;
+  b.key.avro.schemas = {"{}"};
+  CHECK(decoder_fingerprint("json", targets, a) != decoder_fingerprint("json", targets, b));
+  CHECK(decoder_fingerprint("json", targets, a) != decoder_fingerprint("json", targets, key("json")));
+}
