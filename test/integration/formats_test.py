@@ -12,7 +12,7 @@ import harness
 class Registry:
     """Answers as Confluent's schema registry does; a thread of this test."""
 
-    def __init__(self, scenario, schemas, subjects=None, authorization=None):
+    def __init__(self, scenario, schemas, subjects=None, authorization=None, tls=None):
         self.schemas, self.subjects, self.authorization = schemas, subjects or {}, authorization
         self.away, self.asked = False, collections.Counter()
         registry = self
@@ -34,6 +34,8 @@ class Registry:
 
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
+        if tls:  # an ssl.SSLContext
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
 
@@ -43,7 +45,7 @@ class Registry:
             thread.join(10)
 
         scenario.addCleanup(end)
-        self.url = f"http://127.0.0.1:{server.server_port}"
+        self.url = f"{'https://localhost' if tls else 'http://127.0.0.1'}:{server.server_port}"
 
     def answer(self, path, headers):
         path = path.split("?")[0]
@@ -151,6 +153,33 @@ class Formats(harness.Scenario):
                                    "toUInt32(n), toUInt32(i), toInt32(e), toFloat64(m)"),
                          [[count, sum(range(count)), -sum(range(0, count, 2)), count // 2 * 2.56]])
         self.assertEqual(sorted(self.errors()), ["the schema of id 77 is not known to the registry", "the value ends too early"])
+
+    def test_keys_of_their_own_format(self):
+        topic, table = self.topic(2), self.table(columns="id UInt64, customer UInt32, region LowCardinality(String) DEFAULT 'none'")
+        key = {"type": "record", "name": "K", "fields": [{"name": "customer", "type": "int"}, {"name": "region", "type": "string"}]}
+        registry = Registry(self, {5: {"schema": json.dumps(key)}})
+
+        def framed(body, schema=5):
+            return b"\0" + schema.to_bytes(4, "big") + body
+
+        count = 400
+        records = [(framed(varint(i) + text(f"r{i % 3}")), b'{"id": %d}' % i) for i in range(count)]
+        records += [(None, b'{"id": 1000}'), (b"no key", b'{"id": 1}'), (framed(b"", 6), b'{"id": 2}'), (framed(varint(1) + text("x")), b"{")]
+
+        def encoded(v):
+            return None if v is None else base64.b64encode(v).decode()
+
+        self.kit("produce", topic, "--stdin", text="\n".join(json.dumps(
+            {"partition": i % 2, "value_base64": encoded(v), **({"key_base64": encoded(k)} if k is not None else {})})
+            for i, (k, v) in enumerate(records)))
+        self.run_until_end(topic, table, key="avro", top={"registry": {"url": registry.url}},
+                           columns={"customer": {"key": "customer"}, "region": {"key": "region"}})
+        self.assertEqual(self.rows(f"(SELECT *, id AS _offset FROM {table})", "toUInt32(id) AS i, customer, region"),
+                         [[i, i, f"r{i % 3}"] for i in range(count)] + [[1000, 0, "none"]])
+        errors = sorted(self.errors())
+        self.assertEqual(errors[:2], ["the key: the schema of id 6 is not known to the registry",
+                                      "the key: the value does not begin with a zero byte and a schema's id"])
+        self.assertEqual(len(errors), 3)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,98 @@
+"""The schema registry: who may ask it, over which connection, and what it learns while a plan is open."""
+
+import base64
+import json
+import pathlib
+import ssl
+import subprocess
+
+import clickhouse_client_test
+import formats_test
+import harness
+from formats_test import text, varint
+
+TIME_LIMIT_SECONDS = 300
+
+SCHEMA = json.dumps({"type": "record", "name": "R", "fields": [{"name": "id", "type": "long"}, {"name": "name", "type": "string"}]})
+
+
+def framed(i, schema=1):
+    return b"\0" + schema.to_bytes(4, "big") + varint(i) + text(f"n{i}")
+
+
+class Registry(harness.Scenario):
+    def send(self, topic, values):
+        self.kit("produce", topic, "--stdin", text="\n".join(json.dumps(
+            {"partition": 0, "key": "k", "value_base64": base64.b64encode(v).decode()}) for v in values))
+
+    def test_tls_and_a_bearer_token(self):
+        topic, table = self.topic(1), self.table(columns="id UInt64, name String")
+        pem = clickhouse_client_test.make_certificate(pathlib.Path(self.dir))
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(str(pem))
+        registry = formats_test.Registry(self, {1: {"schema": SCHEMA}}, authorization="Bearer t0ken", tls=tls)
+        self.send(topic, [framed(i) for i in range(50)])
+
+        def at(name, **registry_section):
+            return self.engine(topic, table, name=name, format="avro", top={"registry": {"url": registry.url, **registry_section}})
+
+        # A certificate that nobody vouches for, then a token that the registry does not know: both wait, and say why.
+        for name, words, section in (("untrusted", ("certificate", "SSL"), {"token": "t0ken"}),
+                                     ("stranger", ("status 401",), {"token": "wr0ngsecret", "tls": {"ca": str(pem)}})):
+            engine = at(name, **section)
+            engine.says(*words, limit=60)
+            self.assertIn("waiting for the schema registry", engine.reasons())
+            self.assertNotIn("wr0ngsecret", engine.log.read_text(), "no token in the log")
+            self.assertEqual(engine.stop(), 0)
+            self.assertEqual(self.found(table), 0)
+        self.assertEqual(self.complaints(topic, table, registry, pem), 0)
+        engine = at("right", token="t0ken", tls={"ca": str(pem)})
+        self.arrived(table, 50, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(topic, table, "--offsets-only", records=50, unverified=50)
+
+    def complaints(self, topic, table, registry, pem):
+        """How often `chute check` names the registry."""
+        file, _ = self.topology(topic, table, name="check", format="avro",
+                                top={"registry": {"url": registry.url, "token": "t0ken", "tls": {"ca": str(pem)}}})
+        out = subprocess.run([harness.CHUTE, "check", file], stdout=subprocess.PIPE, text=True, timeout=120).stdout
+        return out.count("registry")
+
+    def learned(self, fault):
+        """The registry learns an id after a kill at `fault`, within a plan that holds a record of it."""
+        topic, table = self.topic(1), self.table(columns="id UInt64, name String")
+        registry = formats_test.Registry(self, {1: {"schema": SCHEMA}})
+        values = [framed(i, 77 if i in (3, 30, 59) else 1) for i in range(60)]
+        self.send(topic, values)
+        form = {"format": "avro", "top": {"registry": {"url": registry.url}}, "batch": {"rows": 1000, "wait": "300ms"},
+                "clickhouse": {"limits": {"insert": "3s", "lease": "3s", "confirm": "1s", "question": "2s"}}}
+        file, port = self.topology(topic, table, name="killed", **form)
+        killed = harness.Engine(self, file, name="killed", admin=port, env={"CHUTE_FAULT_POINT": fault})
+        killed.wait(60)
+        self.assertLess(killed.child.returncode, 0, f"{fault}: it was to be killed")
+        registry.schemas[77] = {"schema": SCHEMA}
+        engine = self.engine(topic, table, name="again", **form)
+        self.arrived(table, 60, 90, engine)
+        # Until the plan is done: what comes after it lands.
+        self.send(topic, [framed(100, 77)])
+        self.arrived(table, 61, 90, engine)
+        self.assertEqual(engine.stop(), 0)
+        figures = self.exact(topic, table, "--offsets-only", records=61, unverified=61)
+        self.assertEqual(figures["rows"] + figures["dead_letters"], 61)
+        return figures
+
+    def test_an_id_is_learned_before_anything_landed(self):
+        self.assertEqual(self.learned("before_insert")["dead_letters"], 0)
+
+    def test_an_id_is_learned_after_the_rows_landed(self):
+        self.assertEqual(self.learned("applied_not_acknowledged")["dead_letters"], 0)
+
+    def test_an_id_is_learned_while_the_dead_letters_are_on_their_way(self):
+        self.learned("in_dead_letter")
+
+    def test_an_id_is_learned_after_all_landed(self):
+        self.assertEqual(self.learned("acknowledged_not_saved")["dead_letters"], 3)
+
+
+if __name__ == "__main__":
+    harness.main()
