@@ -7,6 +7,7 @@
 #include "clickhouse/schema.hpp"
 #include "clickhouse/tables.hpp"
 #include "formats/encoder.hpp"
+#include "formats/passthrough.hpp"
 
 #include <condition_variable>
 #include <mutex>
@@ -189,7 +190,8 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
   d->topic = topic;
   const auto& p = context->config;
   auto limit = d->question_ms();
-  std::tie(d->database, d->table) = split_name(table_for(p.table, topic), p.database);
+  std::tie(d->database, d->table) = split_name(p.table, p.database);
+  d->table = table_for(d->table, topic); // whose name may hold dots
   std::tie(d->dead_letter_database, d->dead_letter_table) = split_name(p.dead_letter_table, p.database);
   auto& s = tools.http();
   auto facts = ch::read_facts(s, limit);
@@ -313,7 +315,9 @@ insert_answer destination::insert_rows(worker_tools& tools, const batch& b, std:
   auto& d = *impl_;
   if (auto no = refuse_another_table(d, identity, tools)) return *no;
   auto rows = rows_of(b);
-  auto encoded = encode(d.context->config.encoding, rows, d.spec_now()->targets);
+  const auto& p = d.context->config;
+  auto encoded = p.format == "passthrough" ? encode_passthrough(p.passthrough, rows)
+                                           : encode(p.encoding, rows, d.spec_now()->targets);
   if (!encoded.ok()) throw std::runtime_error(encoded.failure().text());
   ch::insert_request r;
   r.database = d.database;
@@ -327,7 +331,7 @@ insert_answer destination::insert_rows(worker_tools& tools, const batch& b, std:
     if (d.facts.knows(name)) r.settings[name] = value;
   r.limit_ms = d.context->top.clickhouse.insert_limit_ms;
   r.lease = std::move(lease_holds);
-  r.context = {d.refreshed, trust.dependent_views};
+  r.context = {d.refreshed, trust.dependent_views, p.format == "passthrough"};
   auto answer = ch::insert(tools.http(), d.facts, r);
   note(d, tools, answer);
   return answer;
@@ -492,6 +496,29 @@ result<topic_start> destination::read_start(worker_tools& tools) {
 result<void> destination::write_start(worker_tools& tools, std::int32_t lanes, const std::vector<offset_t>& from) {
   auto& d = *impl_;
   auto r = ch::write_start(tools.http(), d.facts, d.starts, key_of(d), lanes, from, d.context->clock->now().server,
+                           d.question_ms());
+  if (!r.ok()) return r.failure();
+  return {};
+}
+
+namespace {
+ch::start_key pattern_key(const destination::impl& d) {
+  auto key = key_of(d);
+  key.topic = d.context->config.topics.front();
+  return key;
+}
+} // namespace
+
+result<bool> destination::pattern_begun(worker_tools& tools) {
+  auto& d = *impl_;
+  auto r = ch::read_starts(tools.http(), d.facts, d.starts, pattern_key(d), d.question_ms());
+  if (!r.ok()) return r.failure();
+  return r->known;
+}
+
+result<void> destination::note_pattern(worker_tools& tools) {
+  auto& d = *impl_;
+  auto r = ch::write_start(tools.http(), d.facts, d.starts, pattern_key(d), 1, {{0}}, d.context->clock->now().server,
                            d.question_ms());
   if (!r.ok()) return r.failure();
   return {};

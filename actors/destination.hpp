@@ -41,6 +41,10 @@ public:
   result<topic_start> read_start(worker_tools& tools);
   result<void> write_start(worker_tools& tools, std::int32_t lanes, const std::vector<offset_t>& from);
   result<void> mark_lane(worker_tools& tools, lane_id lane);
+  // Of a pipeline over a pattern of topics: whether all those that there were at its first start have begun, so that
+  // one that has not came into being later. Kept as a row of chute_starts whose topic is the pattern.
+  result<bool> pattern_begun(worker_tools& tools);
+  result<void> note_pattern(worker_tools& tools);
 
   decoder_spec_ptr spec;      // of the columns as first described
   std::uint64_t identity = 0; // hash of the table's UUID or replicated path

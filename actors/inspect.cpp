@@ -151,17 +151,17 @@ void check_retention(kafka::inspector& k, const context_ptr& c, const kafka::top
 
 // --- check: ClickHouse -----------------------------------------------------------------------------------------------
 
-std::string table_of(const pipeline_config& p, const std::string& topic) {
-  auto name = p.table;
-  if (auto at = name.find("{topic}"); at != std::string::npos) name.replace(at, 7, topic);
-  return name;
-}
-
 // `db.table` or `table`.
 std::pair<std::string, std::string> split_name(const std::string& name, const std::string& database) {
   auto dot = name.find('.');
   if (dot == std::string::npos) return {database, name};
   return {name.substr(0, dot), name.substr(dot + 1)};
+}
+
+std::string table_of(const pipeline_config& p, const std::string& topic) {
+  auto name = split_name(p.table, p.database).second; // before the topic, whose name may hold dots
+  if (auto at = name.find("{topic}"); at != std::string::npos) name.replace(at, 7, topic);
+  return name;
 }
 
 ch::expectations expectations_of(const context_ptr& c, const std::vector<target_column>& targets, int partitions) {
@@ -235,7 +235,8 @@ void check_starts(ch::session& s, const ch::server_facts& facts, const context_p
 void check_destination(ch::session& s, const ch::server_facts& facts, const context_ptr& c, const std::string& name,
                        int partitions, std::vector<finding>& out, std::uint64_t& identity) {
   const auto& p = c->config;
-  const auto [database, table] = split_name(name, p.database);
+  const auto database = split_name(p.table, p.database).first;
+  const auto& table = name;
   auto where = "pipeline " + p.name + ": table " + database + "." + table;
   auto t = ch::describe(s, facts, database, table, limit_ms);
   if (!t.ok()) {
@@ -271,7 +272,7 @@ void check_destination(ch::session& s, const ch::server_facts& facts, const cont
 void check_clickhouse(const context_ptr& c, const std::vector<kafka::topic_info>& topics, std::vector<finding>& out) {
   std::map<std::string, int> tables; // and the partitions that go into each
   for (const auto& t : topics) tables[table_of(c->config, t.name)] += t.partitions;
-  if (tables.empty() && c->config.table.find("{topic}") == std::string::npos) tables[c->config.table] = 1;
+  if (tables.empty() && c->config.table.find("{topic}") == std::string::npos) tables[table_of(c->config, "")] = 1;
   std::map<std::string, std::map<std::uint64_t, std::string>> seen; // of each table: what it is, and where first
   for (const auto& url : c->top.clickhouse.urls) {
     auto s = ch::session::open(ch::options_for(c->top.clickhouse, url));
@@ -355,8 +356,11 @@ void check_lanes(const topology& t, const context_ptr& c, std::vector<finding>& 
 // ----------------------------------------------------------------------------------------
 
 bool needs_registry(const pipeline_config& p) {
-  return (p.format == "avro" && p.avro.framing == schema_framing::confluent) ||
-         (p.format == "protobuf" && p.protobuf.framing == schema_framing::confluent);
+  const auto by_ids = [](const auto& of) { // a pipeline, or its key
+    return (of.format == "avro" && of.avro.framing == schema_framing::confluent) ||
+           (of.format == "protobuf" && of.protobuf.framing == schema_framing::confluent);
+  };
+  return by_ids(p) || by_ids(p.key);
 }
 
 // Whether it answers and lets us in; it may be of a kind that does not know this path.

@@ -42,6 +42,8 @@ struct findings {
   std::string cluster_id;
   std::map<std::string, topic_runtime> topics;
   std::map<std::string, std::map<std::int32_t, std::int64_t>> until;
+  std::set<std::string> first_topics;          // see pipeline_state
+  std::map<std::string, std::string> troubles; // topics whose lanes cannot begin yet, and why: the others go on
 };
 
 struct not_yet : std::runtime_error {
@@ -73,6 +75,25 @@ topic_runtime open_topic(worker_tools& t, const context_ptr& c, const std::strin
   return out;
 }
 
+bool over_a_pattern(const pipeline_config& p) { return p.topics.front().starts_with('^'); }
+
+// One topic's trouble is not the others': they begin, and this one is tried again. If none can begin, it is thrown.
+template <class F> void for_each_topic(const std::vector<kafka::topic_info>& topics, findings& out, F&& begin) {
+  std::optional<not_yet> last;
+  std::size_t begun = 0;
+  for (const auto& info : topics) {
+    try {
+      if (info.failure) throw not_yet(info.failure->text());
+      begin(info);
+      ++begun;
+    } catch (const not_yet& e) {
+      out.troubles[info.name] = e.what();
+      last.emplace(e);
+    }
+  }
+  if (last && begun == 0) throw *last;
+}
+
 // The first job: everything that does not depend on an assignment.
 void prepare(worker_tools& t, const context_ptr& c, findings& out) {
   out.cluster_id = must(t.kafka().cluster_id(question_ms));
@@ -80,21 +101,25 @@ void prepare(worker_tools& t, const context_ptr& c, findings& out) {
     throw not_yet("kafka: the cluster does not tell its id (Kafka 0.10.1 or newer is needed)");
   auto topics = must(t.kafka().topics(c->config.topics, question_ms));
   if (topics.empty()) throw not_yet("kafka: no topic matches " + c->config.topics.front());
-  for (auto& info : topics) {
-    if (info.failure) throw not_yet(info.failure->text());
-    auto& r = out.topics[info.name] = open_topic(t, c, info.name);
+  for (auto& info : topics) out.first_topics.insert(info.name);
+  for_each_topic(topics, out, [&](const kafka::topic_info& info) {
+    auto r = open_topic(t, c, info.name);
     r.partitions = info.partitions;
-    if (!c->until_end) continue;
+    out.topics[info.name] = std::move(r);
+    if (!c->until_end) return;
     auto parts = all_partitions(info.name, info.partitions);
     auto bounds = t.kafka().bounds(parts, question_ms);
     for (std::size_t i = 0; i < parts.size(); ++i)
       out.until[info.name][parts[i].partition.value] = must(bounds[i]).end.value;
-  }
+  });
+  // Whoever runs up to the ends wants all of them.
+  if (c->until_end && !out.troubles.empty()) throw not_yet(out.troubles.begin()->second);
 }
 
-// Where a first start begins, for every partition of a topic.
+// Where a first start begins, for every partition of a topic. `is_new`: the topic came into being while the pipeline
+// was there, so even its first record is one that came after the start.
 std::vector<offset_t> start_positions(worker_tools& t, const pipeline_config& config, const std::string& topic,
-                                      std::int32_t n) {
+                                      std::int32_t n, bool is_new) {
   auto parts = all_partitions(topic, n);
   std::vector<offset_t> out;
   if (config.start == start_policy::timestamp) {
@@ -103,7 +128,7 @@ std::vector<offset_t> start_positions(worker_tools& t, const pipeline_config& co
   }
   for (auto& b : t.kafka().bounds(parts, question_ms)) {
     auto bounds = must(b);
-    out.push_back(config.start == start_policy::earliest ? bounds.begin : bounds.end);
+    out.push_back(config.start == start_policy::earliest || is_new ? bounds.begin : bounds.end);
   }
   return out;
 }
@@ -113,7 +138,9 @@ void begin_topic(worker_tools& t, const context_ptr& c, const std::string& topic
                  topic_runtime& r) {
   auto start = must(r.dest->read_start(t));
   if (!start.known && owner_of_first) {
-    auto positions = start_positions(t, c->config, topic, r.partitions);
+    const bool is_new =
+        c->config.start == start_policy::latest && over_a_pattern(c->config) && must(r.dest->pattern_begun(t));
+    auto positions = start_positions(t, c->config, topic, r.partitions, is_new);
     must(r.dest->write_start(t, lanes_for(c->config.lanes, r.partitions), positions));
     start = must(r.dest->read_start(t));
   }
@@ -127,21 +154,31 @@ void begin_topic(worker_tools& t, const context_ptr& c, const std::string& topic
                   true);
 }
 
-// The job after each assignment.
-void begin_topics(worker_tools& t, const context_ptr& c, const std::vector<kafka::topic_partition>& assigned,
-                  findings& out) {
-  std::map<std::string, bool> wanted; // topic → its partition 0 is ours
-  for (auto& p : assigned) wanted[p.topic] = wanted[p.topic] || p.partition.value == 0;
+// Once all the topics that a pattern had at first have begun, what comes is new.
+void note_pattern(worker_tools& t, const context_ptr& c, findings& out) {
+  if (!over_a_pattern(c->config) || out.topics.empty()) return;
+  auto& any = *out.topics.begin()->second.dest;
+  if (must(any.pattern_begun(t))) return;
+  for (auto& name : out.first_topics) {
+    auto r = out.topics.find(name);
+    if (r == out.topics.end() || !must(r->second.dest->read_start(t)).known) return;
+  }
+  must(any.note_pattern(t));
+}
+
+// The job after each assignment, of those topics whose lanes do not run yet.
+void begin_topics(worker_tools& t, const context_ptr& c, const std::map<std::string, bool>& wanted, findings& out) {
   if (wanted.empty()) return;
   std::vector<std::string> names;
   for (auto& [name, first] : wanted) names.push_back(name);
-  for (auto& info : must(t.kafka().topics(names, question_ms))) {
-    if (info.failure) throw not_yet(info.failure->text());
-    auto& r = out.topics[info.name];
-    if (!r.dest) r = open_topic(t, c, info.name);
+  for_each_topic(must(t.kafka().topics(names, question_ms)), out, [&](const kafka::topic_info& info) {
+    auto known = out.topics.find(info.name);
+    auto r = known != out.topics.end() && known->second.dest ? known->second : open_topic(t, c, info.name);
     r.partitions = info.partitions;
-    begin_topic(t, c, info.name, wanted[info.name], r);
-  }
+    begin_topic(t, c, info.name, wanted.at(info.name), r);
+    out.topics[info.name] = std::move(r);
+  });
+  note_pattern(t, c, out);
 }
 
 template <class F> void run_prepare(self_ptr self, findings known, F&& work) {
@@ -174,29 +211,53 @@ void start_begin(self_ptr self) {
   findings known;
   known.number = s.assignment_number;
   known.topics = s.topics;
-  run_prepare(self, known, [assigned = s.assignment](worker_tools& t, const context_ptr& c, findings& out) {
-    begin_topics(t, c, assigned, out);
-  });
+  known.first_topics = s.first_topics;
+  std::map<std::string, bool> wanted; // topic → its partition 0 is ours
+  for (auto& p : s.assignment) wanted[p.topic] = wanted[p.topic] || p.partition.value == 0;
+  for (auto& [name, l] : s.lanes) wanted.erase(name.topic);
+  run_prepare(self, known,
+              [wanted](worker_tools& t, const context_ptr& c, findings& out) { begin_topics(t, c, wanted, out); });
 }
 
 // --- running ---------------------------------------------------------------------------------------------------------
 
+mono_ms retry_after(pipeline_state& s) {
+  return mono_now() + std::min<mono_ms>(5'000, 250ll << std::min(s.tries++, 5));
+}
+
 template <class A> void watch(self_ptr self, const A& a) { self->monitor(a); }
+
+std::size_t partitions_of(const std::map<std::string, topic_runtime>& topics) {
+  std::size_t n = 0;
+  for (auto& [name, t] : topics) n += static_cast<std::size_t>(std::max(1, t.partitions));
+  return std::max<std::size_t>(1, n);
+}
+
+// False: it cannot be, and the pipeline ends.
+bool open_fetcher(self_ptr self, std::size_t partitions) {
+  auto& s = self->state;
+  kafka::fetch_options options;
+  options.client = s.context->kafka_client();
+  options.buffer_bytes = std::max<std::uint64_t>(s.context->top.memory_bytes / s.context->pipelines / 4, 4 << 20);
+  options.partitions = partitions;
+  auto fetcher = kafka::fetcher::open(options);
+  if (!fetcher.ok()) {
+    self->send(pipeline_actor(self), msg::failed{fetcher.failure().text()});
+    return false;
+  }
+  s.with.fetcher = std::move(*fetcher);
+  s.fetched_partitions = partitions;
+  return true;
+}
 
 void join(self_ptr self, const findings& f) {
   auto& s = self->state;
   s.context->cluster_id = f.cluster_id;
   s.topics = f.topics;
   s.until = f.until;
-  std::size_t partitions = 0;
-  for (auto& [name, t] : s.topics) partitions += static_cast<std::size_t>(std::max(1, t.partitions));
-  kafka::fetch_options options;
-  options.client = s.context->kafka_client();
-  options.buffer_bytes = std::max<std::uint64_t>(s.context->top.memory_bytes / s.context->pipelines / 4, 4 << 20);
-  options.partitions = std::max<std::size_t>(1, partitions);
-  auto fetcher = kafka::fetcher::open(options);
-  if (!fetcher.ok()) return self->send(pipeline_actor(self), msg::failed{fetcher.failure().text()});
-  s.with.fetcher = std::move(*fetcher);
+  s.first_topics = f.first_topics;
+  const auto partitions = partitions_of(s.topics);
+  if (!open_fetcher(self, partitions)) return;
   auto boss = pipeline_actor(self);
   auto threads = std::max(1u, std::thread::hardware_concurrency());
   for (unsigned i = 0; i < threads; ++i) {
@@ -269,10 +330,17 @@ void start_lanes(self_ptr self, const findings& f) {
     if (spec) s.topics[name].spec = spec; // columns that were described again since
     s.context->board->table(s.context->config.name, t.dest->table_name);
   }
+  // Topics of a pattern come and go: each partition's part of the memory must stay about what it was meant to be.
+  const auto partitions = partitions_of(s.topics);
+  if (s.lanes.empty() && partitions > 2 * s.fetched_partitions && !open_fetcher(self, partitions)) return;
   std::vector<lane_name> seats;
-  for (auto& p : s.assignment) // a member reads all partitions of the lanes whose seats it was given
+  for (auto& p : s.assignment) { // a member reads all partitions of the lanes whose seats it was given
+    if (f.troubles.contains(p.topic)) continue;
+    if (s.context->until_end && !s.until.contains(p.topic)) continue; // it came after the start
     if (p.partition.value < s.topics[p.topic].lanes) seats.push_back({p.topic, {p.partition.value}});
+  }
   for (auto& name : seats) {
+    if (s.lanes.contains(name)) continue;
     auto actor = self->spawn(batcher, context_ptr(s.context), s.with,
                              setup_of(s, name.topic, s.topics[name.topic], name.lane, seats.size()));
     watch(self, actor);
@@ -281,8 +349,16 @@ void start_lanes(self_ptr self, const findings& f) {
     if (s.paused) self->send(actor, msg::control{msg::control::what::pause});
     if (s.draining) self->send(actor, msg::control{msg::control::what::drain});
   }
-  s.tries = 0;
   show(self, s.paused ? shown::paused : shown::streaming);
+  if (f.troubles.empty()) {
+    s.tries = 0;
+    return;
+  }
+  for (auto& [name, why] : f.troubles) {
+    s.context->log->warn("pipeline {}: topic {} waits: {}", s.context->config.name, name, why);
+    s.context->board->trouble(s.context->config.name, "topic " + name + " waits: " + why);
+  }
+  s.retry_at = retry_after(s);
 }
 
 // --- ending ----------------------------------------------------------------------------------------------------------
@@ -380,11 +456,12 @@ void on_prepared(self_ptr self, const msg::prepared& m) {
   bool stale = s.at == phase::running && f->number != s.assignment_number;
   if (s.draining && s.at == phase::preparing) return finish(self);
   if (!m.failure.empty() && !stale) {
-    if (m.fatal) return end_now(self, m.failure);
-    s.retry_at = mono_now() + std::min<mono_ms>(5'000, 250ll << std::min(s.tries++, 5));
+    if (m.fatal && s.lanes.empty()) return end_now(self, m.failure); // else it is one topic's, and the others go on
+    s.retry_at = retry_after(s);
     s.context->log->warn("pipeline {} waits: {}", s.context->config.name, m.failure);
     s.context->board->trouble(s.context->config.name, m.failure);
-    return show(self, shown::waiting, m.failure);
+    if (s.lanes.empty()) show(self, shown::waiting, m.failure);
+    return;
   }
   if (s.at == phase::preparing) return join(self, *f);
   if (stale) {

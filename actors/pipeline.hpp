@@ -40,6 +40,8 @@ struct pipeline_state {
   mono_ms count_at = 0;
   bool job_running = false;
   std::size_t assigned_times = 0;
+  std::size_t fetched_partitions = 0; // that the fetcher's memory is divided by
+  std::set<std::string> first_topics; // of a pattern: those that there were when this process began
   bool revoking = false;
   mono_ms revoke_deadline = 0, retry_at = 0;
   int tries = 0;

@@ -147,6 +147,14 @@ result<void> subscribe(session& s, const group_options& o) {
   return {};
 }
 
+bool is_pattern(const std::string& topic) { return !topic.empty() && topic[0] == '^'; }
+
+// How soon a new topic of a pattern is noticed; librdkafka's own 5 minutes are for partitions, which seldom come.
+settings defaults_of(const group_options& o) {
+  if (std::none_of(o.topics.begin(), o.topics.end(), is_pattern)) return {};
+  return {{"topic.metadata.refresh.interval.ms", "30000"}};
+}
+
 result<std::shared_ptr<session>> open_session(const group_options& o) {
   auto s = std::make_shared<session>();
   const settings needed = {{"group.id", o.group},
@@ -158,7 +166,7 @@ result<std::shared_ptr<session>> open_session(const group_options& o) {
                            // Eager, as cooperative rebalancing with commits of one's own is not sound before librdkafka
                            // 2.10; round robin spreads seats evenly.
                            {"partition.assignment.strategy", "roundrobin"}};
-  if (auto done = open_handle(*s, o.client, {}, needed, set_callbacks); !done) return done.failure();
+  if (auto done = open_handle(*s, o.client, defaults_of(o), needed, set_callbacks); !done) return done.failure();
   rd_kafka_poll_set_consumer(s->rk);
   s->queue = rd_kafka_queue_get_consumer(s->rk);
   s->wake = o.wake;
@@ -200,8 +208,6 @@ private:
   };
   std::shared_ptr<shared> state_ = std::make_shared<shared>();
 };
-
-bool is_pattern(const std::string& topic) { return !topic.empty() && topic[0] == '^'; }
 
 std::int64_t number_in(rd_kafka_t* rk, const char* name) {
   char text[32];

@@ -1,4 +1,4 @@
-"""Which records go where: conditions, by which several pipelines share a topic."""
+"""Which records go where: conditions, by which several pipelines share a topic, and a pipeline over a pattern of topics."""
 
 import json
 import time
@@ -69,6 +69,76 @@ class Where(harness.Scenario):
         # Another start finds nothing in the table, and goes on: nothing is missing.
         self.run_until_end(topic, table, name="again", where={"field": "status", "equal": "no such status"})
         self.assertEqual(self.found(table), 0)
+
+
+class Patterns(harness.Scenario):
+    """One pipeline over a pattern of topics, each into the table of its name."""
+
+    def setUp(self):
+        super().setUp()
+        self.pattern = f"^{self.name}_[a-z]$"
+        self.form = {"kafka": {"topic.metadata.refresh.interval.ms": 500}, "start": "latest"}
+
+    def make(self, letter, records, table=True):
+        """A topic with so many records, and mostly its table."""
+        topic = self.topic(2, suffix=f"_{letter}")
+        self.produce(topic, records)
+        return topic, self.table(suffix=f"_{letter}") if table else f"{self.database}.{topic}"
+
+    def run_pattern(self, *options, name="chute", **more):
+        return self.engine(self.pattern, f"{self.database}.{{topic}}", *options, name=name, **{**self.form, **more})
+
+    def count(self, table):
+        try:
+            return self.server.number(f"SELECT count() FROM {table}")
+        except harness.ServerError:
+            return 0
+
+    def exact_one(self, topic, table, records, *options):
+        self.assertEqual(self.exact(topic, table, *options)["rows"], records)
+
+    def test_new_topics_are_found_while_it_runs_from_their_first_record(self):
+        old, a, table_a = 400, *self.make("a", 400)
+        engine = self.run_pattern()
+        wait_until(lambda: engine.state() == "streaming" and engine.status()["pipelines"][0]["lanes"], 60, "it streams")
+        wait_until(lambda: all(l["phase"] == "streaming" for l in engine.status()["pipelines"][0]["lanes"]), 60, "all lanes stream")
+        # A topic whose table is missing waits, and holds nobody up.
+        b, table_b = self.make("b", 300, table=False)
+        engine.says(f"{self.name}_b", limit=60)
+        self.produce(a, 300, "--first", 1_000)
+        wait_until(lambda: self.count(table_a) == 300, 60, lambda: f"a goes on: {self.count(table_a)}; {engine.reasons()}")
+        self.assertEqual(self.table(suffix="_b"), table_b)
+        wait_until(lambda: self.count(table_b) == 300, 90, lambda: f"b came later: {self.count(table_b)}; {engine.reasons()}")
+        engine.kill()
+        # One that comes while nobody is there.
+        c, table_c = self.make("c", 250)
+        self.produce(b, 200, "--first", 1_000)
+        again = self.run_pattern(name="again")
+        wait_until(lambda: self.count(table_c) == 250 and self.count(table_b) == 500, 90,
+                   lambda: f"c and the rest of b: {self.count(table_c)}, {self.count(table_b)}; {again.reasons()}")
+        # One that goes.
+        self.kit("topic", "delete", c)
+        self.produce(a, 100, "--first", 2_000)
+        wait_until(lambda: self.count(table_a) == 400, 90, lambda: f"a after c went: {self.count(table_a)}; {again.reasons()}")
+        self.assertEqual(again.stop(), 0)
+        self.exact_one(a, table_a, 400, "--from", old // 2)
+        self.exact_one(b, table_b, 500)
+        self.assertEqual(self.count(table_c), 250)
+
+    def test_kills_while_topics_come(self):
+        made, letters = [], "abcd"
+        made.append(self.make(letters[0], 500))
+        form = {**self.form, "start": "earliest"}
+        for i, letter in enumerate(letters[1:]):
+            engine = self.run_pattern(name=f"chute{i}", batch={"rows": 100, "wait": "20ms"}, **{"start": "earliest"})
+            wait_until(lambda: self.count(made[-1][1]) > 0 or not engine.alive(), 60, "records of the newest topic land")
+            made.append(self.make(letter, 500))
+            time.sleep(self.random.uniform(0, 2.0))
+            self.assertTrue(engine.alive(), f"{engine.name} ended by itself; see {engine.log}")
+            engine.kill()
+        self.assertEqual(self.run_pattern("--until-end", name="last", **{"start": form["start"]}).wait(120), 0)
+        for topic, table in made:
+            self.exact_one(topic, table, 500)
 
 
 if __name__ == "__main__":
