@@ -25,8 +25,9 @@ struct destination::impl {
   ch::provenance_columns columns;
   ch::starts_place starts;
   bool has_provenance = false, dead_letters_replicated = false;
-  std::atomic<bool> suspect{false};   // the table was not there: look at its identity before sending again
-  std::atomic<bool> refreshed{false}; // described again since an insert was told that the columns changed
+  std::atomic<bool> suspect{false};      // the table was not there: look at its identity before sending again
+  std::atomic<std::uint64_t> same_at{0}; // bit n: on URL n (64 at most) the table was seen to be this one
+  std::atomic<bool> refreshed{false};    // described again since an insert was told that the columns changed
   std::atomic<std::uint64_t> generation{1};
 
   std::mutex lock;
@@ -181,6 +182,45 @@ result<void> refuse_without_window(const destination::impl& d, const ch::dedup_w
   return {};
 }
 
+// Several URLs are replicas of one table. Whoever were to insert into, or to ask, a server with another table of this
+// name would divide the records among them, and take what is on the other one for not there.
+error not_replicas(const destination::impl& d, const std::string& url) {
+  return {"clickhouse",
+          "table " + ch::table_name(d.database, d.table) + " at " + url +
+              " is another table than on the other servers of clickhouse.url, not a replica of it",
+          "name the servers of one replicated table, or one server"};
+}
+
+result<void> same_table(destination::impl& d, worker_tools& tools, std::uint64_t identity) {
+  auto bit = std::uint64_t{1} << tools.url();
+  if (d.same_at & bit) return {};
+  const auto& url = d.context->top.clickhouse.urls[tools.url()];
+  auto there = ch::describe(tools.http(), d.facts, d.database, d.table, d.question_ms());
+  if (!there.ok()) return there.failure();
+  if (!there->exists)
+    return error{"clickhouse", "table " + ch::table_name(d.database, d.table) + " does not exist at " + url,
+                 "create the replica there, or take the server from clickhouse.url"};
+  if (ch::destination_identity(*there) != identity) return not_replicas(d, url);
+  d.same_at |= bit;
+  return {};
+}
+
+// At the start: of all servers that answer. One that does not is looked at before it is first used.
+result<void> compare_servers(destination::impl& d, worker_tools& tools, std::uint64_t identity, bool& fatal) {
+  constexpr std::int64_t limit_ms = 3'000;
+  d.same_at |= std::uint64_t{1} << tools.url();
+  auto servers = tools.all_servers();
+  for (std::size_t i = 0; i < servers.size(); ++i) {
+    if (i == tools.url()) continue;
+    auto there = ch::describe(*servers[i], d.facts, d.database, d.table, std::min(limit_ms, d.question_ms()));
+    if (!there.ok() || !there->exists) continue;
+    if (ch::destination_identity(*there) != identity)
+      return fatal = true, not_replicas(d, d.context->top.clickhouse.urls[i]);
+    d.same_at |= std::uint64_t{1} << i;
+  }
+  return {};
+}
+
 } // namespace
 
 result<std::shared_ptr<destination>> destination::open(worker_tools& tools, context_ptr context,
@@ -236,6 +276,7 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
   out->topic = topic;
   out->table_name = d->database + "." + d->table;
   out->identity = ch::destination_identity(d->described);
+  if (auto r = compare_servers(*d, tools, out->identity, fatal); !r.ok()) return r.failure();
   out->spec = make_spec(d->facts, context, topic, *std::move(targets), 1);
   d->spec_is(out->spec);
   auto belief = d->has_provenance && p.provenance == provenance_mode::required ? ch::believed(d->described, d->columns)
@@ -287,9 +328,14 @@ result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const 
 
 namespace {
 
-// After "no such table": another table under the same name must not be filled.
+// After "no such table", and on a server that was never spoken to: another table under the same name must not be
+// filled.
 std::optional<insert_answer> refuse_another_table(destination::impl& d, std::uint64_t identity, worker_tools& tools) {
-  if (!d.suspect) return {};
+  if (!d.suspect) {
+    auto same = same_table(d, tools, identity);
+    return same.ok() ? std::nullopt
+                     : std::optional(not_sent(same.failure().text(), insert_answer::verdict::wait_person));
+  }
   using v = insert_answer::verdict;
   auto now = ch::describe(tools.http(), d.facts, d.database, d.table, d.question_ms());
   if (!now.ok()) return not_sent(now.failure().text(), v::wait_person);
@@ -383,6 +429,7 @@ std::optional<dead_letter> read_raw(const pipeline_context& context, const std::
 
 insert_answer destination::insert_dead_letters(worker_tools& tools, const batch& b, std::function<bool()> lease_holds) {
   auto& d = *impl_;
+  if (auto no = refuse_another_table(d, identity, tools)) return *no;
   std::vector<const dead_letter*> letters;
   std::deque<dead_letter> own;
   for (const auto& r : b.ranges) {
@@ -437,6 +484,11 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
   if (!clock.ok()) {
     tools.next_url();
     out.why = clock.failure().text();
+    return out;
+  }
+  if (auto same = same_table(d, tools, identity); !same.ok()) {
+    tools.next_url();
+    out.why = same.failure().text();
     return out;
   }
   d.context->clock->set(clock->now_ms, mono_now());

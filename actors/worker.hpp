@@ -18,6 +18,7 @@ public:
   // A kept-alive connection. Several URLs: workers spread over them; next_url() moves on after a failure.
   clickhouse::session& http();
   void next_url();
+  std::size_t url() const { return url_; } // which one http() speaks to
   // One connection to each configured URL.
   std::vector<clickhouse::session*> all_servers();
   // To the schema registry. Throws std::runtime_error if its options are wrong, or there are none.
