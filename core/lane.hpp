@@ -69,7 +69,7 @@ struct lane_config {
   int again_and_again = 3;
   // A topic can be made anew and filled within seconds. Who did not look at the log for longer than `unseen_limit_ms`
   // (more than a heartbeat of the engine) looks again before anything more is planned; everyone, from time to time.
-  std::int64_t unseen_limit_ms = 2'000, look_at_log_ms = 300'000;
+  std::int64_t unseen_limit_ms = 2'000, look_at_log_ms = 60'000;
   // So far back from `next` a row or dead letter of this lane is looked for before "none" is believed. A pipeline that
   // takes few of the records finds none nearby.
   std::int64_t control_offsets = 1'000'000;
