@@ -20,6 +20,7 @@
 #include <map>
 #include <set>
 #include <spdlog/sinks/null_sink.h>
+#include <tuple>
 
 namespace chute {
 
@@ -256,6 +257,12 @@ void check_destination(ch::session& s, const ch::server_facts& facts, const cont
   auto dead = ch::describe(s, facts, dead_database, dead_table, limit_ms);
   if (dead.ok()) append(out, ch::check_dead_letters(*dead, "pipeline " + p.name + ": dead letters", e));
   if (!t->exists) return;
+  if (p.format == "passthrough" && !t->views.empty())
+    out.push_back(
+        {severity::warning, where,
+         "materialized views depend on it, and with format: passthrough a value that ClickHouse refuses may stop "
+         "its lane: nobody can tell what the views had taken before",
+         "choose a format that chute reads, or let the views read another table"});
   append(out, ch::probe_rights(s, facts, *t, where, e, limit_ms));
   if (!ch::believed(*t, e.columns).there) return;
   ch::question q;
@@ -390,8 +397,30 @@ void check_registry(const context_ptr& c, std::vector<finding>& out) {
 
 } // namespace
 
+namespace {
+
+// Whose records of a topic a table holds already: patterns show only here what they meet in.
+using table_owners = std::map<std::tuple<std::string, std::string, std::string>, std::string>;
+
+void check_owners(const pipeline_config& p, const std::vector<kafka::topic_info>& topics, table_owners& owners,
+                  std::vector<finding>& out) {
+  const auto database = split_name(p.table, p.database).first;
+  for (const auto& topic : topics) {
+    const auto table = table_of(p, topic.name);
+    const auto [at, fresh] = owners.emplace(std::tuple(database, table, topic.name), p.name);
+    if (fresh || at->second == p.name) continue;
+    out.push_back({severity::error, "pipeline " + p.name + ": topic " + topic.name,
+                   "pipeline " + at->second + " writes this topic into " + database + "." + table +
+                       " too: every record would be there twice, and each would take the other's rows for its own",
+                   "let the patterns of the two differ, or give each a table of its own"});
+  }
+}
+
+} // namespace
+
 std::vector<finding> check(const topology& t) {
   std::vector<finding> out;
+  table_owners owners;
   if (t.pipelines.empty()) return {{severity::error, "topology", "it has no pipelines", "add one under pipelines:"}};
   for (const auto& p : t.pipelines) {
     auto c = quiet_context(t, p);
@@ -400,6 +429,7 @@ std::vector<finding> check(const topology& t) {
     if (!k.ok()) out.push_back({severity::error, "kafka", k.failure().cause, k.failure().way_out});
     else {
       topics = check_topics(**k, p, out);
+      check_owners(p, topics, owners, out);
       for (const auto& topic : topics) check_retention(**k, c, topic, out);
     }
     check_clickhouse(c, topics, out);

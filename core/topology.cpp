@@ -153,7 +153,7 @@ constexpr choice<std::string_view> passthrough_formats[] = {{"JSONEachRow", "JSO
                                                             {"TSV", "TabSeparated"},
                                                             {"TSKV", "TSKV"}};
 constexpr choice<std::string_view> key_formats[] = {
-    {"json", "json"}, {"avro", "avro"}, {"protobuf", "protobuf"}, {"raw", "raw"}};
+    {"json", "json"}, {"connect_json", "connect_json"}, {"avro", "avro"}, {"protobuf", "protobuf"}, {"raw", "raw"}};
 constexpr choice<bool> truths[] = {{"true", true}, {"false", false}};
 constexpr choice<std::string_view> metas[] = {{"topic", "topic"},   {"partition", "partition"},
                                               {"offset", "offset"}, {"timestamp", "timestamp"},

@@ -96,6 +96,15 @@ def _a_pattern_that_matches_nothing(s):
 
 
 @mistake
+def _two_patterns_that_meet_in_one_table(s):
+    s.own_topic()
+    s.make()
+    s.pipeline["topics"] = [f"^{s.topic}$"]
+    s.document["pipelines"][f"{s.name}_too"] = {"topics": [f"^{s.topic}.*"], "table": s.name}
+    return "error", f"pipeline {s.name} writes this topic into {s.table} too", "patterns"
+
+
+@mistake
 def _brokers_that_do_not_answer(s):
     s.make()
     s.document["kafka"] = {"brokers": f"127.0.0.1:{harness.free_port()}"}
@@ -245,6 +254,16 @@ def _a_view_whose_target_has_no_window(s):
     s.scenario.addCleanup(s.scenario.drop, f"{s.table}_view")
     s.sql(f"CREATE MATERIALIZED VIEW {s.table}_view TO {s.table}_sums AS SELECT count() AS n FROM {s.table}")
     return "error", "_sums`, does not deduplicate", f"ALTER TABLE `{s.scenario.database}`.`{s.name}_sums` MODIFY SETTING"
+
+
+@mistake
+def _a_view_behind_values_that_only_clickhouse_reads(s):
+    s.make()
+    s.make(columns="n UInt64", name=f"{s.table}_sums", engine=GOOD.replace("_offset", "n"))
+    s.scenario.addCleanup(s.scenario.drop, f"{s.table}_view")
+    s.sql(f"CREATE MATERIALIZED VIEW {s.table}_view TO {s.table}_sums AS SELECT count() AS n FROM {s.table}")
+    s.pipeline.update(format="passthrough", passthrough={"format": "JSONEachRow"})
+    return "warning", "format: passthrough", "a format that chute reads"
 
 
 @mistake

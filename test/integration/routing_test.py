@@ -125,6 +125,16 @@ class Patterns(harness.Scenario):
         self.exact_one(b, table_b, 500)
         self.assertEqual(self.count(table_c), 250)
 
+    def test_a_table_by_the_name_of_a_topic_with_dots(self):
+        topic = self.topic(1, suffix=".eu")
+        self.produce(topic, 50)
+        table = f"{self.database}.`{topic}`"
+        self.server.ask(f"CREATE TABLE {table} ({harness.ORDERS_COLUMNS}{harness.PROVENANCE}) ENGINE = MergeTree ORDER BY _offset "
+                        "SETTINGS non_replicated_deduplication_window = 1000")
+        self.addCleanup(self.drop, table)
+        self.run_until_end(topic, f"{self.database}.{{topic}}")
+        self.assertEqual(self.count(table), 50)
+
     def test_kills_while_topics_come(self):
         made, letters = [], "abcd"
         made.append(self.make(letters[0], 500))

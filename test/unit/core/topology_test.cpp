@@ -281,7 +281,7 @@ TEST_CASE("errors say file, line, setting, cause and the way out") {
        "ClickHouse does; ask for a header, or choose another format"},
       // keys
       {with("key: jsn"),
-       "t.yaml:9: pipelines.orders.key: 'jsn' is not known; it takes json, avro, protobuf or raw; did "
+       "t.yaml:9: pipelines.orders.key: 'jsn' is not known; it takes json, connect_json, avro, protobuf or raw; did "
        "you mean 'json'?"},
       {with("key: json"), "t.yaml:9: pipelines.orders.key: no column takes a field of the key; write columns: {NAME: "
                           "{key: FIELD}}"},

@@ -269,6 +269,15 @@ TEST_CASE("key: together with conditions, and as it is") {
         lines{"1, 1", "dropped", "! the key: the value for column 'who' (UInt16) is not such a value", "4, 4"});
 }
 
+TEST_CASE("key: an envelope of schema and payload") {
+  const auto with_id = [](int id) {
+    return R"({"schema": {"type": "struct", "fields": [{"field": "id", "type": "int32"}]}, "payload": {"id": )" +
+           std::to_string(id) + "}}";
+  };
+  CHECK(decode_pairs({field("n", "UInt32"), of_key("id", "Int32", "id")}, key("connect_json"),
+                     {{with_id(7), R"({"n": 1})"}, {R"({"id": 8})", R"({"n": 2})"}})[0] == "1, 7");
+}
+
 TEST_CASE("key: what is said of its format is part of the fingerprint") {
   const std::vector<target_column> targets = {of_key("a", "String", "a")};
   auto a = key("avro"), b = key("avro");
