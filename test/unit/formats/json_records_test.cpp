@@ -1,9 +1,5 @@
 #include "json_kit.hpp"
 
-#include "test/fuzz/json_property.hpp"
-
-#include <filesystem>
-#include <fstream>
 #include <random>
 
 using namespace chute;
@@ -366,16 +362,4 @@ TEST_CASE("json: huge records among small ones") {
   const auto out = decoded({target("a", "String")}, records);
   CHECK(out.rows.rows == 110);
   CHECK(out.dead.size() == 30);
-}
-
-TEST_CASE("json: the fuzzer's corpus") {
-  std::size_t inputs = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(CHUTE_FUZZ_CORPUS)) {
-    std::ifstream file(entry.path(), std::ios::binary);
-    const std::string input{std::istreambuf_iterator<char>(file), {}};
-    CAPTURE(entry.path().filename().string());
-    CHECK_NOTHROW(test::check_json_property(input));
-    ++inputs;
-  }
-  CHECK(inputs > 10);
 }

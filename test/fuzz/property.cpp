@@ -1,0 +1,289 @@
+#include "property.hpp"
+
+#include "formats/avro_schema.hpp"
+#include "formats/encoder.hpp"
+#include "formats/protobuf_schema.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace chute::test {
+namespace {
+
+struct no_headers : header_source {
+  void headers(const record_view&, std::vector<header_view>&) const override {}
+};
+
+[[noreturn]] void fail(const std::string& what) { throw std::logic_error(what); }
+void must(bool holds, const char* what) {
+  if (!holds) fail(what);
+}
+
+struct named_type {
+  const char *name, *type, *path, *expression;
+};
+
+// Short names, so that the fuzzer finds them.
+constexpr named_type columns[] = {
+    {"a", "UInt8", "a", ""},
+    {"b", "Int64", "b", "7"},
+    {"c", "Int256", "c", ""},
+    {"d", "Float64", "d", ""},
+    {"e", "Decimal(38, 10)", "e", ""},
+    {"f", "Bool", "f", ""},
+    {"g", "String", "g", ""},
+    {"h", "Nullable(FixedString(3))", "h", ""},
+    {"i", "UUID", "i", ""},
+    {"j", "Date32", "j", ""},
+    {"k", "DateTime('Europe/Berlin')", "k", ""},
+    {"l", "DateTime64(3)", "l", "now64()"},
+    {"m", "Time64(3)", "m", ""},
+    {"n", "Enum8('a' = 1, '2' = 3)", "n", ""},
+    {"o", "IPv6", "o", ""},
+    {"p", "Array(Nullable(String))", "p", ""},
+    {"q", "Tuple(a UInt8, b Array(String))", "q", ""},
+    {"r", "Map(String, Array(Float32))", "r", ""},
+    {"s", "Map(UInt16, Bool)", "s", ""},
+    {"t", "Variant(UInt8, Date, String, Array(Int64), Map(String, UInt8))", "t", ""},
+    {"u", "Dynamic", "u", ""},
+    {"v", "JSON(a UInt8, b.c Array(JSON), d Dynamic)", "v", ""},
+    {"w", "Nested(a UInt8, b String)", "w", ""},
+    {"x.a", "Array(UInt8)", "x.a", ""},
+    {"x.b", "Array(Nullable(String))", "x.b", ""},
+    {"y", "UInt8", "y.z.a", ""},
+    {"z", "String", "y.z", ""},
+    {"G", "Geometry", "G", ""},
+};
+
+std::vector<target_column> fixed_columns() {
+  std::vector<target_column> targets;
+  for (const auto& c : columns)
+    targets.push_back({{c.name, *parse_type(c.type), *c.expression ? "DEFAULT" : "", c.expression},
+                       {column_source::from::field, c.path},
+                       nullptr});
+  return targets;
+}
+
+// Columns of all kinds for the fields that a schema names; a few fields have none.
+std::vector<target_column> columns_for(const std::vector<std::string>& fields, unsigned choice) {
+  std::vector<target_column> targets;
+  constexpr std::size_t count = std::size(columns), fields_max = 40;
+  for (std::size_t i = 0; i < fields.size() && i < fields_max; ++i) {
+    const auto& c = columns[(choice + i * 5) % count];
+    if ((choice + i) % 7 == 6 && i) continue;
+    targets.push_back({{"c" + std::to_string(i), *parse_type(c.type), *c.expression ? "DEFAULT" : "", c.expression},
+                       {column_source::from::field, fields[i]},
+                       nullptr});
+  }
+  return targets;
+}
+
+// A decoder as an input asks for it.
+struct wanted_decoder {
+  std::string format;
+  std::vector<target_column> targets;
+  decoder_options options;
+
+  // Null: there is none, for a reason that the input gives.
+  std::unique_ptr<decoder> make() const {
+    auto d = make_decoder(format, targets, options);
+    if (d) return std::move(*d);
+    must(!d.failure().text().empty(), "a reason");
+    return nullptr;
+  }
+};
+
+std::vector<std::string_view> parts_of(std::string_view input, std::string_view separator) {
+  std::vector<std::string_view> out;
+  for (;;) {
+    const auto end = input.find(separator);
+    out.push_back(input.substr(0, end));
+    if (end == input.npos) return out;
+    input.remove_prefix(end + separator.size());
+  }
+}
+
+unsigned take_choice(std::string_view& input) {
+  if (input.empty()) return 0;
+  const auto choice = static_cast<unsigned char>(input[0]);
+  input.remove_prefix(1);
+  return choice;
+}
+
+std::vector<std::string> avro_fields(const std::string& schema) {
+  std::vector<std::string> out;
+  if (const auto t = avro::parse_schema(std::string_view(schema)))
+    for (const auto& f : (*t)->fields) out.push_back(f.name);
+  return out;
+}
+
+std::vector<std::string> protobuf_fields(const std::string& schema) {
+  std::vector<std::string> out;
+  if (const auto s = proto::schema::make(schema))
+    if (const auto m = (*s)->find(std::string()))
+      for (const auto& f : (*m)->fields) out.push_back(f.name);
+  return out;
+}
+
+std::shared_ptr<chunk> decode(decoder& d, const std::vector<std::string_view>& values, std::size_t at_once) {
+  auto out = std::make_shared<chunk>();
+  std::vector<record_view> records(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    records[i].offset = {static_cast<std::int64_t>(i)};
+    records[i].value = values[i];
+  }
+  for (std::size_t i = 0; i < records.size(); i += at_once)
+    d.decode({records.data() + i, std::min(at_once, records.size() - i)}, no_headers{}, *out);
+  return out;
+}
+
+// The bodies of the insert in every encoding that takes these columns.
+std::string bodies_of(const std::shared_ptr<chunk>& c, const std::vector<target_column>& targets) {
+  if (c->rows.rows == 0) return "";
+  std::string out;
+  for (const std::string encoding : {"native", "row_binary", "json_each_row"}) {
+    if (!can_encode(encoding, targets)) continue;
+    auto b = encode(encoding, std::vector<chunk_rows>{{c, 0, c->rows.rows}}, targets);
+    if (!b) fail(b.failure().text());
+    for (const auto& p : b->pieces) out += p;
+  }
+  return out;
+}
+
+void check_in_step(const column& c) {
+  switch (c.form) {
+  case layout::fixed: must(c.data.size() == c.rows * c.width, "bytes of a fixed column"); break;
+  case layout::text: break;
+  case layout::array: {
+    must(c.data.size() == c.rows * 8, "counts of an array");
+    std::uint64_t last = 0;
+    if (c.rows) std::memcpy(&last, c.data.data() + (c.rows - 1) * 8, 8);
+    must(c.children[0].rows == last, "elements of an array");
+    break;
+  }
+  case layout::tuple:
+    for (const auto& child : c.children) must(child.rows == c.rows, "rows of a tuple's element");
+    break;
+  case layout::nullable:
+    must(c.data.empty() || c.data.size() == c.rows, "nulls");
+    must(c.children[0].rows == c.rows, "rows of a nullable");
+    break;
+  case layout::variant: {
+    must(c.data.size() == c.rows, "numbers of a variant");
+    std::vector<std::size_t> counts(c.children.size());
+    for (std::size_t i = 0; i < c.rows; ++i)
+      if (const auto which = static_cast<unsigned char>(c.data.data()[i]); which < counts.size()) ++counts[which];
+      else must(which == 255, "a number of a variant");
+    for (std::size_t i = 0; i < counts.size(); ++i) must(c.children[i].rows == counts[i], "rows of an alternative");
+    break;
+  }
+  }
+  for (const auto& child : c.children) check_in_step(child);
+}
+
+void check(const chunk& c, std::size_t records) {
+  must(c.outcomes.size() == records && c.offsets.size() == records && c.hashes.size() == records,
+       "one outcome a record");
+  std::size_t rows = 0, dropped = 0;
+  for (const auto o : c.outcomes) rows += o == outcome::row, dropped += o == outcome::dropped;
+  must(c.rows.rows == rows && c.dead.size() == records - rows - dropped, "a row or a dead letter");
+  for (const auto& column : c.rows.columns) {
+    must(column.rows == rows, "rows of a column");
+    check_in_step(column);
+  }
+  for (const auto& d : c.dead) must(!d.error.empty(), "a reason");
+}
+
+void check_records(const wanted_decoder& w, decoder& used, const std::vector<std::string_view>& values) {
+  const auto together = decode(used, values, values.size());
+  check(*together, values.size());
+  // Alone, in a decoder that has seen nothing.
+  const auto fresh = w.make();
+  must(fresh != nullptr, "a second decoder");
+  const auto alone = decode(*fresh, values, 1);
+  check(*alone, values.size());
+  must(together->outcomes == alone->outcomes, "neighbours changed an outcome");
+  must(bodies_of(together, w.targets) == bodies_of(alone, w.targets), "neighbours changed a value");
+  for (std::size_t i = 0; i < alone->dead.size(); ++i)
+    must(together->dead[i].error == alone->dead[i].error, "neighbours changed a reason");
+}
+
+void check_all(const wanted_decoder& w, const std::vector<std::string_view>& values) {
+  if (const auto d = w.make()) check_records(w, *d, values);
+}
+
+wanted_decoder with_fixed_columns(const std::string& format) {
+  wanted_decoder w{format, fixed_columns(), {}};
+  w.options.record_bytes_max = 1u << 20;
+  return w;
+}
+
+void check_json(const std::string& format, std::string_view input) {
+  static const auto json = with_fixed_columns("json"), connect = with_fixed_columns("connect_json");
+  static const auto used_json = json.make(), used_connect = connect.make();
+  const bool plain = format == "json";
+  check_records(plain ? json : connect, plain ? *used_json : *used_connect, parts_of(input, "\x1e"));
+}
+
+constexpr std::string_view binary_separator = "\x1e\x1e\x1e";
+
+// Schema and records.
+void check_with_schema(const std::string& target, std::string_view input) {
+  const auto choice = take_choice(input);
+  auto parts = parts_of(input, binary_separator);
+  const std::string schema(parts[0]);
+  parts.erase(parts.begin());
+  wanted_decoder w{target == "protobuf" ? "protobuf" : "avro", {}, {}};
+  if (target == "protobuf") {
+    w.options.protobuf = {schema_framing::none, schema, ""};
+    w.targets = columns_for(protobuf_fields(schema), choice);
+  } else {
+    w.options.avro = {target == "avro" ? schema_framing::none : schema_framing::single_object, {schema}, ""};
+    if (choice & 0x80) w.options.avro.reader_schema = schema;
+    w.targets = columns_for(avro_fields(schema), choice);
+  }
+  check_all(w, parts);
+}
+
+void check_delimited(const std::string& format, std::string_view input) {
+  const auto choice = take_choice(input);
+  auto w = with_fixed_columns(format);
+  constexpr csv_header headers[] = {csv_header::none, csv_header::record, csv_header::skip};
+  w.options.csv.header = headers[choice % 3];
+  if (choice & 0x40) w.options.csv.null_text = "NULL";
+  // A line of a few fields, any of the columns.
+  constexpr std::size_t at_once = 6;
+  if (w.options.csv.header != csv_header::record) {
+    std::vector<target_column> few;
+    for (std::size_t i = 0; i < at_once; ++i) few.push_back(w.targets[(choice + i * 5) % w.targets.size()]);
+    std::sort(few.begin(), few.end(), [](const auto& a, const auto& b) { return a.column.name < b.column.name; });
+    w.targets = std::move(few);
+  }
+  check_all(w, parts_of(input, "\x1e"));
+}
+
+void check_raw(std::string_view input) {
+  const auto choice = take_choice(input);
+  wanted_decoder w{"raw", {fixed_columns()[choice % std::size(columns)]}, {}};
+  check_all(w, parts_of(input, binary_separator));
+}
+
+} // namespace
+
+const std::vector<std::string>& fuzz_targets() {
+  static const std::vector<std::string> all = {"json",     "connect_json", "avro", "avro_object",
+                                               "protobuf", "csv",          "tsv",  "raw"};
+  return all;
+}
+
+void check_property(const std::string& target, std::string_view input) {
+  if (target == "json" || target == "connect_json") check_json(target, input);
+  else if (target == "csv" || target == "tsv") check_delimited(target, input);
+  else if (target == "raw") check_raw(input);
+  else check_with_schema(target, input);
+}
+
+} // namespace chute::test
