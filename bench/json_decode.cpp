@@ -3,7 +3,8 @@
 // medians of CPU time are compared.
 //
 //   bench-json [records in millions, 1] [rounds, 7] [records a chunk, 4096]
-#include "formats/columns.hpp"
+#include "orders.hpp"
+
 #include "formats/json.hpp"
 #include "formats/json_index.hpp"
 
@@ -14,8 +15,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -23,60 +22,8 @@
 #include <emmintrin.h>
 #endif
 
-namespace chute {
+namespace chute::bench {
 namespace {
-
-double cpu_s() {
-  timespec t{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) / 1e9;
-}
-
-// -- records --------------------------------------------------------------------------------------------------------
-
-struct record_set {
-  std::string memory; // records lie in it one after another, as in a fetch
-  std::vector<std::pair<std::size_t, std::size_t>> places;
-  void add(const std::string& v) {
-    places.emplace_back(memory.size(), v.size());
-    memory += v;
-  }
-};
-
-std::string words(std::mt19937_64& dice, std::size_t bytes) {
-  static const char* const list[] = {"copper", "lamp", "with", "a", "shade", "of", "linen", "and", "oak", "18", "cm"};
-  std::string out;
-  while (out.size() < bytes) out += std::string(out.empty() ? "" : " ") + list[dice() % std::size(list)];
-  if (dice() % 50 == 0) out += " \\\"new\\\"";
-  return out;
-}
-
-record_set make_records(std::size_t count) {
-  static const char* const statuses[] = {"new", "paid", "packed", "shipped", "returned"};
-  static const char* const countries[] = {"DE", "FR", "PL", "US", "JP"};
-  static const char* const tags[] = {"gift", "express", "fragile", "b2b", "repeat"};
-  std::mt19937_64 dice(7);
-  record_set set;
-  for (std::size_t i = 0; i < count; ++i) {
-    char text[160];
-    std::snprintf(text, sizeof text,
-                  "{\"id\":%zu,\"ordered_at\":\"2026-%02d-%02dT%02d:%02d:%02d.%03dZ\",\"customer\":%d", i,
-                  int(1 + dice() % 12), int(1 + dice() % 28), int(dice() % 24), int(dice() % 60), int(dice() % 60),
-                  int(dice() % 1000), int(dice() % 100'000));
-    std::string v = text;
-    v += std::string(",\"status\":\"") + statuses[dice() % 5] + "\"";
-    if (dice() % 6 == 0) v += ",\"note\":null";
-    else v += ",\"note\":\"" + words(dice, 5 + dice() % 30) + "\"";
-    std::snprintf(text, sizeof text, ",\"quantity\":%d,\"price\":%d.%02d,\"country\":\"%s\",\"tags\":[",
-                  int(1 + dice() % 20), int(dice() % 1000), int(dice() % 100), countries[dice() % 5]);
-    v += text;
-    for (std::size_t n = dice() % 4, k = 0; k < n; ++k) v += std::string(k ? ",\"" : "\"") + tags[dice() % 5] + "\"";
-    v += "],\"product\":\"" + words(dice, 20 + dice() % 30) + "\",\"attributes\":{";
-    if (dice() % 8) v += "\"channel\":\"web\",\"campaign\":\"c" + std::to_string(dice() % 500) + "\"";
-    set.add(v + "}}");
-  }
-  return set;
-}
 
 // -- the loop written by hand ---------------------------------------------------------------------------------------
 
@@ -190,51 +137,13 @@ private:
   bytes out_[15];
 };
 
-// -- chute's decoder ------------------------------------------------------------------------------------------------
-
-class no_headers final : public header_source {
-public:
-  void headers(const record_view&, std::vector<header_view>&) const override {}
-};
-
-std::vector<target_column> order_columns() {
-  std::vector<target_column> out;
-  for (const auto& [name, type] :
-       std::vector<std::pair<std::string, std::string>>{{"id", "UInt64"},
-                                                        {"ordered_at", "DateTime64(3)"},
-                                                        {"customer", "UInt32"},
-                                                        {"status", "LowCardinality(String)"},
-                                                        {"note", "Nullable(String)"},
-                                                        {"quantity", "UInt32"},
-                                                        {"price", "Float64"},
-                                                        {"country", "FixedString(2)"},
-                                                        {"tags", "Array(String)"},
-                                                        {"product", "String"},
-                                                        {"attributes", "Map(String, String)"}}) {
-    target_column t;
-    t.column.name = name;
-    t.column.type = *parse_type(type);
-    t.source = {column_source::from::field, name};
-    out.push_back(t);
-  }
-  return out;
-}
-
-double median(std::vector<double> v) {
-  std::sort(v.begin(), v.end());
-  return v[v.size() / 2];
-}
+// -- both, in turn ------------------------------------------------------------------------------------------------
 
 int run(std::size_t millions, std::size_t rounds, std::size_t chunk_records) {
   constexpr std::size_t distinct = 50'000;
-  const record_set set = make_records(distinct);
+  const record_set set = records_of(make_orders(distinct), as_json);
   const std::size_t count = millions * 1'000'000;
-  std::vector<record_view> views(distinct);
-  for (std::size_t i = 0; i < distinct; ++i) {
-    views[i].offset = {static_cast<std::int64_t>(i)};
-    views[i].timestamp_ms = 1;
-    views[i].value = std::string_view(set.memory).substr(set.places[i].first, set.places[i].second);
-  }
+  const auto views = set.views();
   auto made = make_json_decoder(order_columns(), {});
   if (!made) return std::fprintf(stderr, "%s\n", made.failure().text().c_str()), 1;
   decoder& d = **made;
@@ -279,12 +188,12 @@ int run(std::size_t millions, std::size_t rounds, std::size_t chunk_records) {
 }
 
 } // namespace
-} // namespace chute
+} // namespace chute::bench
 
 int main(int argc, char** argv) {
   const auto number = [&](int i, std::size_t otherwise) {
     return argc > i ? static_cast<std::size_t>(std::strtoull(argv[i], nullptr, 10)) : otherwise;
   };
-  return chute::run(std::max<std::size_t>(number(1, 1), 1), std::max<std::size_t>(number(2, 7), 1),
-                    std::max<std::size_t>(number(3, 4096), 1));
+  return chute::bench::run(std::max<std::size_t>(number(1, 1), 1), std::max<std::size_t>(number(2, 7), 1),
+                           std::max<std::size_t>(number(3, 4096), 1));
 }

@@ -1,22 +1,36 @@
 #include "formats/avro.hpp"
 
+#include "formats/avro_program.hpp"
 #include "formats/avro_reader.hpp"
 #include "formats/avro_schema.hpp"
 #include "formats/datum_decoder.hpp"
+#include "formats/json_node.hpp"
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <stdexcept>
 #include <unordered_map>
 
 namespace chute {
 namespace {
 
+// What is done with one field of a record.
+struct step {
+  enum class way : std::uint8_t { pass, straight, datum };
+  way how = way::pass;
+  const avro::type* schema = nullptr; // plan::schema owns it
+  std::uint32_t field = 0;            // straight: the column's
+  std::optional<avro::field_program> program;
+};
+
 // How records of one schema are read.
 struct plan {
   avro::type_ptr schema;
-  std::vector<bool> wanted; // a root record's fields that columns take
-  std::string wrong;        // nothing can be read with it, and why
+  std::vector<step> steps;                   // a root record's fields
+  bool straight = false;                     // any of them goes straight into its column
+  std::vector<std::uint32_t> through_datums; // the columns that wait for a tree
+  std::string wrong;                         // nothing can be read with it, and why
 };
 
 class avro_decoder final : public datum_decoder {
@@ -33,8 +47,9 @@ protected:
 private:
   const plan* plan_of(std::string_view& value, std::string& why);
   const plan* plan_by_id(std::uint32_t id);
-  plan make_plan(result<avro::type_ptr> schema, const std::string& who) const;
-  datum* read_root(avro::binary_reader& from, const plan& p);
+  plan make_plan(result<avro::type_ptr> schema, const std::string& who);
+  std::optional<step> straight_step(const avro::field& f);
+  datum* read_root(avro::binary_reader& from, const plan& p, bool straight);
   bool resolve(datum& d, const avro::type& as, std::string& why);
   bool resolve_record(datum& d, const avro::type& as, std::string& why);
 
@@ -70,13 +85,43 @@ result<void> avro_decoder::make() {
   return {};
 }
 
-plan avro_decoder::make_plan(result<avro::type_ptr> schema, const std::string& who) const {
-  if (!schema) return {nullptr, {}, who + " " + schema.failure().cause};
-  plan p{*schema, {}, ""};
+plan avro_decoder::make_plan(result<avro::type_ptr> schema, const std::string& who) {
+  plan p;
+  if (!schema) return p.wrong = who + " " + schema.failure().cause, p;
+  p.schema = *schema;
   if (p.schema->what != avro::kind::record && p.schema->what != avro::kind::map)
-    return {nullptr, {}, who + " is not that of a record"};
-  for (const auto& f : p.schema->fields) p.wanted.push_back(reader_ || wants(f.name));
+    return p.wrong = who + " is not that of a record", p;
+  std::vector<bool> taken(fields_.size());
+  for (const auto& f : p.schema->fields) {
+    step s{step::way::pass, f.type.get(), 0, {}};
+    if (auto straight = straight_step(f)) {
+      s = std::move(*straight);
+      taken[s.field] = p.straight = true;
+    } else if (reader_ || wants(f.name)) s.how = step::way::datum;
+    p.steps.push_back(std::move(s));
+  }
+  for (std::uint32_t i = 0; i < fields_.size(); ++i)
+    if (!taken[i]) p.through_datums.push_back(i);
   return p;
+}
+
+// A field that one column takes as a whole, if it can go there straight.
+std::optional<step> avro_decoder::straight_step(const avro::field& f) {
+  if (reader_) return {};
+  std::optional<std::uint32_t> only;
+  for (std::uint32_t i = 0; i < fields_.size(); ++i) {
+    const auto& path = target_of(fields_[i]).source.text;
+    const bool below = path.starts_with(f.name) && path.size() > f.name.size() && path[f.name.size()] == '.';
+    if (below || (path == f.name && only)) return {};
+    if (path == f.name) only = i;
+  }
+  if (!only) return {};
+  const auto& column = target_of(fields_[*only]).column;
+  const bool wrapped =
+      wire_type(column)->kind == type_kind::nullable && json::plain_type(column.type)->kind != type_kind::nullable;
+  auto program = avro::field_program::make(*f.type, column.type, wrapped);
+  if (!program) return {};
+  return step{step::way::straight, f.type.get(), *only, std::move(program)};
 }
 
 // -- whose schema ---------------------------------------------------------------------------------------------------
@@ -135,29 +180,47 @@ avro_decoder::reading avro_decoder::read(const record_view& r, std::string& why)
   const plan* p = plan_of(value, why);
   if (!p) return reading::bad;
   if (!p->wrong.empty()) return bad(why, p->wrong);
+  const auto ignored = ignored_;
+  if (p->straight) {
+    avro::binary_reader from(value, arena_);
+    const datum* root = read_root(from, *p, true);
+    if (root && from.done() && fill_from(*root, p->through_datums, why)) [[likely]]
+      return reading::row;
+    // Once more through datums, which tell the reason, or take what is rare.
+    take_back();
+    arena_.clear();
+    why.clear();
+    ignored_ = ignored;
+  }
   avro::binary_reader from(value, arena_);
-  datum* root = read_root(from, *p);
+  datum* root = read_root(from, *p, false);
   if (!root) return bad(why, std::string("the value ") + from.fault());
   if (!from.done()) return bad(why, "the value goes on behind the record");
   if (reader_ && !resolve(*root, *reader_, why)) return reading::bad;
   return fill_from(*root, why);
 }
 
-// Fields that no column takes are only passed.
-datum* avro_decoder::read_root(avro::binary_reader& from, const plan& p) {
+// Fields that no column takes are only passed. Null: a fault, or a value that does not go straight.
+datum* avro_decoder::read_root(avro::binary_reader& from, const plan& p, bool straight) {
   if (p.schema->what != avro::kind::record) return from.read(*p.schema);
   datum& root = arena_.make(datum_kind::record);
   children_of children(root);
-  for (std::size_t i = 0; i < p.wanted.size(); ++i) {
-    const auto& f = p.schema->fields[i];
-    if (!p.wanted[i]) {
-      if (!from.skip(*f.type)) return nullptr;
+  for (std::size_t i = 0; i < p.steps.size(); ++i) {
+    const step& s = p.steps[i];
+    if (s.how == step::way::straight && straight) {
+      auto& slot = fields_[s.field];
+      if (!s.program->run(from, column_of(slot))) return nullptr;
+      slot.filled = true;
+      continue;
+    }
+    if (s.how == step::way::pass) {
+      if (!from.skip(*s.schema)) return nullptr;
       ++ignored_;
       continue;
     }
-    datum* child = from.read(*f.type);
+    datum* child = from.read(*s.schema);
     if (!child) return nullptr;
-    child->name = f.name;
+    child->name = p.schema->fields[i].name;
     children.add(*child);
   }
   return &root;

@@ -8,10 +8,10 @@ namespace chute::avro {
 
 // -- bytes ----------------------------------------------------------------------------------------------------------
 
-bool binary_reader::take_long(std::int64_t& v) {
+bool binary_cursor::take_long_with_care(std::int64_t& v) {
   std::uint64_t raw = 0;
   for (int shift = 0; shift < 70; shift += 7) {
-    if (at_ == end_) return cut();
+    if (at_ == end_) return refuse("ends too early");
     const auto b = static_cast<unsigned char>(*at_++);
     if (shift == 63 && b > 1) break;
     raw |= std::uint64_t{b & 0x7fu} << shift;
@@ -19,56 +19,19 @@ bool binary_reader::take_long(std::int64_t& v) {
     v = static_cast<std::int64_t>(raw >> 1 ^ (0 - (raw & 1)));
     return true;
   }
-  return refuse("holds a number of more than 64 bits"), false;
-}
-
-bool binary_reader::take_int(std::int64_t& v) {
-  if (!take_long(v)) return false;
-  if (v < std::numeric_limits<std::int32_t>::min() || v > std::numeric_limits<std::int32_t>::max())
-    return refuse("holds an int of more than 32 bits"), false;
-  return true;
-}
-
-bool binary_reader::take(std::size_t n, std::string_view& out) {
-  if (static_cast<std::size_t>(end_ - at_) < n) return cut();
-  out = {at_, n};
-  at_ += n;
-  return true;
-}
-
-bool binary_reader::take_bytes(std::string_view& out) {
-  std::int64_t n = 0;
-  if (!take_long(n)) return false;
-  if (n < 0) return refuse("holds a negative length"), false;
-  return take(static_cast<std::size_t>(n), out);
-}
-
-// Arrays and maps: blocks of values, each with its count, or with minus its count and its size in bytes.
-template <class F> bool binary_reader::read_blocks(F&& each) {
-  for (;;) {
-    std::int64_t n = 0, size = 0;
-    if (!take_long(n)) return false;
-    if (n == 0) return true;
-    if (n < 0) {
-      if (n == std::numeric_limits<std::int64_t>::min() || !take_long(size))
-        return refuse("holds a block of no size"), false;
-      n = -n;
-    }
-    for (; n > 0; --n)
-      if (!each()) return false;
-  }
+  return refuse("holds a number of more than 64 bits");
 }
 
 // -- values ---------------------------------------------------------------------------------------------------------
 
 datum* binary_reader::read(const type& t) {
-  if (arena_.size() > datums_max_) return refuse("holds more values than its size allows");
+  if (arena_.size() > datums_max_) return refuse_value("holds more values than its size allows");
   switch (t.what) {
   case kind::null: return &arena_.make(datum_kind::null);
   case kind::boolean: {
     std::string_view byte;
     if (!take(1, byte)) return nullptr;
-    if (static_cast<unsigned char>(byte[0]) > 1) return refuse("holds a boolean that is neither true nor false");
+    if (static_cast<unsigned char>(byte[0]) > 1) return refuse_value("holds a boolean that is neither true nor false");
     datum& d = arena_.make(datum_kind::boolean);
     d.number = byte[0];
     return &d;
@@ -95,12 +58,10 @@ datum* binary_reader::read(const type& t) {
   case kind::string: return read_text(t);
   case kind::fixed: return read_fixed(t);
   case kind::enumeration: {
-    std::int64_t i = 0;
-    if (!take_int(i)) return nullptr;
-    if (i < 0 || static_cast<std::size_t>(i) >= t.symbols.size())
-      return refuse("holds an enum's symbol that there is not");
+    std::size_t i = 0;
+    if (!take_index(t.symbols.size(), no_symbol, i)) return nullptr;
     datum& d = arena_.make(datum_kind::symbol);
-    d.text = t.symbols[static_cast<std::size_t>(i)];
+    d.text = t.symbols[i];
     return &d;
   }
   case kind::array: return read_list(t);
@@ -135,7 +96,7 @@ datum* binary_reader::read_number(const type& t) {
 
 datum* binary_reader::read_decimal(const type& t, std::string_view bytes) {
   wide_int v;
-  if (!read_big_endian(bytes, v)) return refuse("holds a decimal of more than 256 bits");
+  if (!read_big_endian(bytes, v)) return refuse_value("holds a decimal of more than 256 bits");
   datum& d = arena_.make(datum_kind::decimal);
   d.scale = t.scale;
   d.wide = arena_.keep(v);
@@ -169,16 +130,14 @@ datum* binary_reader::read_fixed(const type& t) {
 }
 
 datum* binary_reader::read_branch(const type& t) {
-  std::int64_t i = 0;
-  if (!take_long(i)) return nullptr;
-  if (i < 0 || static_cast<std::size_t>(i) >= t.parts.size()) return refuse("holds a union's branch that there is not");
-  return read(*t.parts[static_cast<std::size_t>(i)]);
+  std::size_t i = 0;
+  return take_index(t.parts.size(), no_branch, i) ? read(*t.parts[i]) : nullptr;
 }
 
 datum* binary_reader::read_list(const type& t) {
   datum& d = arena_.make(datum_kind::list);
   children_of children(d);
-  const bool fine = read_blocks([&] {
+  const bool fine = take_blocks([&] {
     datum* child = read(*t.parts[0]);
     if (child) children.add(*child);
     return child != nullptr;
@@ -189,7 +148,7 @@ datum* binary_reader::read_list(const type& t) {
 datum* binary_reader::read_map(const type& t) {
   datum& d = arena_.make(datum_kind::map);
   children_of children(d);
-  const bool fine = read_blocks([&] {
+  const bool fine = take_blocks([&] {
     std::string_view key;
     if (!take_bytes(key)) return false;
     datum* child = read(*t.parts[0]);
@@ -203,8 +162,9 @@ datum* binary_reader::read_map(const type& t) {
 
 // -- what no column wants -------------------------------------------------------------------------------------------
 
-bool binary_reader::skip(const type& t) {
+bool binary_cursor::skip(const type& t) {
   std::int64_t n = 0;
+  std::size_t i = 0;
   std::string_view bytes;
   switch (t.what) {
   case kind::null: return true;
@@ -218,22 +178,17 @@ bool binary_reader::skip(const type& t) {
   case kind::fixed: return take(t.size, bytes);
   case kind::array:
   case kind::map:
-    return read_blocks([&] {
-      if (skips_left_-- == 0) return refuse("holds more values than its size allows"), ++skips_left_, false;
+    return take_blocks([&] {
+      if (skips_left_ == 0) return refuse("holds more values than its size allows");
+      --skips_left_;
       return (t.what == kind::array || take_bytes(bytes)) && skip(*t.parts[0]);
     });
   case kind::record:
     for (const auto& f : t.fields)
       if (!skip(*f.type)) return false;
     return true;
-  case kind::enumeration:
-    if (!take_int(n)) return false;
-    if (n >= 0 && static_cast<std::size_t>(n) < t.symbols.size()) return true;
-    return refuse("holds an enum's symbol that there is not"), false;
-  case kind::unite:
-    if (!take_long(n)) return false;
-    if (n >= 0 && static_cast<std::size_t>(n) < t.parts.size()) return skip(*t.parts[static_cast<std::size_t>(n)]);
-    return refuse("holds a union's branch that there is not"), false;
+  case kind::enumeration: return take_index(t.symbols.size(), no_symbol, i);
+  case kind::unite: return take_index(t.parts.size(), no_branch, i) && skip(*t.parts[i]);
   }
   return false;
 }

@@ -42,6 +42,10 @@ datum_decoder::reading datum_decoder::fill_from(const datum& root, std::string& 
   return reading::row;
 }
 
+bool datum_decoder::fill_from(const datum& root, const std::vector<std::uint32_t>& fields, std::string& why) {
+  return std::all_of(fields.begin(), fields.end(), [&](std::uint32_t i) { return fill_field(i, root, why); });
+}
+
 bool datum_decoder::fill_field(std::size_t i, const datum& root, std::string& why) {
   auto& slot = fields_[i];
   const auto& w = wanted_[i];

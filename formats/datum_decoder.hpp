@@ -17,6 +17,8 @@ protected:
   result<void> make_writers(const std::string& format);
   // Fills the columns from a record or map.
   reading fill_from(const datum& root, std::string& why);
+  // Only these fields. False: `why` says what is wrong.
+  bool fill_from(const datum& root, const std::vector<std::uint32_t>& fields, std::string& why);
   static reading bad(std::string& why, std::string text) {
     why = std::move(text);
     return reading::bad;

@@ -62,15 +62,20 @@ void row_decoder::decode(std::span<const record_view> records, const header_sour
       append_row_outcome(r, out);
       continue;
     }
-    for (auto& c : block_->columns) {
-      json::rewind(c, block_->rows);
-      c.mark(); // the next one counts on from here
-    }
+    take_back();
     if (what == reading::drop) append_dropped(r, out);
     else append_bad_record(r, headers, options_, std::move(why), out);
   }
   out.fields_ignored += ignored_;
   block_ = nullptr;
+}
+
+void row_decoder::take_back() {
+  for (auto& c : block_->columns) {
+    json::rewind(c, block_->rows);
+    c.mark(); // what comes next counts on from here
+  }
+  for (auto& f : fields_) f.filled = false;
 }
 
 row_decoder::reading row_decoder::read_one(const record_view& r, const header_source& headers, partition_id partition,

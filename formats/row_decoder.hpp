@@ -39,6 +39,8 @@ protected:
   column& column_of(const field_slot& f) { return block_->columns[f.target]; }
   // An explicit null: as if the field were missing, where it is an array of a Nested structure.
   void fill_null(field_slot& f);
+  // Takes back what the record at work has put into columns, to read it in another way.
+  void take_back();
   // "field 'meta.ts' for column 'ts' (DateTime) "
   std::string subject(const field_slot& f) const;
 
