@@ -637,7 +637,9 @@ private:
     for (const auto& [column, source] : p.columns) {
       if (source.kind != column_source::from::key) continue;
       ++columns;
-      const auto refuse = [&](const char* why) { s.add(s.line_of("columns"), "columns." + column, why); };
+      const auto refuse = [&s, where = "columns." + column](const char* why) {
+        s.add(s.line_of("columns"), where, why);
+      };
       if (p.format == "passthrough")
         refuse("takes a field of the key, which format: passthrough has no place for; {meta: key} is the whole key");
       else if (p.key.format.empty()) refuse("takes a field of the key, but the key has no format; write key: json, …");

@@ -29,7 +29,7 @@ bool is_meta(std::string_view name) {
 
 // Raised when a decoder makes another row of the same record than it did before.
 int version_of(const std::string& format) {
-  constexpr std::array<std::pair<std::string_view, int>, 8> versions = {{{"json", 1},
+  constexpr std::array<std::pair<std::string_view, int>, 8> versions = {{{"json", 2},
                                                                          {"raw", 1},
                                                                          {"csv", 1},
                                                                          {"tsv", 2},

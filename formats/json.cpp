@@ -1,5 +1,6 @@
 #include "formats/json.hpp"
 
+#include "formats/avro.hpp"
 #include "formats/columns.hpp"
 #include "formats/json_fields.hpp"
 #include "formats/json_index.hpp"
@@ -199,6 +200,13 @@ void json_decoder::decode(std::span<const record_view> records, const header_sou
 }
 
 // Copies the values of some records to where they can be parsed; at least one. Returns how many.
+// What Confluent's JSON Schema serializer puts in front of the text: no JSON begins with a zero byte. The text alone
+// says all that a column takes, so that no registry is asked.
+std::string_view without_schema_id(std::string_view value) {
+  take_schema_id(value);
+  return value;
+}
+
 std::size_t json_decoder::take_batch(std::span<const record_view> records) {
   index_.clear();
   std::size_t n = 0;
@@ -207,7 +215,7 @@ std::size_t json_decoder::take_batch(std::span<const record_view> records) {
     const std::size_t size = value ? value->size() : 0;
     if (n > 0 && index_.bytes() + size > token_index::batch_bytes) break;
     ++n;
-    if (value && size <= options_.record_bytes_max) index_.add(*value);
+    if (value && size <= options_.record_bytes_max) index_.add(without_schema_id(*value));
   }
   index_.build();
   c_.end = index_.end();
