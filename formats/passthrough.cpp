@@ -41,8 +41,7 @@ const char* take_json_row(std::string_view& v, char open, const char* another) {
 }
 
 void drop_line_end(std::string_view& v) {
-  if (v.ends_with('\n')) v.remove_suffix(1);
-  if (v.ends_with('\r')) v.remove_suffix(1);
+  if (v.ends_with('\n')) v.remove_suffix(v.ends_with("\r\n") ? 2 : 1);
 }
 
 const char* take_csv_row(std::string_view& v, char delimiter) {
@@ -70,6 +69,7 @@ const char* take_line(std::string_view& v) {
   drop_line_end(v);
   if (v.empty()) return "is empty";
   if (v.find('\n') != v.npos) return "holds more than one line";
+  if (v.ends_with('\r')) return "ends with a carriage return"; // which ClickHouse takes for a part of the line end
   const auto kept = v.find_last_not_of('\\');
   const auto backslashes = v.size() - (kept == v.npos ? 0 : kept + 1);
   return backslashes % 2 ? "ends within an escape" : nullptr; // it would take the line end into the field

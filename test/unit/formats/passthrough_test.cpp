@@ -91,6 +91,7 @@ TEST_CASE("passthrough: one line of CSV") {
   CHECK(row(csv, "\n") == "! is empty");
   CHECK(row(csv, "1,a\n2,b") == "! holds more than one line");
   CHECK(row(csv, "1,a\r2,b") == "! holds more than one line");
+  CHECK(row(csv, "1,a\r") == "! holds more than one line");
   CHECK(row(csv, "1,\"a") == "! has a quoted field without an end");
   CHECK(row(csv, "1,\"a\"\"") == "! has a quoted field without an end");
   CHECK(row(csv, "1,\"a\"b\n\"") == "! has text behind a closing quote");
@@ -107,6 +108,29 @@ TEST_CASE("passthrough: one line between tabs, whose end nothing escapes") {
     CHECK(row(c, "\\") == "! ends within an escape");
     CHECK(row(c, "1\ta\n2\tb") == "! holds more than one line");
     CHECK(row(c, "") == "! is empty");
+    CHECK(row(c, "1\ra\r\n") == "1\ra");
+    CHECK(row(c, "1\ta\r") == "! ends with a carriage return");
+  }
+}
+
+TEST_CASE("passthrough: two rows, one behind the other, are never taken for one") {
+  std::mt19937 dice(11);
+  for (const auto& c : {as("JSONEachRow"), as("JSONCompactEachRow"), as("CSV"), as("CSV", ';'), as("TabSeparated")}) {
+    constexpr std::string_view letters = "{}[]\"\"\\\\,;\t\n\r a1";
+    std::vector<std::string> rows;
+    for (int i = 0; i < 200'000 && rows.size() < 300; ++i) {
+      std::string text(c.format == "JSONEachRow" ? "{" : c.format == "JSONCompactEachRow" ? "[" : "");
+      for (auto n = dice() % 10; n > 0; --n) text += letters[dice() % letters.size()];
+      const auto taken = row(c, text);
+      if (taken.starts_with("! ")) continue;
+      CHECK(row(c, taken) == taken);
+      rows.push_back(taken);
+    }
+    CHECK(rows.size() >= 100);
+    for (std::size_t i = 0; i + 1 < rows.size(); ++i) {
+      CAPTURE(rows[i]);
+      CHECK(row(c, rows[i] + "\n" + rows[i + 1]).starts_with("! "));
+    }
   }
 }
 
