@@ -132,6 +132,17 @@ TEST_CASE("nothing there needs a positive control: the same question must find "
   }
 }
 
+TEST_CASE("the control reaches as far back as the pipeline wants it to") {
+  harness h;
+  SUBCASE("some offsets") { h.config.control_offsets = 4; }
+  SUBCASE("all of them: it takes few of the records") { h.config.control_offsets = INT64_MAX; }
+  h.doubted();
+  auto asked = h.tell({{}, rows_found(1)});
+  REQUIRE(asked.ranges.size() == 2);
+  CHECK(asked.ranges[1].first == offset_t{h.config.control_offsets == 4 ? 6 : 0});
+  CHECK(asked.ranges[1].last == offset_t{9});
+}
+
 TEST_CASE("no control is asked for where nothing was ever done") {
   harness h;
   h.config.window_ms = 200'000;
