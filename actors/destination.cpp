@@ -1,6 +1,7 @@
 #include "actors/destination.hpp"
 
 #include "actors/defaults.hpp"
+#include "clickhouse/check.hpp"
 #include "clickhouse/insert.hpp"
 #include "clickhouse/listing.hpp"
 #include "clickhouse/questions.hpp"
@@ -25,9 +26,10 @@ struct destination::impl {
   ch::provenance_columns columns;
   ch::starts_place starts;
   bool has_provenance = false, dead_letters_replicated = false;
-  std::atomic<bool> suspect{false};      // the table was not there: look at its identity before sending again
-  std::atomic<std::uint64_t> same_at{0}; // bit n: on URL n (64 at most) the table was seen to be this one
-  std::atomic<bool> refreshed{false};    // described again since an insert was told that the columns changed
+  std::atomic<bool> suspect{false};           // the table was not there: look at its identity before sending again
+  std::atomic<std::uint64_t> same_at{0};      // bit n: on URL n (64 at most) the table was seen to be this one
+  std::atomic<bool> refreshed{false};         // described again since an insert was told that the columns changed
+  std::atomic<std::uint64_t> columns_seen{0}; // the hash of those that were last described
   std::atomic<std::uint64_t> generation{1};
 
   std::mutex lock;
@@ -68,7 +70,7 @@ result<std::vector<target_column>> targets_of(const ch::table_description& t, co
     if (!type.ok()) return type.failure();
     columns.push_back({c.name, *type, c.default_kind, c.default_expression});
   }
-  return map_columns(columns, config);
+  return map_columns(columns, config, ch::changes_of(t));
 }
 
 ch::provenance_columns provenance_of(const std::vector<target_column>& targets) {
@@ -119,7 +121,12 @@ insert_answer not_sent(const std::string& why, insert_answer::verdict what = ins
 
 // Rows of a chunk before record `k`.
 std::size_t rows_before(const chunk& c, std::size_t k) {
-  if (c.dead.empty() && c.rows.rows == c.offsets.size()) return k;
+  if (c.row_counts.empty() && c.dead.empty() && c.rows.rows == c.offsets.size()) return k;
+  if (!c.row_counts.empty()) {
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < k; ++i) n += c.rows_of(i);
+    return n;
+  }
   return static_cast<std::size_t>(
       std::count(c.outcomes.begin(), c.outcomes.begin() + static_cast<std::ptrdiff_t>(k), outcome::row));
 }
@@ -155,6 +162,19 @@ result<void> refuse_without_provenance(const destination::impl& d, const ch::pro
                "table " + ch::table_name(d.database, d.table) + " lacks the provenance columns that recovery checks",
                "ALTER TABLE " + ch::table_name(d.database, d.table) + " " + add +
                    "; or set provenance: off, which docs/guarantees.md prices"};
+}
+
+// The table must be one in which a change of a row is a row.
+result<void> refuse_unfit_changes(const destination::impl& d, const ch::table_description& table,
+                                  const std::vector<target_column>& targets, bool& fatal) {
+  ch::expectations e;
+  e.deletes = d.context->config.deletes;
+  e.envelope = d.context->config.envelope;
+  e.sources = sources_of(targets);
+  const auto found = ch::check_changes(table, "table " + ch::table_name(d.database, d.table), e);
+  if (!ch::has_errors(found)) return {};
+  fatal = true;
+  return error{"pipeline " + d.context->config.name, ch::error_text(found), ""};
 }
 
 result<void> refuse_without_window(const destination::impl& d, const ch::dedup_window& w, bool& fatal) {
@@ -251,10 +271,12 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
     return error{"clickhouse", "table " + ch::table_name(d->database, d->table) + " does not exist",
                  "create it; the pipeline waits"};
   d->described = *table;
+  d->columns_seen = ch::columns_hash(table->columns);
   auto targets = targets_of(d->described, p);
   if (!targets.ok()) return fatal = true, targets.failure();
   if (auto r = can_encode(p.encoding, *targets); !r.ok()) return fatal = true, r.failure();
   if (auto r = fill_defaults(s, *targets, zone_of(d->facts), limit, fatal); !r.ok()) return r.failure();
+  if (auto r = refuse_unfit_changes(*d, d->described, *targets, fatal); !r.ok()) return r.failure();
   d->columns = provenance_of(*targets);
   if (auto r = refuse_without_provenance(*d, d->columns, fatal); !r.ok()) return r.failure();
   d->has_provenance = !d->columns.topic.empty() && !d->columns.partition.empty() && !d->columns.offset.empty();
@@ -283,6 +305,8 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
                                                                                : ch::belief{};
   out->trust.there = belief.there;
   out->trust.not_there = belief.not_there;
+  out->trust.merges = belief.there && d->described.family != ch::engine_family::plain;
+  out->trust.replaces = belief.there && p.deletes == delete_policy::replacing;
   out->trust.dependent_views = !d->described.views.empty();
   auto quorum = context->top.clickhouse.settings.find("insert_quorum");
   out->trust.quorum = quorum != context->top.clickhouse.settings.end() && quorum->second != "0";
@@ -304,17 +328,25 @@ result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const 
     return error{"clickhouse", "table " + name + " was made anew",
                  "bring the old table back, or restart the pipeline with a new group"};
   }
-  for (const auto& t : before->targets)
-    if (!table->find(t.column.name))
-      return error{"clickhouse",
-                   "column " + t.column.name + " of " + name + " is gone; records are held until it is back",
-                   "add it again, or restart chute to go on without it"};
   auto targets = targets_of(*table, d.context->config);
   if (!targets.ok()) return targets.failure();
+  // Any other column that is gone is one that records no longer fill.
+  const auto provenance = provenance_of(*targets);
+  for (auto column :
+       {&ch::provenance_columns::topic, &ch::provenance_columns::partition, &ch::provenance_columns::offset})
+    if (provenance.*column != d.columns.*column)
+      return error{"clickhouse",
+                   "column " + d.columns.*column + " of " + name +
+                       ", by which recovery finds out what landed, is gone or filled by something else; records are "
+                       "held until it is back",
+                   "add it again, or restart chute to go on with another one"};
+  bool unfit = false;
+  if (auto r = refuse_unfit_changes(d, *table, *targets, unfit); !r.ok()) return r.failure();
   if (auto r = can_encode(d.context->config.encoding, *targets); !r.ok()) return r.failure();
   bool lasting = false;
   if (auto r = fill_defaults(tools.http(), *targets, zone_of(d.facts), d.question_ms(), lasting); !r.ok())
     return r.failure();
+  d.columns_seen = ch::columns_hash(table->columns);
   auto spec = make_spec(d.facts, d.context, d.topic, *std::move(targets), ++d.generation);
   if (spec->fingerprint == before->fingerprint) {
     d.refreshed = true;
@@ -322,6 +354,12 @@ result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const 
   }
   d.spec_is(spec);
   return spec;
+}
+
+bool destination::columns_differ(worker_tools& tools) {
+  auto& d = *impl_;
+  const auto now = ch::describe_columns(tools.http(), d.facts, d.database, d.table, d.question_ms());
+  return now.ok() && ch::columns_hash(*now) != d.columns_seen;
 }
 
 // --- inserting -------------------------------------------------------------------------------------------------------
@@ -379,6 +417,9 @@ insert_answer destination::insert_rows(worker_tools& tools, const batch& b, std:
   r.lease = std::move(lease_holds);
   r.context = {d.refreshed, trust.dependent_views, p.format == "passthrough"};
   auto answer = ch::insert(tools.http(), d.facts, r);
+  // The columns may have changed again since they were described: then it is not the rows that are to blame.
+  using v = insert_answer::verdict;
+  if (answer.what == v::rejected_data && columns_differ(tools)) answer.what = v::columns_changed;
   note(d, tools, answer);
   return answer;
 }

@@ -28,8 +28,10 @@ public:
   static result<std::shared_ptr<destination>> open(worker_tools& tools, context_ptr context, const std::string& topic,
                                                    bool& fatal);
 
-  // The columns now. Same fingerprint as before: the same spec. An error names what is gone.
+  // The columns now. Same fingerprint as before: the same spec. An error names what is gone that cannot be gone.
   result<decoder_spec_ptr> describe_again(worker_tools& tools, const decoder_spec_ptr& before);
+  // Whether they are others than those that were last described; false also where the server does not tell.
+  bool columns_differ(worker_tools& tools);
 
   insert_answer insert_rows(worker_tools& tools, const batch& b, std::function<bool()> lease_holds);
   insert_answer insert_dead_letters(worker_tools& tools, const batch& b, std::function<bool()> lease_holds);

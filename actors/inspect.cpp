@@ -181,6 +181,9 @@ ch::expectations expectations_of(const context_ptr& c, const std::vector<target_
   e.lease_ms = limits.lease_ms;
   e.insert_limit_ms = limits.insert_limit_ms;
   e.settings = limits.settings;
+  e.deletes = p.deletes;
+  e.envelope = p.envelope;
+  e.sources = sources_of(targets);
   return e;
 }
 
@@ -195,7 +198,7 @@ std::vector<target_column> targets_of(const ch::table_description& t, const pipe
     }
     columns.push_back({c.name, *type, c.default_kind, c.default_expression});
   }
-  auto targets = map_columns(columns, p);
+  auto targets = map_columns(columns, p, ch::changes_of(t));
   if (!targets.ok()) {
     out.push_back({severity::error, where, targets.failure().cause, targets.failure().way_out});
     return {};

@@ -103,7 +103,10 @@ void gathered::move(part& p, std::size_t i, std::size_t count, offset_t last, cu
   for (std::size_t k = x.first; k < x.first + x.count; ++k) {
     out.sum += record_sum(x.from->hashes[k], x.from->offsets[k]);
     switch (x.from->outcomes[k]) {
-    case outcome::row: ++out.rows; break;
+    case outcome::row:
+      ++out.rows;
+      out.more_rows += x.from->rows_of(k) - 1;
+      break;
     case outcome::dead_letter:
     case outcome::stop: ++out.dead; break;
     case outcome::dropped: ++out.dropped; break;
@@ -192,6 +195,7 @@ batch make_batch(const plan& p, const cut& c, std::string reason) {
   b.bytes = c.bytes;
   if (p.as == plan_as::rows) {
     b.rows = c.rows;
+    b.more_rows = c.more_rows;
     b.dead = c.dead;
     b.dropped = c.dropped;
   } else if (p.as == plan_as::dead_letter) b.dead = c.records;
@@ -207,7 +211,7 @@ batch make_fill(const plan& p, const cut& c, std::string reason,
                 const std::vector<std::vector<std::int64_t>>& present) {
   batch b = make_batch(p, c, std::move(reason));
   b.ranges.clear();
-  b.records = b.rows = b.dead = b.dropped = 0;
+  b.records = b.rows = b.dead = b.dropped = b.more_rows = 0;
   for (std::size_t i = 0; i < c.pieces.size(); ++i)
     for (auto& x : c.pieces[i]) {
       bool open = false; // the last range ends at the record before
@@ -225,6 +229,7 @@ batch make_fill(const plan& p, const cut& c, std::string reason,
         ++b.records;
         bool row = p.as == plan_as::rows && x.from->outcomes[k] == outcome::row;
         ++(row ? b.rows : b.dead);
+        if (row) b.more_rows += x.from->rows_of(k) - 1;
       }
     }
   return b;

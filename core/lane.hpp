@@ -310,6 +310,7 @@ private:
     std::string halve_for;      // why
     bool acknowledged = false;  // fill: the last attempt was, and the table is to confirm it
     bool final_ask = false;     // no attempt can still be running
+    bool alone = false;         // nor could one when the last was sent: its acknowledgement needs no confirmation
     attempt_history& history() { return rows_done ? dead : rows; }
   };
 
@@ -379,6 +380,7 @@ private:
   void rest(instant now, step then);
   void doubt(instant now, const std::string& why);
   void wait_quiet(instant now);
+  void send_alone(instant now);
   void quiet_answered(instant now, const table_answer& answer, bool token_running);
   void ask(instant now);
   void asked(instant now, const table_answer& answer);

@@ -55,6 +55,8 @@
   bug(no_answer_is_none, sim, "no answer is not the answer that nothing is there") \
   bug(control_skipped, unit, "nothing there is believed only if the same question finds what was done before") \
   bug(ever_not_kept, unit, "the record keeps whether anything was ever done") \
+  bug(merged_batch_believed, unit, "a batch of which a merging table shows nothing is acknowledged again, alone") \
+  bug(replacing_views_doubled, unit, "rows that replace themselves are sent twice only where no view sees them") \
   bug(merged_rows_believed, unit, "an engine that merges or drops rows cannot say that nothing is there") \
   bug(silent_table_asked, unit, "a table without provenance cannot settle a doubt") \
   bug(more_taken_for_all, unit, "more rows than records stop the lane") \

@@ -215,6 +215,29 @@ def _an_engine_that_melts_rows(s):
 
 
 @mistake
+def _deletes_into_an_engine_that_has_none(s):
+    s.make()
+    s.pipeline["deletes"] = "replacing"
+    return "error", "in which a deleted row would stay", "ReplacingMergeTree"
+
+
+@mistake
+def _tombstones_whose_row_only_the_value_tells(s):
+    s.make(columns=SMALL_COLUMNS + ", version UInt64, is_deleted UInt8" + PROVENANCE,
+           engine=GOOD.replace("MergeTree", "ReplacingMergeTree(version, is_deleted)").replace("_offset", "id"))
+    s.pipeline["deletes"] = "replacing"
+    return "error", "a field of the value, which a tombstone does not have", "{meta: key}"
+
+
+@mistake
+def _rows_taken_back_under_another_version(s):
+    s.make(columns=SMALL_COLUMNS + ", version UInt64, sign Int8" + PROVENANCE,
+           engine=GOOD.replace("MergeTree", "VersionedCollapsingMergeTree(sign, version)").replace("_offset", "id"))
+    s.pipeline.update(deletes="collapsing", envelope="debezium", columns={"version": {"meta": "offset"}})
+    return "error", "has the version that it had", "from a field of the row"
+
+
+@mistake
 def _a_table_without_provenance(s):
     s.make(columns=SMALL_COLUMNS, engine=GOOD.replace("_offset", "id"))
     return "error", "lacks _topic, _partition, _offset", "ADD COLUMN `_topic`"
