@@ -57,9 +57,7 @@ private:
 
   value_error append(std::size_t i, const record_view& r, chunk& out) {
     auto& c = out.rows.columns[i];
-    const bool removes = !r.value && options_.deletes == delete_policy::replacing;
-    if (i != value_)
-      return fillers_[i]->append(r, out.partition, found_, c, removes ? row_change::removal : row_change::state);
+    if (i != value_) return fillers_[i]->append(r, out.partition, found_, c);
     if (r.value) return text_->append(*r.value, c);
     append_missing(c, targets_[i]);
     return value_error::none;
