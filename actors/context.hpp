@@ -21,7 +21,6 @@ class destination;
 struct pipeline_context {
   topology top;
   pipeline_config config;
-  std::string file = "FILE"; // of the topology: commands that a message names hold it
   bool until_end = false;
   std::shared_ptr<spdlog::logger> log;
   std::shared_ptr<status_board> board;
@@ -47,11 +46,6 @@ struct pipeline_context {
   }
 };
 using context_ptr = std::shared_ptr<const pipeline_context>;
-
-// As a lane's record names Kafka's cluster.
-std::uint64_t cluster_hash(const pipeline_context& c);
-// The member's, as the topology says: how long a group waits for one that is silent.
-std::int64_t session_timeout_of(const topology& t);
 
 // The actors that serve the lanes of one pipeline.
 struct services {

@@ -1,18 +1,17 @@
 #include "actors/destination.hpp"
 
 #include "actors/defaults.hpp"
+#include "clickhouse/check.hpp"
 #include "clickhouse/insert.hpp"
 #include "clickhouse/listing.hpp"
 #include "clickhouse/questions.hpp"
 #include "clickhouse/schema.hpp"
 #include "clickhouse/tables.hpp"
-#include "core/move_request.hpp"
 #include "formats/encoder.hpp"
 #include "formats/passthrough.hpp"
 
 #include <condition_variable>
 #include <mutex>
-#include <tuple>
 
 namespace chute {
 
@@ -27,9 +26,10 @@ struct destination::impl {
   ch::provenance_columns columns;
   ch::starts_place starts;
   bool has_provenance = false, dead_letters_replicated = false;
-  std::atomic<bool> suspect{false};      // the table was not there: look at its identity before sending again
-  std::atomic<std::uint64_t> same_at{0}; // bit n: on URL n (64 at most) the table was seen to be this one
-  std::atomic<bool> refreshed{false};    // described again since an insert was told that the columns changed
+  std::atomic<bool> suspect{false};           // the table was not there: look at its identity before sending again
+  std::atomic<std::uint64_t> same_at{0};      // bit n: on URL n (64 at most) the table was seen to be this one
+  std::atomic<bool> refreshed{false};         // described again since an insert was told that the columns changed
+  std::atomic<std::uint64_t> columns_seen{0}; // the hash of those that were last described
   std::atomic<std::uint64_t> generation{1};
 
   std::mutex lock;
@@ -70,7 +70,7 @@ result<std::vector<target_column>> targets_of(const ch::table_description& t, co
     if (!type.ok()) return type.failure();
     columns.push_back({c.name, *type, c.default_kind, c.default_expression});
   }
-  return map_columns(columns, config);
+  return map_columns(columns, config, ch::changes_of(t));
 }
 
 ch::provenance_columns provenance_of(const std::vector<target_column>& targets) {
@@ -110,14 +110,6 @@ decoder_options zone_of(const ch::server_facts& facts) {
   return out;
 }
 
-std::string anew_way_out(const destination::impl& d) {
-  auto command = [&](const char* to) {
-    return state_command("reset", d.context->file, d.context->config.name, d.topic, to);
-  };
-  return "bring the old table back; or fill this one from the log's beginning: " + command("--to-earliest") +
-         "; or go on in it where the other one ended: " + command("--to-current");
-}
-
 insert_answer not_sent(const std::string& why, insert_answer::verdict what = insert_answer::verdict::retry) {
   insert_answer a;
   a.what = what;
@@ -129,7 +121,12 @@ insert_answer not_sent(const std::string& why, insert_answer::verdict what = ins
 
 // Rows of a chunk before record `k`.
 std::size_t rows_before(const chunk& c, std::size_t k) {
-  if (c.dead.empty() && c.rows.rows == c.offsets.size()) return k;
+  if (c.row_counts.empty() && c.dead.empty() && c.rows.rows == c.offsets.size()) return k;
+  if (!c.row_counts.empty()) {
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < k; ++i) n += c.rows_of(i);
+    return n;
+  }
   return static_cast<std::size_t>(
       std::count(c.outcomes.begin(), c.outcomes.begin() + static_cast<std::ptrdiff_t>(k), outcome::row));
 }
@@ -167,6 +164,19 @@ result<void> refuse_without_provenance(const destination::impl& d, const ch::pro
                    "; or set provenance: off, which docs/guarantees.md prices"};
 }
 
+// The table must be one in which a change of a row is a row.
+result<void> refuse_unfit_changes(const destination::impl& d, const ch::table_description& table,
+                                  const std::vector<target_column>& targets, bool& fatal) {
+  ch::expectations e;
+  e.deletes = d.context->config.deletes;
+  e.envelope = d.context->config.envelope;
+  e.sources = sources_of(targets);
+  const auto found = ch::check_changes(table, "table " + ch::table_name(d.database, d.table), e);
+  if (!ch::has_errors(found)) return {};
+  fatal = true;
+  return error{"pipeline " + d.context->config.name, ch::error_text(found), ""};
+}
+
 result<void> refuse_without_window(const destination::impl& d, const ch::dedup_window& w, bool& fatal) {
   if (!d.exact()) return {};
   auto name = ch::table_name(d.database, d.table);
@@ -181,7 +191,7 @@ result<void> refuse_without_window(const destination::impl& d, const ch::dedup_w
   }
   const auto& limits = d.context->top.clickhouse;
   if (d.context->config.provenance == provenance_mode::off &&
-      w.seconds / 2 < (limits.lease_ms + limits.insert_limit_ms) / 1000) { // a plain table has no limit in seconds
+      w.seconds / 2 * 1000 < limits.lease_ms + limits.insert_limit_ms) {
     fatal = true;
     return error{"pipeline " + d.context->config.name,
                  "half of the deduplication window of " + name +
@@ -261,10 +271,12 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
     return error{"clickhouse", "table " + ch::table_name(d->database, d->table) + " does not exist",
                  "create it; the pipeline waits"};
   d->described = *table;
+  d->columns_seen = ch::columns_hash(table->columns);
   auto targets = targets_of(d->described, p);
   if (!targets.ok()) return fatal = true, targets.failure();
   if (auto r = can_encode(p.encoding, *targets); !r.ok()) return fatal = true, r.failure();
   if (auto r = fill_defaults(s, *targets, zone_of(d->facts), limit, fatal); !r.ok()) return r.failure();
+  if (auto r = refuse_unfit_changes(*d, d->described, *targets, fatal); !r.ok()) return r.failure();
   d->columns = provenance_of(*targets);
   if (auto r = refuse_without_provenance(*d, d->columns, fatal); !r.ok()) return r.failure();
   d->has_provenance = !d->columns.topic.empty() && !d->columns.partition.empty() && !d->columns.offset.empty();
@@ -293,6 +305,8 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
                                                                                : ch::belief{};
   out->trust.there = belief.there;
   out->trust.not_there = belief.not_there;
+  out->trust.merges = belief.there && d->described.family != ch::engine_family::plain;
+  out->trust.replaces = belief.there && p.deletes == delete_policy::replacing;
   out->trust.dependent_views = !d->described.views.empty();
   auto quorum = context->top.clickhouse.settings.find("insert_quorum");
   out->trust.quorum = quorum != context->top.clickhouse.settings.end() && quorum->second != "0";
@@ -311,19 +325,28 @@ result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const 
   if (!table->exists) return error{"clickhouse", "table " + name + " does not exist", "create it; the pipeline waits"};
   if (ch::destination_identity(*table) != identity) {
     d.suspect = true;
-    return error{"clickhouse", "table " + name + " was made anew", anew_way_out(d)};
+    return error{"clickhouse", "table " + name + " was made anew",
+                 "bring the old table back, or restart the pipeline with a new group"};
   }
-  for (const auto& t : before->targets)
-    if (!table->find(t.column.name))
-      return error{"clickhouse",
-                   "column " + t.column.name + " of " + name + " is gone; records are held until it is back",
-                   "add it again, or restart chute to go on without it"};
   auto targets = targets_of(*table, d.context->config);
   if (!targets.ok()) return targets.failure();
+  // Any other column that is gone is one that records no longer fill.
+  const auto provenance = provenance_of(*targets);
+  for (auto column :
+       {&ch::provenance_columns::topic, &ch::provenance_columns::partition, &ch::provenance_columns::offset})
+    if (provenance.*column != d.columns.*column)
+      return error{"clickhouse",
+                   "column " + d.columns.*column + " of " + name +
+                       ", by which recovery finds out what landed, is gone or filled by something else; records are "
+                       "held until it is back",
+                   "add it again, or restart chute to go on with another one"};
+  bool unfit = false;
+  if (auto r = refuse_unfit_changes(d, *table, *targets, unfit); !r.ok()) return r.failure();
   if (auto r = can_encode(d.context->config.encoding, *targets); !r.ok()) return r.failure();
   bool lasting = false;
   if (auto r = fill_defaults(tools.http(), *targets, zone_of(d.facts), d.question_ms(), lasting); !r.ok())
     return r.failure();
+  d.columns_seen = ch::columns_hash(table->columns);
   auto spec = make_spec(d.facts, d.context, d.topic, *std::move(targets), ++d.generation);
   if (spec->fingerprint == before->fingerprint) {
     d.refreshed = true;
@@ -331,6 +354,12 @@ result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const 
   }
   d.spec_is(spec);
   return spec;
+}
+
+bool destination::columns_differ(worker_tools& tools) {
+  auto& d = *impl_;
+  const auto now = ch::describe_columns(tools.http(), d.facts, d.database, d.table, d.question_ms());
+  return now.ok() && ch::columns_hash(*now) != d.columns_seen;
 }
 
 // --- inserting -------------------------------------------------------------------------------------------------------
@@ -351,7 +380,8 @@ std::optional<insert_answer> refuse_another_table(destination::impl& d, std::uin
   auto name = ch::table_name(d.database, d.table);
   if (!now->exists) return not_sent("table " + name + " does not exist: create it; the pipeline waits", v::wait_person);
   if (ch::destination_identity(*now) != identity)
-    return not_sent("table " + name + " was made anew: " + anew_way_out(d), v::wait_person);
+    return not_sent("table " + name + " was made anew: bring the old one back, or give the pipeline a new group",
+                    v::wait_person);
   d.suspect = false;
   return {};
 }
@@ -387,6 +417,9 @@ insert_answer destination::insert_rows(worker_tools& tools, const batch& b, std:
   r.lease = std::move(lease_holds);
   r.context = {d.refreshed, trust.dependent_views, p.format == "passthrough"};
   auto answer = ch::insert(tools.http(), d.facts, r);
+  // The columns may have changed again since they were described: then it is not the rows that are to blame.
+  using v = insert_answer::verdict;
+  if (answer.what == v::rejected_data && columns_differ(tools)) answer.what = v::columns_changed;
   note(d, tools, answer);
   return answer;
 }
@@ -475,22 +508,6 @@ insert_answer destination::insert_dead_letters(worker_tools& tools, const batch&
 
 // --- asking ----------------------------------------------------------------------------------------------------------
 
-namespace {
-ch::question question_of(const destination::impl& d, std::vector<offset_range> ranges) {
-  ch::question q;
-  q.database = d.database;
-  q.table = d.table;
-  q.columns = d.columns;
-  q.topic = d.topic;
-  q.ranges = std::move(ranges);
-  q.dead_letters = ch::dead_letter_place{d.dead_letter_database, d.dead_letter_table, d.context->config.name,
-                                         d.dead_letters_replicated};
-  q.replicated = d.described.replicated;
-  q.limit_ms = d.question_ms();
-  return q;
-}
-} // namespace
-
 table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token_running) {
   auto& d = *impl_;
   token_running = false;
@@ -517,8 +534,17 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
   }
   d.context->clock->set(clock->now_ms, mono_now());
   if (!fx.ranges.empty()) {
-    auto q = question_of(d, fx.ranges);
+    ch::question q;
+    q.database = d.database;
+    q.table = d.table;
+    q.columns = d.columns;
+    q.topic = d.topic;
+    q.ranges = fx.ranges;
+    q.dead_letters = ch::dead_letter_place{d.dead_letter_database, d.dead_letter_table, d.context->config.name,
+                                           d.dead_letters_replicated};
+    q.replicated = d.described.replicated;
     q.settled = fx.settled;
+    q.limit_ms = d.question_ms();
     out = ch::ask(tools.http(), d.facts, q);
     if (out.answered && fx.list) {
       auto present = ch::list_offsets(tools.http(), q);
@@ -533,28 +559,6 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
   out.blocks = count_blocks(tools);
   // The earliest moment at which the server can have started: uptime counts whole seconds.
   out.server_started_ms = clock->now_ms - (clock->uptime_s + 1) * 1000;
-  return out;
-}
-
-result<std::vector<std::optional<offset_t>>> destination::highest(worker_tools& tools,
-                                                                  const std::vector<partition_id>& partitions) {
-  auto& d = *impl_;
-  std::vector<offset_range> all;
-  for (auto p : partitions) all.push_back({p, {0}, {INT64_MAX}});
-  auto q = question_of(d, all);
-  std::string caught_up, who;
-  for (const auto& [replicated, database, table] :
-       {std::tuple{q.replicated, d.database, d.table},
-        std::tuple{d.dead_letters_replicated, d.dead_letter_database, d.dead_letter_table}}) {
-    if (!replicated) continue;
-    auto a = ch::sync_replica(tools.http(), database, table, q.limit_ms);
-    if (!a.ok) return error{"clickhouse", "the replica did not catch up: " + a.text, "try again"};
-    caught_up = a.server;
-  }
-  auto out = ch::highest_offsets(tools.http(), q, ch::reading_settings(d.facts, q.replicated), &who);
-  if (out.ok() && !caught_up.empty() && who != caught_up)
-    return error{"clickhouse", "the answer came from " + who + ", not from " + caught_up + ", which had caught up",
-                 "try again"};
   return out;
 }
 

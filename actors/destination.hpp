@@ -9,7 +9,6 @@
 
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,17 +28,14 @@ public:
   static result<std::shared_ptr<destination>> open(worker_tools& tools, context_ptr context, const std::string& topic,
                                                    bool& fatal);
 
-  // The columns now. Same fingerprint as before: the same spec. An error names what is gone.
+  // The columns now. Same fingerprint as before: the same spec. An error names what is gone that cannot be gone.
   result<decoder_spec_ptr> describe_again(worker_tools& tools, const decoder_spec_ptr& before);
+  // Whether they are others than those that were last described; false also where the server does not tell.
+  bool columns_differ(worker_tools& tools);
 
   insert_answer insert_rows(worker_tools& tools, const batch& b, std::function<bool()> lease_holds);
   insert_answer insert_dead_letters(worker_tools& tools, const batch& b, std::function<bool()> lease_holds);
   table_answer ask(worker_tools& tools, const fx_ask& question, bool& token_running);
-
-  // For each partition the highest offset that the table or the dead letters hold, nothing: none; replicas catch up
-  // first. Only where trust.there.
-  result<std::vector<std::optional<offset_t>>> highest(worker_tools& tools,
-                                                       const std::vector<partition_id>& partitions);
 
   // Inserts that the table, its views' targets and the dead-letter table have ever seen, together; 0: not known.
   std::uint64_t count_blocks(worker_tools& tools);

@@ -2,7 +2,6 @@
 
 #include "actors/herald.hpp"
 #include "actors/keeper.hpp"
-#include "actors/move_state.hpp"
 #include "actors/open_store.hpp"
 #include "actors/pipeline.hpp"
 #include "core/topology_same.hpp"
@@ -56,7 +55,6 @@ struct engine::parts {
   topology top;
   std::shared_ptr<spdlog::logger> log;
   std::shared_ptr<status_board> board = std::make_shared<status_board>();
-  std::string file;
   std::unique_ptr<caf::actor_system_config> config;
   std::unique_ptr<caf::actor_system> own;
   caf::actor_system* system = nullptr;
@@ -67,8 +65,7 @@ struct engine::parts {
   bool until_end = false;
   std::vector<std::string> only; // pipelines; empty: all
   std::int64_t drain_ms = 0;
-  std::atomic<bool> stopped{false}, draining{false};
-  std::atomic<int> moving{0}; // pipelines that are ended, and started again
+  std::atomic<bool> stopped{false};
   mono_ms started = mono_now();
 
   std::mutex reloading;    // one at a time
@@ -84,6 +81,16 @@ struct engine::parts {
 };
 
 namespace {
+
+std::int64_t session_timeout_of(const topology& t) {
+  auto it = t.kafka.properties.find("session.timeout.ms");
+  if (it == t.kafka.properties.end()) return 45'000; // librdkafka's default
+  try {
+    return std::max<std::int64_t>(1, std::stoll(it->second));
+  } catch (const std::exception&) {
+    return 45'000; // librdkafka refuses it by name
+  }
+}
 
 // A store that has a server is opened once a pipeline: while it is away, no keeper waits for another one's time limits.
 bool has_server(const topology& t) {
@@ -153,7 +160,6 @@ result<void> engine::parts::start(const topology& t, const pipeline_config& c) {
   auto context = std::make_shared<pipeline_context>();
   context->top = t;
   context->config = c;
-  context->file = file;
   context->until_end = until_end;
   context->log = log;
   context->board = board;
@@ -238,7 +244,6 @@ result<std::unique_ptr<engine>> engine::start(const topology& t, engine_options 
     p->keeps = *std::move(opened);
   }
   p->until_end = options.until_end;
-  p->file = options.file;
   p->only = options.pipelines;
   p->drain_ms = options.drain_ms;
   p->events = make_herald(options, *p->system, p->log);
@@ -279,18 +284,12 @@ engine_status engine::status() const {
   return s;
 }
 
-void engine::drain() {
-  parts_->draining = true;
-  parts_->order(msg::order::what::drain);
-}
+void engine::drain() { parts_->order(msg::order::what::drain); }
 void engine::stop_now() {
   parts_->stopped = true;
   parts_->order(msg::order::what::stop);
 }
-bool engine::wait_ms(std::int64_t ms) {
-  if (!parts_->board->wait_over(ms)) return false;
-  return parts_->moving == 0; // read behind the board, which shows a pipeline that is moved as waiting or ended
-}
+bool engine::wait_ms(std::int64_t ms) { return parts_->board->wait_over(ms); }
 
 bool engine::any_stopped() const {
   for (auto& p : parts_->of_the_topology())
@@ -316,8 +315,7 @@ void clear_lanes(status_board& board, const std::string& name) {
 
 result<std::string> engine::reload(const topology& t, std::int64_t drain_ms) {
   auto& p = *parts_;
-  std::unique_lock one(p.reloading, std::try_to_lock);
-  if (!one.owns_lock()) return error{"engine", "a pipeline's state is being moved, or it is reloading", "try again"};
+  std::lock_guard one(p.reloading);
   if (!same_state(t.state, p.top.state))
     return error{"engine", "`state` is another one: positions would be looked for elsewhere", "restart to take it up"};
   auto chosen = choose(t, p.only);
@@ -359,45 +357,6 @@ result<std::string> engine::reload(const topology& t, std::int64_t drain_ms) {
   const auto part = [](const char* what, const std::string& names) { return names.empty() ? "" : what + names; };
   std::string out = part("; started anew: ", changed) + part("; gone: ", gone) + part("; new: ", added);
   return out.substr(2);
-}
-
-result<std::string> engine::move(const std::string& pipeline, const move_request& what, std::int64_t drain_ms) {
-  auto& p = *parts_;
-  std::unique_lock one(p.reloading, std::try_to_lock);
-  if (!one.owns_lock()) return error{"engine", "it is reloading, or a pipeline is being moved already", "try again"};
-  std::vector<parts::running> ends;
-  topology t;
-  {
-    std::lock_guard hold(p.lock);
-    t = p.top;
-    for (const auto& r : p.pipelines)
-      if (r.config.name == pipeline) ends.push_back(r);
-  }
-  if (ends.empty()) return error{"engine", "there is no pipeline named " + pipeline, "see /status for the names"};
-  ++p.moving;
-  const std::shared_ptr<void> moved(nullptr, [&p](void*) { --p.moving; });
-  const auto show = [&](const std::string& why) {
-    p.board->pipeline(pipeline, pipeline_status::state::waiting, "its state is moved: " + why);
-    p.log->info("pipeline {}: its state is moved: {}", pipeline, why);
-  };
-  show("drains first");
-  p.end(ends, drain_ms);
-  clear_lanes(*p.board, pipeline);
-  {
-    std::lock_guard hold(p.lock);
-    std::erase_if(p.pipelines, [&](const auto& r) { return r.config.name == pipeline; });
-  }
-  show("the group is left");
-  const auto over = [&p] { return p.stopped.load() || p.draining.load(); };
-  auto done = move_state(t, pipeline, what, has_server(t) ? nullptr : p.keeps, {show, over});
-  if (done.ok()) p.log->info("pipeline {}: moved: {}", pipeline, *done);
-  else p.log->error("pipeline {}: not moved: {}", pipeline, done.failure().text());
-  if (over()) {
-    p.board->pipeline(pipeline, pipeline_status::state::drained, {});
-    return done;
-  }
-  if (auto r = p.start(t, ends.front().config); !r.ok()) return r.failure();
-  return done;
 }
 
 result<void> engine::pause(const std::string& pipeline) { return parts_->order(pipeline, msg::order::what::pause); }

@@ -5,7 +5,6 @@
 #include "actors/extensions.hpp"
 #include "core/error.hpp"
 #include "core/event.hpp"
-#include "core/move_request.hpp"
 #include "core/status.hpp"
 #include "core/topology.hpp"
 
@@ -28,7 +27,6 @@ namespace chute {
 extern const char* const version_text;
 
 struct engine_options {
-  std::string file = "FILE";           // of the topology: commands that a message names hold it
   bool until_end = false;              // read up to the ends of the topics as they are at the start, then drain
   std::vector<std::string> pipelines;  // only these; empty: all of the topology
   std::shared_ptr<spdlog::logger> log; // null: silent
@@ -66,14 +64,10 @@ public:
   // Takes up another topology: pipelines that are gone from it are drained, for up to `drain_ms`, and then stopped;
   // those that changed likewise, and started anew; new ones are started; all others are not touched. Blocks until then.
   // Where `kafka`, `clickhouse` or `memory` changed, every pipeline changed. An error (another `state`, an unknown
-  // name, a pipeline that is being moved) changes nothing. Returns what was done, for people.
+  // name) changes nothing. Returns what was done, for people.
   result<std::string> reload(const topology& t, std::int64_t drain_ms);
   result<void> pause(const std::string& pipeline);
   result<void> resume(const std::string& pipeline);
-  // `chute state reset` and `settle` of a pipeline that runs here: it is drained, for up to `drain_ms`, and ended; then
-  // its lanes are moved, and it is started again, also where they could not be. One at a time, and not beside reload().
-  // Blocks until then; draining the engine cancels it. Returns what was done, for people. See actors/move_state.hpp.
-  result<std::string> move(const std::string& pipeline, const move_request& what, std::int64_t drain_ms);
 
 private:
   struct parts;

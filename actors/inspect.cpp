@@ -1,13 +1,12 @@
 #include "actors/inspect.hpp"
 
+#include "actors/context.hpp"
 #include "actors/defaults.hpp"
 #include "actors/open_store.hpp"
-#include "actors/quiet_context.hpp"
 #include "actors/worker.hpp"
 #include "clickhouse/check.hpp"
 #include "clickhouse/questions.hpp"
 #include "clickhouse/schema.hpp"
-#include "core/move_request.hpp"
 #include "core/text.hpp"
 #include "formats/decoder.hpp"
 #include "formats/encoder.hpp"
@@ -20,6 +19,7 @@
 #include <chrono>
 #include <map>
 #include <set>
+#include <spdlog/sinks/null_sink.h>
 #include <tuple>
 
 namespace chute {
@@ -30,6 +30,14 @@ namespace ch = clickhouse;
 using severity = enum finding::severity;
 constexpr std::int64_t limit_ms = 10'000;
 constexpr const char* no_record = "no record"; // of a lane: it did not begin
+
+context_ptr quiet_context(const topology& t, const pipeline_config& p) {
+  auto c = std::make_shared<pipeline_context>();
+  c->top = t;
+  c->config = p;
+  c->log = std::make_shared<spdlog::logger>("chute", std::make_shared<spdlog::sinks::null_sink_mt>());
+  return c;
+}
 
 // --- check: Kafka ----------------------------------------------------------------------------------------------------
 
@@ -71,9 +79,7 @@ void check_position(const context_ptr& c, const kafka::topic_partition& p, const
     out.push_back({severity::error, where,
                    "the log ends at " + std::to_string(bounds->end.value) + ", before the position " +
                        std::to_string(next.value) + ": the topic was truncated or made anew",
-                   "of a topic that was made anew, deliver all: " +
-                       state_command("reset", c->file, c->config.name, p.topic,
-                                     "--partition " + std::to_string(p.partition.value) + " --to-earliest")});
+                   "see docs/operations.md, \"Contradictions\""});
 }
 
 std::string alter_topic(const std::string& topic, const std::string& setting) {
@@ -175,6 +181,9 @@ ch::expectations expectations_of(const context_ptr& c, const std::vector<target_
   e.lease_ms = limits.lease_ms;
   e.insert_limit_ms = limits.insert_limit_ms;
   e.settings = limits.settings;
+  e.deletes = p.deletes;
+  e.envelope = p.envelope;
+  e.sources = sources_of(targets);
   return e;
 }
 
@@ -189,7 +198,7 @@ std::vector<target_column> targets_of(const ch::table_description& t, const pipe
     }
     columns.push_back({c.name, *type, c.default_kind, c.default_expression});
   }
-  auto targets = map_columns(columns, p);
+  auto targets = map_columns(columns, p, ch::changes_of(t));
   if (!targets.ok()) {
     out.push_back({severity::error, where, targets.failure().cause, targets.failure().way_out});
     return {};
@@ -343,17 +352,13 @@ void check_lanes(const topology& t, const context_ptr& c, std::vector<finding>& 
     if (l.found) continue;
     const auto lane = where + ": topic " + l.topic + ", lane " + std::to_string(l.lane.value);
     const bool new_lane = l.problem == no_record;
-    const auto command = [&](const char* to) { return state_command("reset", c->file, c->config.name, l.topic, to); };
-    if (!new_lane)
-      out.push_back({severity::error, lane, l.problem,
-                     "to follow another tool: " + command("--adopt") +
-                         "; to go on after what the table holds: " + command("--to-table")});
+    if (!new_lane) out.push_back({severity::error, lane, l.problem, "see docs/operations.md, \"Contradictions\""});
     else if (begun[l.topic].contains(l.lane))
       out.push_back({severity::error, lane,
                      "its record is gone, though it began (chute_starts): the offsets of group " + c->config.group +
                          " expired or were deleted, or the state store lost it",
-                     "bring the store back; or go on after what the table holds: " + command("--to-table") +
-                         "; or, if the topic was deleted and made anew: " + command("--to-earliest")});
+                     "bring the store back, or give the pipeline a new group: see docs/operations.md, "
+                     "\"Contradictions\""});
   }
 }
 
@@ -416,13 +421,12 @@ void check_owners(const pipeline_config& p, const std::vector<kafka::topic_info>
 
 } // namespace
 
-std::vector<finding> check(const topology& t, const std::string& file) {
+std::vector<finding> check(const topology& t) {
   std::vector<finding> out;
   table_owners owners;
   if (t.pipelines.empty()) return {{severity::error, "topology", "it has no pipelines", "add one under pipelines:"}};
   for (const auto& p : t.pipelines) {
     auto c = quiet_context(t, p);
-    c->file = file;
     std::vector<kafka::topic_info> topics;
     auto k = kafka::inspector::open(c->kafka_client());
     if (!k.ok()) out.push_back({severity::error, "kafka", k.failure().cause, k.failure().way_out});

@@ -13,8 +13,7 @@ namespace chute {
 
 // Asks Kafka, ClickHouse and the store everything that could break the promise. Never fails as a whole: what cannot be
 // asked is a finding too.
-// `file`: of the topology, for the commands that findings name.
-std::vector<finding> check(const topology& t, const std::string& file = "FILE");
+std::vector<finding> check(const topology& t);
 
 // One lane as its store has it.
 struct lane_state_view {

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <xxhash.h>
 
 namespace chute {
 
@@ -21,6 +22,7 @@ constexpr mono_ms tick_every_ms = 250;
 constexpr mono_ms revoke_limit_ms = 60'000; // under half of max.poll.interval.ms
 constexpr std::int64_t question_ms = 10'000;
 constexpr mono_ms count_every_ms = 5'000;
+constexpr mono_ms look_every_ms = 5'000;
 constexpr std::uint64_t gather_bytes_min = 64 << 10;
 constexpr std::size_t inserters_max = 8;
 
@@ -288,11 +290,10 @@ lane_setup setup_of(const pipeline_state& s, const std::string& topic, const top
   lane_config c;
   c.pipeline = p.name;
   c.topic = topic;
-  c.file = s.context->file;
   c.lane = id;
   c.lanes = t.lanes;
   c.topic_partitions = t.partitions;
-  c.cluster = cluster_hash(*s.context);
+  c.cluster = XXH3_64bits(s.context->cluster_id.data(), s.context->cluster_id.size());
   c.destination = t.dest->identity;
   c.fingerprint = t.spec->fingerprint;
   c.delivery = p.delivery;
@@ -548,12 +549,28 @@ void on_refresh(self_ptr self, const msg::refresh_wanted& m) {
              }});
 }
 
+// Columns that were added, or given another type, are noticed without an insert that fails.
+void look_at_columns(self_ptr self, mono_ms now) {
+  auto& s = self->state;
+  s.look_at = now + look_every_ms;
+  for (auto& [topic, t] : s.topics)
+    self->send(s.with.clerks,
+               msg::job{[dest = t.dest, before = t.spec, name = topic, me = pipeline_actor(self)](worker_tools& tools) {
+                 if (!dest->columns_differ(tools)) return;
+                 auto out = std::make_shared<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(
+                     msg::refresh_wanted{{name, {}}, 0}, dest->describe_again(tools, before));
+                 caf::anon_send(me, msg::described{out});
+               }});
+}
+
 void on_described(self_ptr self, const msg::described& m) {
   auto& s = self->state;
   auto& [wanted, now] = *std::static_pointer_cast<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(m.what);
   auto lane = s.lanes.find(wanted.name);
   auto topic = s.topics.find(wanted.name.topic);
-  if (lane == s.lanes.end() || topic == s.topics.end()) return;
+  const bool asked = wanted.ticket != 0; // by a lane
+  if (topic == s.topics.end() || (asked && lane == s.lanes.end())) return;
+  if (!now.ok() && !asked) return s.context->log->warn("pipeline {}: {}", s.context->config.name, now.failure().text());
   if (!now.ok()) return self->send(lane->second.actor, msg::refreshed_table{wanted.ticket, true, now.failure().text()});
   bool same = (*now)->fingerprint == topic->second.spec->fingerprint;
   if (!same) {
@@ -563,7 +580,7 @@ void on_described(self_ptr self, const msg::described& m) {
     for (auto& [name, l] : s.lanes)
       if (name.topic == wanted.name.topic) self->send(l.actor, msg::new_columns{*now});
   }
-  self->send(lane->second.actor, msg::refreshed_table{wanted.ticket, same, {}});
+  if (asked) self->send(lane->second.actor, msg::refreshed_table{wanted.ticket, same, {}});
 }
 
 void on_order(self_ptr self, const msg::order& m) {
@@ -615,6 +632,7 @@ void on_tick(self_ptr self) {
     else if (s.at == phase::running && !s.revoking && !s.assignment.empty()) start_begin(self);
   }
   if (now >= s.count_at) count_blocks(self, now);
+  if (now >= s.look_at) look_at_columns(self, now);
   if (s.revoking && now >= s.revoke_deadline) order_all(self, msg::control::what::lose);
   check_finished(self);
   if (s.at != phase::over) self->delayed_send(self, std::chrono::milliseconds(tick_every_ms), msg::tick{});

@@ -37,7 +37,7 @@ struct pipeline_state {
   std::set<lane_name> drained; // --until-end: lanes that this process brought to their end
   mono_ms confirm_at = 0;      // when to ask the group about the others
   bool confirming = false;
-  mono_ms count_at = 0;
+  mono_ms count_at = 0, look_at = 0;
   bool job_running = false;
   std::size_t assigned_times = 0;
   std::size_t fetched_partitions = 0; // that the fetcher's memory is divided by

@@ -2,6 +2,7 @@
 
 #include "clickhouse/questions.hpp"
 #include "clickhouse/schema.hpp"
+#include "clickhouse/sql.hpp"
 #include "core/types.hpp"
 
 #include <algorithm>
@@ -217,6 +218,69 @@ void check_columns(findings& out, const table_description& t) {
   }
 }
 
+// --- changes of rows -------------------------------------------------------------------------------------------------
+
+std::string engine_for(const expectations& e) {
+  return e.deletes == delete_policy::replacing
+             ? "ReplacingMergeTree(version, is_deleted)"
+             : "CollapsingMergeTree(sign), or VersionedCollapsingMergeTree(sign, version)";
+}
+
+bool check_change_engine(findings& out, const table_description& t, const expectations& e, const change_columns& has) {
+  const bool replacing = e.deletes == delete_policy::replacing;
+  const std::string policy = replacing ? "deletes: replacing" : "deletes: collapsing";
+  std::string given;
+  for (const auto& column : engine_columns(t.engine_full)) given += (given.empty() ? "" : ", ") + column;
+  const bool family = t.family == (replacing ? engine_family::replacing : engine_family::collapsing);
+  if (!family || (replacing && (has.version.empty() || has.deleted.empty()))) {
+    out.add(severity::error,
+            policy + ", but its engine is " + t.engine + "(" + given + "), in which a deleted row would stay",
+            "make it with ENGINE = " + engine_for(e) + ", or write deletes: reject");
+    return false;
+  }
+  return true;
+}
+
+void check_version(findings& out, const table_description& t, const expectations& e, const change_columns& has) {
+  const auto source = e.sources.find(has.version);
+  if (has.version.empty() || source == e.sources.end()) return;
+  const bool by_offset = source->second.kind == column_source::from::meta;
+  if (e.deletes == delete_policy::collapsing) {
+    if (by_offset)
+      out.add(severity::error,
+              "its version column " + has.version +
+                  " comes from the record, but a row that is taken back has the "
+                  "version that it had",
+              "map it from a field of the row, or use CollapsingMergeTree(sign)");
+    return;
+  }
+  const auto* c = t.find(has.version);
+  if (source->second.text == "version" && by_offset && c && c->type != "UInt64" && c->type != "Int64")
+    out.add(severity::error, "its version column " + has.version + " is " + c->type + ", which does not hold an offset",
+            alter(t, "MODIFY COLUMN " + quote_name(has.version) + " UInt64") +
+                ", or map it from a field under columns:");
+}
+
+// A change finds its row by the sorting key.
+void check_change_key(findings& out, const table_description& t, const expectations& e, const change_columns& has) {
+  for (const auto& [column, source] : e.sources) {
+    if (!names_column(t.sorting_key, column)) continue;
+    const bool meta = source.kind == column_source::from::meta;
+    // VersionedCollapsingMergeTree adds its version by itself.
+    const bool version = column == has.version && e.deletes == delete_policy::replacing;
+    if ((meta && source.text == "offset") || version || column == has.deleted || column == has.sign)
+      out.add(severity::error,
+              "its sorting key has " + column + ", which differs in every record: no change would find its row",
+              "make the table with ORDER BY (…the source's primary key…)");
+    else if (source.kind == column_source::from::field && e.deletes == delete_policy::replacing &&
+             e.envelope == envelope_kind::none)
+      out.add(severity::error,
+              "its sorting key has " + column + ", a field of the value, which a tombstone does not have",
+              "map it from the key, as in columns: {" + column +
+                  ": {meta: key}}, or write envelope: debezium, whose delete events tell the row");
+  }
+}
+
 void check_views(findings& out, const table_description& t, const server_facts& facts, const expectations& e) {
   if (t.views.empty() || !exactly_once(e)) return;
   if (!facts.knows("deduplicate_blocks_in_dependent_materialized_views"))
@@ -328,7 +392,18 @@ std::vector<finding> check_table(const table_description& t, const server_facts&
   check_memory_of_rows(out, t, e);
   check_provenance(out, t, e);
   check_columns(out, t);
+  for (auto& f : check_changes(t, where, e)) out.list.push_back(std::move(f));
   check_views(out, t, facts, e);
+  return std::move(out.list);
+}
+
+std::vector<finding> check_changes(const table_description& t, const std::string& where, const expectations& e) {
+  findings out{where, {}};
+  if (e.deletes == delete_policy::reject) return {};
+  const auto has = changes_of(t);
+  if (!check_change_engine(out, t, e, has)) return std::move(out.list);
+  check_version(out, t, e, has);
+  check_change_key(out, t, e, has);
   return std::move(out.list);
 }
 

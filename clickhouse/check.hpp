@@ -7,6 +7,7 @@
 #include "core/finding.hpp"
 #include "core/topology.hpp"
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,9 @@ struct expectations {
   double other_inserts_per_second = 0; // of other writers, as seen
   std::int64_t lease_ms = 60'000, insert_limit_ms = 120'000;
   settings_map settings; // the user's
+  delete_policy deletes = delete_policy::reject;
+  envelope_kind envelope = envelope_kind::none;
+  std::map<std::string, column_source> sources; // of the columns that are filled
 };
 
 // Inserts a second that a pipeline can reach: one a lane and `wait`.
@@ -32,6 +36,9 @@ std::vector<finding> check_server(const server_facts& facts, const std::string& 
 // The table, its columns, and the targets of all views that depend on it.
 std::vector<finding> check_table(const table_description& t, const server_facts& facts, const std::string& where,
                                  const expectations& e);
+// Whether the table's engine is one for which a change of a row is a row, and can tell which row it changes. Part of
+// check_table().
+std::vector<finding> check_changes(const table_description& t, const std::string& where, const expectations& e);
 // `t.exists` may be false: it will be made.
 std::vector<finding> check_dead_letters(const table_description& t, const std::string& where, const expectations& e);
 // How long a question about offsets took.

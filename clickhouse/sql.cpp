@@ -165,6 +165,22 @@ engine_clauses parse_engine(std::string_view engine_full) {
   return out;
 }
 
+std::vector<std::string> engine_columns(std::string_view engine_full) {
+  std::vector<std::string> out;
+  const auto words = words_of(engine_full);
+  if (words.size() < 2 || words[1].text != "(") return out;
+  for (std::size_t i = 2; i < words.size() && words[i].depth > 0; ++i)
+    if (words[i].depth == 1 && words[i].text != "," && words[i].text.front() != '\'')
+      out.push_back(unquoted(words[i].text));
+  return out;
+}
+
+bool names_column(std::string_view expression, std::string_view column) {
+  const auto words = words_of(expression);
+  return std::any_of(words.begin(), words.end(),
+                     [&](const word& w) { return w.text.front() != '\'' && unquoted(w.text) == column; });
+}
+
 bool ttl_removes_rows(std::string_view rule) {
   for (const auto& w : words_of(rule))
     if (w.depth == 0 && (w.is("DISK") || w.is("VOLUME") || w.is("RECOMPRESS"))) return false;

@@ -29,6 +29,11 @@ struct engine_clauses {
   std::vector<std::string> ttl;                // the rows' TTL, one entry a rule
 };
 engine_clauses parse_engine(std::string_view engine_full);
+// The columns that the engine is given: of ReplicatedReplacingMergeTree('/path', '{replica}', version, deleted) the
+// last two.
+std::vector<std::string> engine_columns(std::string_view engine_full);
+// Whether an expression, as the server prints it, names the column.
+bool names_column(std::string_view expression, std::string_view column);
 // Whether a TTL rule takes rows away or changes them (not: moves them to another disk, compresses them anew).
 bool ttl_removes_rows(std::string_view rule);
 

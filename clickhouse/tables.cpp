@@ -314,6 +314,20 @@ result<table_description> describe(session& s, const server_facts& facts, const 
   return t;
 }
 
+result<std::vector<column_description>> describe_columns(session& s, const server_facts& facts,
+                                                         const std::string& database, const std::string& table,
+                                                         std::int64_t limit_ms) {
+  return columns_of(s, facts, database, table, limit_ms);
+}
+
+std::uint64_t columns_hash(const std::vector<column_description>& columns) {
+  std::string text;
+  for (const auto& c : columns)
+    for (const auto* part : {&c.name, &c.type, &c.default_kind, &c.default_expression})
+      text.append(std::to_string(part->size())).append(":").append(*part);
+  return XXH3_64bits(text.data(), text.size());
+}
+
 std::uint64_t destination_identity(const storage& t) {
   std::string name;
   if (!t.keeper_path.empty()) name = "keeper\n" + t.keeper + "\n" + t.keeper_path;
@@ -329,6 +343,14 @@ std::vector<std::string> missing_provenance(const table_description& t, const pr
     if (!t.find(c)) out.push_back(c);
   if (!columns.source.empty() && !t.find(columns.source)) out.push_back(columns.source);
   return out;
+}
+
+change_columns changes_of(const storage& t) {
+  const auto given = engine_columns(t.engine_full);
+  const auto at = [&](std::size_t i) { return i < given.size() ? given[i] : std::string(); };
+  if (t.family == engine_family::replacing) return {at(0), at(1), ""};
+  if (t.family == engine_family::collapsing) return {at(1), "", at(0)};
+  return {};
 }
 
 belief believed(const table_description& t, const provenance_columns& columns) {

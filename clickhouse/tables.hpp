@@ -2,6 +2,7 @@
 #pragma once
 
 #include "clickhouse/query.hpp"
+#include "core/changes.hpp"
 #include "core/error.hpp"
 #include "core/ids.hpp"
 
@@ -96,6 +97,13 @@ inline constexpr std::size_t views_max = 64;
 result<table_description> describe(session& s, const server_facts& facts, const std::string& database,
                                    const std::string& table, std::int64_t limit_ms);
 
+// Its columns alone, which is one short question.
+result<std::vector<column_description>> describe_columns(session& s, const server_facts& facts,
+                                                         const std::string& database, const std::string& table,
+                                                         std::int64_t limit_ms);
+// Equal columns have equal hashes.
+std::uint64_t columns_hash(const std::vector<column_description>& columns);
+
 // Names the destination for as long as it lives: its UUID, or the replicated path, which all replicas share. Never 0.
 std::uint64_t destination_identity(const storage& t);
 
@@ -105,6 +113,9 @@ struct provenance_columns {
 };
 // Those that the table lacks.
 std::vector<std::string> missing_provenance(const table_description& t, const provenance_columns& columns);
+
+// The columns in which the engine reads what became of a row.
+change_columns changes_of(const storage& t);
 
 // Whether the table is a witness of what landed. Beyond `blind`, which the lane watches.
 struct belief {

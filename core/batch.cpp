@@ -103,7 +103,10 @@ void gathered::move(part& p, std::size_t i, std::size_t count, offset_t last, cu
   for (std::size_t k = x.first; k < x.first + x.count; ++k) {
     out.sum += record_sum(x.from->hashes[k], x.from->offsets[k]);
     switch (x.from->outcomes[k]) {
-    case outcome::row: ++out.rows; break;
+    case outcome::row:
+      ++out.rows;
+      out.more_rows += x.from->rows_of(k) - 1;
+      break;
     case outcome::dead_letter:
     case outcome::stop: ++out.dead; break;
     case outcome::dropped: ++out.dropped; break;
@@ -121,9 +124,8 @@ void gathered::move(part& p, std::size_t i, std::size_t count, offset_t last, cu
   out.pieces[i].push_back(std::move(x));
 }
 
-cut gathered::take(std::uint64_t records_max, std::uint64_t bytes_max, const std::vector<std::uint8_t>& kinds) {
+cut gathered::take(std::uint64_t records_max, std::uint64_t bytes_max) {
   cut out;
-  std::uint8_t kind = 0;
   out.pieces.resize(parts_.size());
   out.known.resize(parts_.size());
   for (auto& p : parts_) out.last.push_back(p.begin - 1);
@@ -133,10 +135,6 @@ cut gathered::take(std::uint64_t records_max, std::uint64_t bytes_max, const std
       if (!p.pieces.empty() && (!next || p.pieces.front().order < next->pieces.front().order)) next = &p;
     if (!next) return out;
     auto i = static_cast<std::size_t>(next - parts_.data());
-    if (auto k = i < kinds.size() ? kinds[i] : 0; k != 0) {
-      if (kind != 0 && kind != k) return out;
-      kind = static_cast<std::uint8_t>(k);
-    }
     auto& x = next->pieces.front();
     // What one slice may span is bounded, so that a plan always fits its record.
     auto slice_begin = out.pieces[i].empty() ? x.begin : out.pieces[i].front().begin;
@@ -197,6 +195,7 @@ batch make_batch(const plan& p, const cut& c, std::string reason) {
   b.bytes = c.bytes;
   if (p.as == plan_as::rows) {
     b.rows = c.rows;
+    b.more_rows = c.more_rows;
     b.dead = c.dead;
     b.dropped = c.dropped;
   } else if (p.as == plan_as::dead_letter) b.dead = c.records;
@@ -212,7 +211,7 @@ batch make_fill(const plan& p, const cut& c, std::string reason,
                 const std::vector<std::vector<std::int64_t>>& present) {
   batch b = make_batch(p, c, std::move(reason));
   b.ranges.clear();
-  b.records = b.rows = b.dead = b.dropped = 0;
+  b.records = b.rows = b.dead = b.dropped = b.more_rows = 0;
   for (std::size_t i = 0; i < c.pieces.size(); ++i)
     for (auto& x : c.pieces[i]) {
       bool open = false; // the last range ends at the record before
@@ -230,6 +229,7 @@ batch make_fill(const plan& p, const cut& c, std::string reason,
         ++b.records;
         bool row = p.as == plan_as::rows && x.from->outcomes[k] == outcome::row;
         ++(row ? b.rows : b.dead);
+        if (row) b.more_rows += x.from->rows_of(k) - 1;
       }
     }
   return b;

@@ -21,10 +21,11 @@ struct record_range {
 struct batch {
   token_t token;
   plan_as as = plan_as::rows;
-  wall_ms since = 0;                // of its plan: the dead letters' failed_at
-  std::string reason;               // as dead_letter: why
-  std::vector<record_range> ranges; // none is empty
-  std::uint64_t records = 0, rows = 0, dead = 0, dropped = 0, bytes = 0;
+  wall_ms since = 0;                                                     // of its plan: the dead letters' failed_at
+  std::string reason;                                                    // as dead_letter: why
+  std::vector<record_range> ranges;                                      // none is empty
+  std::uint64_t records = 0, rows = 0, dead = 0, dropped = 0, bytes = 0; // `rows`: records that make some
+  std::uint64_t more_rows = 0;                                           // beyond one of each of those
 };
 
 // Mixed into a plan's sum, once a record: order does not matter, so neither does grouping.
@@ -45,7 +46,8 @@ struct cut {
   std::vector<offset_t> last;                     // one a partition; next - 1: nothing
   std::vector<std::optional<known_record>> known; // one a partition: its last record, relative to last + 1
   std::vector<std::vector<piece>> pieces;         // one a partition, to be given back if the plan is made anew
-  std::uint64_t records = 0, rows = 0, dead = 0, dropped = 0, bytes = 0, sum = 0;
+  std::uint64_t records = 0, rows = 0, dead = 0, dropped = 0, bytes = 0, sum = 0; // `rows`: records that make some
+  std::uint64_t more_rows = 0;                                                    // beyond one of each of those
 };
 
 // The gathered pieces of one lane.
@@ -59,9 +61,8 @@ public:
   bool add(std::size_t i, const chunk_ptr& c, mono_ms now, offset_t until);
   void give_back(cut c);
 
-  // Cuts up to so many records and bytes (at least one record), oldest pieces first. `kinds`, if given, has a number
-  // for each partition: the cut ends before it holds partitions of two numbers other than 0.
-  cut take(std::uint64_t records_max, std::uint64_t bytes_max, const std::vector<std::uint8_t>& kinds = {});
+  // Cuts up to so many records and bytes (at least one record), oldest pieces first.
+  cut take(std::uint64_t records_max, std::uint64_t bytes_max);
   // Cuts exactly up to `last` of each partition; only when covers(last).
   cut take_to(const std::vector<offset_t>& last);
   bool covers(const std::vector<offset_t>& last) const;

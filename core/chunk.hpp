@@ -61,11 +61,17 @@ struct chunk {
   std::vector<outcome> outcomes;
   std::vector<std::uint64_t> hashes; // record_hash() of timestamp, key and value
   std::vector<std::uint32_t> sizes;  // bytes of key and value
-  block rows;                        // as many as there are outcomes `row`, in order
-  std::vector<dead_letter> dead;     // as many as there are outcomes `dead_letter` or `stop`, in order
-  std::uint64_t fields_ignored = 0;  // fields without a column
-  bool reached_end = false;          // the partition's end was seen after `last`
-  std::size_t byte_size() const;     // memory held, for the budget
+  // How many rows each record makes, where some make more than one. Records beyond its end make one, or none, as their
+  // outcome says.
+  std::vector<std::uint8_t> row_counts;
+  block rows;                       // of the records whose outcome is `row`, in order
+  std::vector<dead_letter> dead;    // as many as there are outcomes `dead_letter` or `stop`, in order
+  std::uint64_t fields_ignored = 0; // fields without a column
+  bool reached_end = false;         // the partition's end was seen after `last`
+  std::size_t byte_size() const;    // memory held, for the budget
+  std::size_t rows_of(std::size_t record) const {
+    return record < row_counts.size() ? row_counts[record] : outcomes[record] == outcome::row;
+  }
 };
 using chunk_ptr = std::shared_ptr<const chunk>;
 

@@ -17,6 +17,8 @@ enum class save_outcome : std::uint8_t { accepted, refused, not_now, unknown };
 struct table_trust {
   bool there = false;     // rows that are found did land (provenance columns; MergeTree, Replacing, Collapsing)
   bool not_there = false; // rows that are not found did not land (plain or replicated MergeTree, no TTL, no deletes)
+  bool merges = false;    // rows that landed may since have been merged away with others of their key
+  bool replaces = false;  // a row that is sent twice is one row: it replaces itself
   bool dependent_views = false;
   bool quorum = false;
   bool plain_merge_tree = true; // its deduplication log may lack its tail after a server's crash
@@ -82,10 +84,10 @@ constexpr bool may_repeat(const attempt_history& h, bool before_good_until, bool
   return before_good_until && same_fingerprint && !log_cut;
 }
 
-// What a count over a plan's slices means.
+// What a count over a plan's slices means. `more_rows`: that the records make beyond one each.
 enum class landed : std::uint8_t { none, some, all, more };
-constexpr landed judge(std::uint64_t records, std::uint64_t rows, std::uint64_t distinct) {
-  if ((rows > records || distinct > records) && !mutant(bug::more_taken_for_all)) return landed::more;
+constexpr landed judge(std::uint64_t records, std::uint64_t rows, std::uint64_t distinct, std::uint64_t more_rows = 0) {
+  if ((rows > records + more_rows || distinct > records) && !mutant(bug::more_taken_for_all)) return landed::more;
   if (distinct >= records || (distinct > 0 && mutant(bug::some_taken_for_all))) return landed::all;
   return distinct == 0 ? landed::none : landed::some;
 }

@@ -21,26 +21,6 @@ std::string lane::describe_plan() const {
   return out;
 }
 
-// A person who compared by hand can say whether it landed.
-std::string lane::say_landed() const {
-  return "; when you know whether it landed, say so: " + command("settle", scope::lane, "--landed") + " or " +
-         command("settle", scope::lane, "--not-landed");
-}
-
-bool lane::plan_is_blind() const {
-  for (std::size_t i = 0; i < work_->p.last.size(); ++i) {
-    const auto& p = record_.partitions[i];
-    if (p.blind && *p.blind >= p.next && work_->p.last[i] >= p.next) return !mutant(bug::blind_plan_believed);
-  }
-  return false;
-}
-
-table_trust lane::trust() const {
-  auto out = config_.trust;
-  if (plan_is_blind()) out.there = out.not_there = false;
-  return out;
-}
-
 std::vector<offset_range> lane::slices() const {
   std::vector<offset_range> out;
   for (std::size_t i = 0; i < work_->p.last.size(); ++i)
@@ -67,9 +47,8 @@ void lane::check_built(instant now) {
   w.content = gathered_.take_to(w.p.last);
   if (w.content.sum != w.p.sum && !mutant(bug::sum_not_compared))
     return stop("the records of " + describe_plan() +
-                " are not those that were planned: the topic was truncated or made anew; to deliver all that it "
-                "holds now: " +
-                command("reset", scope::lane, "--to-earliest"));
+                " are not those that were planned: the topic was truncated or made "
+                "anew (docs/operations.md, \"Contradictions\")");
   w.content_fingerprint = config_.fingerprint;
   auto again = make_batch(w.p, w.content, w.reason);
   if (mutant(bug::slice_rebuilt_short) && again.records > 1) --again.ranges.back().count;
@@ -99,7 +78,7 @@ std::string lane::token_trouble(instant now) {
   bool same_rows = w.content_fingerprint == w.p.fingerprint || mutant(bug::fingerprint_ignored);
   // What a restart may have cost the deduplication log is the trace of attempts before it.
   auto tried_since = w.loaded || w.first_attempt == 0 ? w.p.since : w.first_attempt;
-  if (may_repeat(h, in_time && in_count, same_rows, restarted_since(tried_since), trust())) return {};
+  if (may_repeat(h, in_time && in_count, same_rows, restarted_since(tried_since), config_.trust)) return {};
   took(!in_time || !in_count ? lane_edge::doubted_late
        : same_rows           ? lane_edge::doubted_restart
                              : lane_edge::doubted_columns);
@@ -120,7 +99,7 @@ void lane::next_send(instant now) {
   if (w.p.kind == plan_kind::fill && !mutant(bug::fill_without_asking)) return list(now);
   if (auto why = token_trouble(now); !why.empty()) return doubt(now, why);
   bool landed_maybe = (h.landed_maybe > 0 || h.loaded) && !mutant(bug::look_skipped);
-  if (landed_maybe && trust().there && config_.delivery == delivery_mode::exactly_once) return look(now);
+  if (landed_maybe && config_.trust.there && config_.delivery == delivery_mode::exactly_once) return look(now);
   send(now);
 }
 
@@ -169,12 +148,13 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
   if (!work_ || (work_->insert_ticket != ticket && !mutant(bug::old_answer_taken))) return;
   auto& w = *work_;
   w.insert_ticket = 0;
+  if (a.what != insert_answer::verdict::acknowledged) w.alone = false;
   if (!a.never_sent) w.last_attempt = now.server;
   else w.last_attempt = w.attempt_before;
   if (!a.never_sent && w.first_attempt == 0) w.first_attempt = w.sent_at;
   auto& h = w.history();
   add_answer(h, a);
-  auto next = after_answer(a, h, trust(), w.p.kind == plan_kind::fill, config_.again_and_again);
+  auto next = after_answer(a, h, config_.trust, w.p.kind == plan_kind::fill, config_.again_and_again);
   if (config_.delivery == delivery_mode::at_least_once && next != next_step::halve)
     next = a.what == insert_answer::verdict::acknowledged ? next_step::done
            : next == next_step::refresh                   ? next_step::refresh
@@ -192,6 +172,7 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
   switch (next) {
   case next_step::done: took(lane_edge::done_at_once); return part_done(now);
   case next_step::confirm:
+    if (w.alone && !w.rows_done) return part_done(now);
     if (w.p.kind == plan_kind::fill) {
       w.acknowledged = true;
       w.confirm_until = now.mono + config_.confirm_limit_ms;
@@ -257,6 +238,16 @@ totals add_up(const table_answer& a, std::size_t from, std::size_t to) {
 
 } // namespace
 
+namespace {
+
+// What is there of a batch's dead letters, or of its rows. A row that replaces itself may be there twice.
+landed judge_part(const batch& b, bool dead_letters, const totals& t, const table_trust& trust) {
+  if (dead_letters) return judge(b.dead, t.dead, t.dead_distinct);
+  return judge(b.rows, trust.replaces ? t.distinct : t.rows, t.distinct, b.more_rows);
+}
+
+} // namespace
+
 void lane::looked(instant now, const table_answer& answer) {
   auto& w = *work_;
   if (!answer.answered) {
@@ -265,10 +256,10 @@ void lane::looked(instant now, const table_answer& answer) {
     return;
   }
   auto t = add_up(answer, 0, answer.counts.size());
-  auto found = w.rows_done ? judge(w.what->dead, t.dead, t.dead_distinct) : judge(w.what->rows, t.rows, t.distinct);
+  auto found = judge_part(*w.what, w.rows_done, t, config_.trust);
   if (found == landed::more)
     return stop("the table holds more of " + describe_plan() + " than its records: " + std::to_string(t.rows) +
-                " rows for " + std::to_string(w.what->rows) + say_landed());
+                " rows for " + std::to_string(w.what->rows) + " (docs/operations.md, \"Contradictions\")");
   bool repeat_anyway = (config_.trust.dependent_views || config_.trust.quorum) && !mutant(bug::views_not_repeated);
   took(found == landed::all ? lane_edge::looked_all : lane_edge::looked_missing);
   if (found == landed::all && !repeat_anyway) return part_done(now);
@@ -305,15 +296,21 @@ void lane::answered(instant now, ticket_t ticket, const table_answer& answer, bo
   }
   if (answer.answered) {
     auto t = add_up(answer, 0, answer.counts.size());
-    auto found = w.rows_done ? judge(w.what->dead, t.dead, t.dead_distinct) : judge(w.what->rows, t.rows, t.distinct);
+    auto found = judge_part(*w.what, w.rows_done, t, config_.trust);
+    // Others may have replaced some of its rows; what is there came with this insert, and so did the rest.
+    bool merged = config_.trust.merges && !w.rows_done;
+    if (merged && (found == landed::some || (mutant(bug::merged_batch_believed) && found == landed::none)))
+      found = landed::all;
     if (found == landed::all) {
       took(lane_edge::confirmed);
       return part_done(now);
     }
     if (found == landed::more)
-      return stop("the table holds more of " + describe_plan() + " than its records" + say_landed());
+      return stop("the table holds more of " + describe_plan() +
+                  " than its records (docs/operations.md, \"Contradictions\")");
   }
   if (now.mono >= w.confirm_until) took(lane_edge::unconfirmed);
+  if (now.mono >= w.confirm_until && config_.trust.merges && !w.rows_done) return send_alone(now);
   if (now.mono >= w.confirm_until)
     return doubt(now, "a repeated insert was acknowledged, but the table does not confirm it");
   waiting_ = "the table to confirm a repeated insert";
@@ -346,8 +343,9 @@ void lane::listed(instant now, const table_answer& answer) {
   }
   auto t = add_up(answer, 0, answer.counts.size());
   // Whatever the columns were when a part of it landed: no record twice, and none that is not the plan's.
-  if (t.rows + t.dead > t.either || t.either > w.content.records)
-    return stop("the table holds more of " + describe_plan() + " than its records" + say_landed());
+  if (t.rows + t.dead > t.either + w.content.more_rows || t.either > w.content.records)
+    return stop("the table holds more of " + describe_plan() +
+                " than its records (docs/operations.md, \"Contradictions\")");
   std::vector<std::vector<std::int64_t>> present(w.p.last.size());
   auto ranges = slices();
   expect(answer.present.size() == ranges.size(), "a list has an entry for each range");
@@ -373,14 +371,10 @@ void lane::listed(instant now, const table_answer& answer) {
 void lane::doubt(instant now, const std::string& why) {
   auto& w = *work_;
   w.doubt = why;
-  if (plan_is_blind())
-    return stop(describe_plan() + " is in doubt: " + why +
-                ", and the table cannot be asked: it held rows of these offsets before the lane was moved" +
-                say_landed());
   if (!config_.trust.there && !mutant(bug::silent_table_asked))
     return stop(describe_plan() + " is in doubt: " + why +
-                ", and the table cannot be asked (no provenance columns, or an engine that drops or merges rows)" +
-                say_landed());
+                ", and the table cannot be asked (no provenance columns, or an engine that drops or merges rows); see "
+                "docs/operations.md, \"A doubted plan\"");
   w.quiet_since = now.mono; // what lay in a socket until now may only now be taken up
   w.final_ask = quiet(now);
   ask(now); // all there settles it at once; "none" is only believed when no attempt can still be running
@@ -411,12 +405,27 @@ void lane::quiet_answered(instant now, const table_answer& answer, bool token_ru
   if (silent && !mutant(bug::silence_counts)) w.quiet_since = now.mono;
   bool over = quiet(now) || now.mono - w.quiet_since >= config_.lease_ms + config_.insert_limit_ms;
   if (mutant(bug::running_query_ignored)) token_running = false;
+  if (answer.answered && !token_running && over && w.alone) {
+    if (auto why = token_trouble(now); !why.empty()) return doubt(now, why);
+    return send(now);
+  }
   if (answer.answered && !token_running && over) {
     w.final_ask = true;
     took(lane_edge::waited_quiet);
     return ask(now);
   }
   w.rest_until = now.mono + quiet_ask_every_ms;
+}
+
+// All rows of a batch may have been merged away (a row that came and went), so that the table never confirms it. But
+// once no attempt can still be running, the acknowledgement of one more is the last word: it landed with this one, or
+// before.
+void lane::send_alone(instant now) {
+  auto& w = *work_;
+  w.doubt = "it was acknowledged again, but all its rows may have been merged away";
+  w.alone = true;
+  w.quiet_since = now.mono;
+  wait_quiet(now);
 }
 
 void lane::ask(instant) {
@@ -439,15 +448,18 @@ void lane::asked(instant now, const table_answer& answer) {
   auto plan_ranges = slices().size();
   auto t = add_up(answer, 0, plan_ranges);
   auto wanted = expected();
-  auto found = judge(wanted, t.rows + t.dead, t.either);
+  // What replaces itself may be sent again, and be there twice; but a view would count it twice.
+  bool replaces = config_.trust.replaces && (!config_.trust.dependent_views || mutant(bug::replacing_views_doubled));
+  auto rows = config_.trust.replaces ? t.either : t.rows + t.dead;
+  auto found = judge(wanted, rows, t.either, w.content.more_rows);
   if (w.content_fingerprint != w.p.fingerprint) { // other columns may have made rows of other records: a fill finds out
-    found = judge(w.content.records, t.rows + t.dead, t.either);
+    found = judge(w.content.records, rows, t.either, w.content.more_rows);
     wanted = w.content.records;
   }
   auto control = add_up(answer, plan_ranges, answer.counts.size());
-  bool not_there = config_.trust.not_there || mutant(bug::merged_rows_believed);
+  bool not_there = config_.trust.not_there || replaces || mutant(bug::merged_rows_believed);
   auto say = [&](const std::string& what) {
-    stop(describe_plan() + " is in doubt: " + w.doubt + "; " + what + say_landed());
+    stop(describe_plan() + " is in doubt: " + w.doubt + "; " + what + " (docs/operations.md, \"A doubted plan\")");
   };
   took(found == landed::all    ? lane_edge::asked_all
        : found == landed::none ? lane_edge::asked_none
@@ -461,13 +473,13 @@ void lane::asked(instant now, const table_answer& answer) {
                std::to_string(wanted) + " records");
   case landed::some:
     if (!w.final_ask) return wait_quiet(now);
-    if (config_.trust.dependent_views)
+    if (config_.trust.dependent_views && !replaces)
       return say("a part of its rows is there, and its dependent views cannot be asked");
     if (!not_there)
       return say(std::to_string(t.either) + " of " + std::to_string(wanted) +
                  " records are there, but this table's engine may have dropped rows");
     for (std::size_t i = 0; i < w.p.last.size(); ++i) // what is missing is filled in, and nothing else is sent
-      if (w.p.last[i] >= record_.partitions[i].next && !mutant(bug::fill_to_not_set))
+      if (w.p.last[i] >= record_.partitions[i].next && !replaces && !mutant(bug::fill_to_not_set))
         record_.partitions[i].mark_fill(w.p.last[i], w.content.known[i]);
     return plan_anew(now, w.halve_if_none ? std::max<std::uint64_t>(1, w.content.records / 2) : w.content.records);
   case landed::none: break;
@@ -501,7 +513,7 @@ void lane::complete(instant now) {
   auto& w = *work_;
   counters_.records += w.content.records;
   bool as_rows = w.p.as == plan_as::rows;
-  counters_.rows += as_rows ? w.content.rows : 0;
+  counters_.rows += as_rows ? w.content.rows + w.content.more_rows : 0;
   counters_.dead_letters += as_rows ? w.content.dead : expected();
   counters_.dropped += w.content.records - expected();
   counters_.bytes += w.content.bytes;

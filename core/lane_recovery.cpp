@@ -3,8 +3,6 @@
 // have been at work.
 #include "core/lane.hpp"
 
-#include "core/move_request.hpp"
-
 namespace chute {
 
 namespace {
@@ -14,20 +12,6 @@ constexpr mono_ms short_log_recheck_ms = 10'000;
 constexpr mono_ms recheck_ms = 10'000;
 constexpr mono_ms look_retry_ms = 1'000;
 } // namespace
-
-std::string lane::command(const char* verb, scope of, const std::string& option, std::size_t partition) const {
-  std::string whose;
-  if (of == scope::lane) whose = "--lane " + std::to_string(config_.lane.value) + " ";
-  if (of == scope::partition) whose = "--partition " + std::to_string(partition_at(partition).value) + " ";
-  return state_command(verb, config_.file, config_.pipeline, config_.topic, whose + option);
-}
-
-// What to do about a log that is another one than that of the record.
-std::string lane::made_anew_or_cut(std::size_t i, offset_t end) const {
-  return "; if it was made anew: " + command("reset", scope::partition, "--to-earliest", i) +
-         " (without --partition: all of the topic) delivers all that it holds now; if it was cut short: " +
-         command("reset", scope::partition, "--to-offset " + std::to_string(end.value), i) + " goes on at its end";
-}
 
 void lane::retry_recovery(instant now, const std::string& why) {
   waiting_ = why;
@@ -57,9 +41,8 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
     return retry_recovery(now, what.why);
   case state::foreign:
     return stop("offsets were moved by another tool: " + what.why +
-                "; chute does not follow by itself. To read from where they were moved to: " +
-                command("reset", scope::topic, "--adopt") +
-                "; to go on after what the table holds: " + command("reset", scope::topic, "--to-table"));
+                "; chute moves a lane only by its own state: put the committed offset and its metadata back, or give "
+                "the pipeline a new group (docs/operations.md, \"Moved offsets\")");
   case state::absent: {
     bool noted = what.noted_lineage != 0 && !mutant(bug::noted_lane_is_new);
     if (mutant(bug::lost_state_is_first_start)) marked_ = noted = false;
@@ -69,22 +52,15 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
     if (marked_ || noted)
       return stop(
           "its state is gone: " + std::string(marked_ ? "chute_starts in ClickHouse says" : "the group's offsets say") +
-          " that this lane began, but the state store has no record of it (expired offsets, a deleted group or topic, "
-          "a "
-          "flushed Redis, a dropped KeeperMap table, another store); bring the state back; or go on after what the "
-          "table holds: " +
-          command("reset", scope::topic, "--to-table") +
-          "; or, if the topic was deleted and made anew, deliver all "
-          "that it holds now: " +
-          command("reset", scope::topic, "--to-earliest"));
+          " that this lane began, but the state store has no record of it (expired offsets, a deleted group, a "
+          "flushed Redis, a dropped KeeperMap table, another store); bring the state back, or see "
+          "docs/operations.md, \"Lost state\"");
     return first_start(now, what);
   }
   case state::found: break;
   }
   auto r = decode_record(what.text);
-  if (!r)
-    return stop(r.failure().cause + "; " + r.failure().way_out +
-                "; or go on after what the table holds: " + command("reset", scope::lane, "--to-table"));
+  if (!r) return stop(r.failure().cause + "; " + r.failure().way_out);
   auto known = have_record_ && r->lineage == record_.lineage ? saved_version_ : 0;
   if (r->lineage == what.noted_lineage && !mutant(bug::noted_version_ignored))
     known = std::max(known, what.noted_version);
@@ -93,33 +69,24 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
                std::to_string(known) + " was saved before";
     if (maybe_stale(now, why)) return;
     // It is not claimed: a claim would make its versions look right again.
-    return stop(why +
-                ": it went back in time (a restored backup, a crash without fsync, a failover); bring the newer "
-                "state back, or go on after what the table holds: " +
-                command("reset", scope::topic, "--to-table"));
+    return stop(why + ": it went back in time (a restored backup, a crash without fsync, a failover); bring the newer "
+                      "state back, or see docs/operations.md, \"A state that went back in time\"");
   }
   odd_since_ = 0;
   if (r->lanes != config_.lanes && !mutant(bug::lanes_not_compared))
     return stop("the record was made with lanes: " + std::to_string(r->lanes) + ", the pipeline began with " +
-                std::to_string(config_.lanes) +
-                "; lanes are fixed at the first start; to go on after what the table "
-                "holds: " +
-                command("reset", scope::topic, "--to-table"));
+                std::to_string(config_.lanes) + "; lanes are fixed at the first start");
   if (r->cluster != config_.cluster && !mutant(bug::cluster_not_compared))
     return stop("the record belongs to another Kafka cluster; point kafka.brokers at the cluster it was made with, or "
-                "deliver all that this one holds: " +
-                command("reset", scope::topic, "--to-earliest"));
+                "give the pipeline a new group and table");
   if (r->destination != config_.destination && !mutant(bug::destination_not_compared))
     return stop("the record belongs to another table (the destination was dropped and made anew, or renamed over); "
-                "restore the table; or fill this one from the log's beginning: " +
-                command("reset", scope::topic, "--to-earliest") +
-                "; or go on in it where the other one ended: " + command("reset", scope::topic, "--to-current"));
+                "restore the table, or give the pipeline a new group");
   if (mutant(bug::partitions_not_compared)) r->partitions.resize(std::min(r->partitions.size(), ends_.size()));
   if (r->partitions.size() > ends_.size())
     return stop("the record knows " + std::to_string(r->partitions.size()) +
                 " partitions of this lane, the topic has " + std::to_string(ends_.size()) +
-                ": the topic was made anew; to deliver all that it holds now: " +
-                command("reset", scope::topic, "--to-earliest"));
+                ": the topic was made anew; give the pipeline a new group and table");
   record_ = std::move(*r);
   saved_version_ = record_.version;
   have_record_ = true;
@@ -284,19 +251,17 @@ std::string lane::difference(const log_facts& facts) {
     auto where = config_.topic + "/" + std::to_string(partition_at(i).value);
     if (f.end < p.next && !mutant(bug::log_end_not_compared))
       return "the log of " + where + " ends at " + std::to_string(f.end.value) + ", but all offsets below " +
-             std::to_string(p.next.value) + " are done: the topic was truncated or made anew" +
-             made_anew_or_cut(i, f.end);
+             std::to_string(p.next.value) + " are done: the topic was truncated or made anew";
     if (f.known == seen_as::differs && !mutant(bug::known_not_compared))
       return "the record of " + where + " at offset " + std::to_string(p.known_at()->value) +
-             " is not the one that was done: the topic was made anew" + made_anew_or_cut(i, f.end);
+             " is not the one that was done: the topic was made anew";
     if (f.low > p.next && config_.on_data_loss == data_loss_policy::stop && !mutant(bug::loss_is_gap))
       return "the log of " + where + " begins at " + std::to_string(f.low.value) + ", but only offsets below " +
              std::to_string(p.next.value) + " are done: " + std::to_string(f.low - p.next) +
-             " offsets were deleted before they were delivered; to go on without them: " +
-             command("reset", scope::partition, "--to-earliest", i) + ", or set on_data_loss: continue";
+             " offsets were deleted before they were delivered; set on_data_loss: continue to go on without them";
     if (last_known(i) >= p.next && f.end <= last_known(i) && !mutant(bug::plan_beyond_log))
       return "the log of " + where + " ends at " + std::to_string(f.end.value) + ", within an open plan (to offset " +
-             std::to_string(last_known(i).value) + "): it was truncated or made anew" + made_anew_or_cut(i, f.end);
+             std::to_string(last_known(i).value) + ")";
   }
   return {};
 }
@@ -320,7 +285,8 @@ void lane::compare(instant now, const log_facts& facts) {
       }
     }
     if (auto d = difference(facts); !d.empty()) {
-      if (claimed_ || mutant(bug::stopped_before_claim)) return contradiction(now, d);
+      if (claimed_ || mutant(bug::stopped_before_claim))
+        return contradiction(now, d + " (docs/operations.md, \"Contradictions\")");
       differed_ = true;
       return claim(now);
     }
@@ -342,13 +308,13 @@ void lane::lost_records(instant now, std::size_t i, const log_facts& facts) {
       !mutant(bug::loss_is_gap)) // at_least_once: exactly_once was told apart before
     return stop("offsets " + std::to_string(p.next.value) + " to " + std::to_string(facts.parts[i].low.value - 1) +
                 " of " + config_.topic + "/" + std::to_string(partition_at(i).value) +
-                " were deleted before they were delivered; to go on without them: " +
-                command("reset", scope::partition, "--to-earliest", i) + ", or set on_data_loss: continue");
+                " were deleted before they were delivered; set on_data_loss: continue to go on without them");
   if (record_.open && record_.open->last[i] >= p.next)
-    return contradiction(
-        now, "records " + std::to_string(p.next.value) + " to " + std::to_string(record_.open->last[i].value) + " of " +
-                 config_.topic + "/" + std::to_string(partition_at(i).value) +
-                 " belong to an open plan and were deleted from the log: " + describe_plan() + say_landed());
+    return contradiction(now, "records " + std::to_string(p.next.value) + " to " +
+                                  std::to_string(record_.open->last[i].value) + " of " + config_.topic + "/" +
+                                  std::to_string(partition_at(i).value) +
+                                  " belong to an open plan and were deleted from the log: " + describe_plan() +
+                                  " (docs/operations.md, \"A doubted plan\")");
   took(lane_edge::lost_skipped);
   counters_.gaps_lost += static_cast<std::uint64_t>(facts.parts[i].low - p.next);
   p.next = facts.parts[i].low;
@@ -373,25 +339,20 @@ void lane::ask_beyond(instant) {
     }
     fx.ranges.push_back({partition_at(i), from, {INT64_MAX}});
   }
-  beyond_ = fx.ranges;
   effects_.push_back(std::move(fx));
 }
 
 void lane::beyond_answered(instant now, const table_answer& answer) {
   if (!answer.answered) return retry_recovery(now, "the table's answer: " + answer.why);
-  for (std::size_t i = 0; i < answer.counts.size(); ++i) {
-    const auto& c = answer.counts[i];
+  for (const auto& c : answer.counts) {
     if (c.rows == 0 && c.dead == 0) continue;
     if (claimed_ || mutant(bug::stopped_before_claim))
       return contradiction(
           now,
           "the table holds " + std::to_string(c.rows) + " rows (and the dead letters " + std::to_string(c.dead) +
-              ") of " + config_.topic + "/" + std::to_string(beyond_[i].partition.value) + " from offset " +
-              std::to_string(beyond_[i].first.value) +
-              " on, beyond what this pipeline has sent: another pipeline writes there, the state went back in time, or "
-              "the topic was made anew. To send only what the table lacks: " +
-              command("reset", scope::lane, "--to-table") + "; of a topic that was made anew, to deliver all of it: " +
-              command("reset", scope::lane, "--to-earliest"));
+              ") of " + config_.topic +
+              " beyond what this pipeline has sent: another pipeline writes there, the state went back in time, or "
+              "the topic was made anew (docs/operations.md, \"Contradictions\")");
     differed_ = true;
   }
   if (claimed_) return settle(now);

@@ -55,6 +55,8 @@
   bug(no_answer_is_none, sim, "no answer is not the answer that nothing is there") \
   bug(control_skipped, unit, "nothing there is believed only if the same question finds what was done before") \
   bug(ever_not_kept, unit, "the record keeps whether anything was ever done") \
+  bug(merged_batch_believed, unit, "a batch of which a merging table shows nothing is acknowledged again, alone") \
+  bug(replacing_views_doubled, unit, "rows that replace themselves are sent twice only where no view sees them") \
   bug(merged_rows_believed, unit, "an engine that merges or drops rows cannot say that nothing is there") \
   bug(silent_table_asked, unit, "a table without provenance cannot settle a doubt") \
   bug(more_taken_for_all, unit, "more rows than records stop the lane") \
@@ -87,13 +89,6 @@
   bug(beyond_skipped, sim, "the table holds nothing beyond what was sent") \
   bug(blind_ignored, unit, "up to `blind` the table is not asked") \
   bug(stopped_before_claim, sim, "a contradiction stops the lane only after its claim was accepted") \
-  bug(blind_plan_believed, unit, "up to `blind` the table does not say what became of a plan") \
-  bug(blind_meets_fill, unit, "what is filled in and what the table is not asked for are not sent together") \
-  bug(move_forgets_the_table, unit, "a lane that is moved back knows what the table held then") \
-  bug(move_keeps_lineage, unit, "a lane that is moved begins a new lineage") \
-  bug(move_sends_all, unit, "of a lane that stays, what the table holds beyond its position is filled in, not sent anew") \
-  bug(kept_in_another_log, unit, "a table that holds more than the log is of another log") \
-  bug(settle_goes_by_itself, unit, "that a plan did not land is not taken from a person where the table shows it") \
   bug(claim_skipped, unit, "a lane claims its record before it settles the plan") \
   bug(not_compared_after_claim, sim, "after the claim a contradiction is looked at again, and stops") \
   bug(start_not_marked, sim, "chute_starts has a row of every lane that began") \

@@ -141,8 +141,9 @@ constexpr choice<bad_record_policy> bad_record_policies[] = {{"dead_letter", bad
 constexpr choice<data_loss_policy> data_loss_policies[] = {{"stop", data_loss_policy::stop},
                                                            {"continue", data_loss_policy::resume}};
 constexpr choice<delete_policy> delete_policies[] = {{"reject", delete_policy::reject},
-                                                     {"replacing", delete_policy::replacing, false},
-                                                     {"collapsing", delete_policy::collapsing, false}};
+                                                     {"replacing", delete_policy::replacing},
+                                                     {"collapsing", delete_policy::collapsing}};
+constexpr choice<envelope_kind> envelopes[] = {{"none", envelope_kind::none}, {"debezium", envelope_kind::debezium}};
 // Of ClickHouse's formats those whose rows can be told apart without reading them.
 constexpr choice<std::string_view> passthrough_formats[] = {{"JSONEachRow", "JSONEachRow"},
                                                             {"JSONLines", "JSONEachRow"},
@@ -549,6 +550,16 @@ private:
     s.read("on_bad_record", p.on_bad_record, one_of(bad_record_policies));
     s.read("on_data_loss", p.on_data_loss, one_of(data_loss_policies));
     s.read("deletes", p.deletes, one_of(delete_policies));
+    s.read("envelope", p.envelope, one_of(envelopes));
+    const bool structured = p.format != "csv" && p.format != "tsv" && p.format != "raw" && p.format != "passthrough";
+    if (p.envelope != envelope_kind::none && !structured)
+      s.add(s.line_of("envelope"), "envelope",
+            "does not go with format: " + p.format + ", whose records have no fields in fields");
+    if (p.deletes == delete_policy::collapsing && p.envelope == envelope_kind::none)
+      s.add(s.line_of("deletes"), "deletes",
+            "collapsing takes back a row as it was, which only a change event tells: write envelope: debezium");
+    if (p.deletes != delete_policy::reject && p.format == "passthrough")
+      s.add(s.line_of("deletes"), "deletes", "does not go with format: passthrough, whose values chute does not read");
   }
 
   // Lines of text, comma or tab separated.

@@ -17,6 +17,7 @@ enum class provenance_mode : std::uint8_t { required, off };
 enum class bad_record_policy : std::uint8_t { dead_letter, skip, stop };
 enum class data_loss_policy : std::uint8_t { stop, resume }; // file: stop | continue
 enum class delete_policy : std::uint8_t { reject, replacing, collapsing };
+enum class envelope_kind : std::uint8_t { none, debezium };
 enum class start_policy : std::uint8_t { earliest, latest, timestamp };
 enum class store_kind : std::uint8_t { kafka, keeper_map, redis, file, memory, own };
 enum class compression_kind : std::uint8_t { none, lz4, zstd, gzip };
@@ -151,6 +152,7 @@ struct pipeline_config {
   bad_record_policy on_bad_record = bad_record_policy::dead_letter;
   data_loss_policy on_data_loss = data_loss_policy::stop;
   delete_policy deletes = delete_policy::reject;
+  envelope_kind envelope = envelope_kind::none;
   std::string dead_letter_table = "chute_dead_letters";
   std::map<std::string, column_source> columns; // by column name
   int line = 0;                                 // in the file, for messages

@@ -112,7 +112,19 @@ void append_record(const record_view& r, outcome what, chunk& out) {
 
 } // namespace
 
-void append_row_outcome(const record_view& r, chunk& out) { append_record(r, outcome::row, out); }
+void append_row_outcome(const record_view& r, chunk& out, std::size_t rows) {
+  append_record(r, outcome::row, out);
+  note_rows(out, rows);
+}
+
+void note_rows(chunk& out, std::size_t rows) {
+  if (rows == 1) [[likely]]
+    return;
+  const auto at = out.outcomes.size() - 1;
+  for (auto k = out.row_counts.size(); k < at; ++k) // those since the last that made several
+    out.row_counts.push_back(out.outcomes[k] == outcome::row ? 1 : 0);
+  out.row_counts.push_back(static_cast<std::uint8_t>(rows));
+}
 void append_dropped(const record_view& r, chunk& out) { append_record(r, outcome::dropped, out); }
 
 void append_bad_record(const record_view& r, const header_source& headers, const decoder_options& options,

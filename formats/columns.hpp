@@ -37,8 +37,10 @@ inline void append_null(column& c, const target_column& t) {
   else append_default(c);
 }
 
-// Appends the offset, hash, size and outcome of a record that became a row.
-void append_row_outcome(const record_view& r, chunk& out);
+// Appends the offset, hash, size and outcome of a record that became a row, or several.
+void append_row_outcome(const record_view& r, chunk& out, std::size_t rows = 1);
+// Of the last record, where its rows were appended by somebody else.
+void note_rows(chunk& out, std::size_t rows);
 // The same for a record that the topology does not want.
 void append_dropped(const record_view& r, chunk& out);
 // The same for a record that cannot become one: dead letter, dropped or stop, as the topology says. `error` names the

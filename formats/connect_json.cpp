@@ -105,7 +105,8 @@ connect_decoder::reading connect_decoder::read(const record_view& r, std::string
     if (s->what != kind::structure && s->what != kind::map) return bad(why, "the schema is not that of a struct");
   }
   if (root.find_field_unordered("payload").get(payload)) return bad(why, "the value has no 'payload', or is not JSON");
-  if (bool null = false; !payload.is_null().get(null) && null) return bad(why, "the payload is null");
+  if (bool null = false; !payload.is_null().get(null) && null)
+    return options_.deletes == delete_policy::reject ? bad(why, "the payload is null") : tombstone(why);
   datum* d = s ? convert(payload, *s, "") : convert_plain(payload, "", 0);
   if (!d) return bad(why, (at_.empty() ? "the payload " : "field '" + at_ + "' of the payload ") + refused_);
   if (d->kind != datum_kind::record && d->kind != datum_kind::map) return bad(why, "the payload is not an object");

@@ -24,19 +24,59 @@ result<void> datum_decoder::make_writers(const std::string& format) {
     auto w = datum_writer::make(t.column.type, options_.timezone);
     if (!w) return error{format, who + ": " + w.failure().cause, "leave the column out, or give it another type"};
     const auto wire = wire_type(t.column);
-    wanted_.push_back({std::move(*w), split(t.source.text), wire->kind == type_kind::array});
+    const bool of_event = enveloped() && t.source.text.starts_with(from_event);
+    const auto name = of_event ? t.source.text.substr(from_event.size()) : t.source.text;
+    wanted_.push_back({std::move(*w), name, split(name), of_event, wire->kind == type_kind::array});
   }
   return {};
 }
 
+namespace {
+
+bool leads_through(std::string_view path, std::string_view name) {
+  return path.starts_with(name) && (path.size() == name.size() || path[name.size()] == '.');
+}
+
+} // namespace
+
 bool datum_decoder::wants(std::string_view name) const {
-  return std::any_of(fields_.begin(), fields_.end(), [&](const field_slot& f) {
-    const auto& path = target_of(f).source.text;
-    return path.starts_with(name) && (path.size() == name.size() || path[name.size()] == '.');
-  });
+  if (!enveloped()) return wants_of_row(name);
+  if (name == "op" || name == "before" || name == "after") return true;
+  return std::any_of(wanted_.begin(), wanted_.end(),
+                     [&](const wanted& w) { return w.of_event && leads_through(w.name, name); });
+}
+
+bool datum_decoder::wants_of_row(std::string_view name) const {
+  return std::any_of(wanted_.begin(), wanted_.end(),
+                     [&](const wanted& w) { return !w.of_event && leads_through(w.name, name); });
+}
+
+datum_decoder::reading datum_decoder::fill_event(const datum& event, std::string& why) {
+  const datum* op = event.find("op");
+  if (!op || (op->kind != datum_kind::text && op->kind != datum_kind::symbol)) return bad(why, no_op);
+  const auto image = [&](const char* name) {
+    const datum* d = event.find(name);
+    return d && (d->kind == datum_kind::record || d->kind == datum_kind::map) ? d : nullptr;
+  };
+  const datum *before = image("before"), *after = image("after");
+  const auto made = rows_of_event(op->text, before, after, options_.deletes);
+  if (made.wrong) return bad(why, made.wrong);
+  ignored_ = ignored_before_; // of the row, not of the event
+  for (std::size_t n = 0; n < made.count; ++n) {
+    const datum& row = made.rows[n].after ? *after : *before;
+    for (std::size_t i = 0; i < fields_.size(); ++i)
+      if (!fill_field(i, wanted_[i].of_event ? event : row, why)) return reading::bad;
+    change_ = made.rows[n].change;
+    if (n + 1 < made.count && !end_row(change_, why)) return reading::bad;
+    if (n + 1 == made.count)
+      for (const datum* c = row.first; c; c = c->next)
+        if (!wants_of_row(c->name)) ++ignored_;
+  }
+  return reading::row;
 }
 
 datum_decoder::reading datum_decoder::fill_from(const datum& root, std::string& why) {
+  if (enveloped()) return fill_event(root, why);
   for (std::size_t i = 0; i < fields_.size(); ++i)
     if (!fill_field(i, root, why)) return reading::bad;
   return reading::row;
@@ -49,7 +89,7 @@ bool datum_decoder::fill_from(const datum& root, const std::vector<std::uint32_t
 bool datum_decoder::fill_field(std::size_t i, const datum& root, std::string& why) {
   auto& slot = fields_[i];
   const auto& w = wanted_[i];
-  const datum* d = root.find(target_of(slot).source.text); // also a name that has dots
+  const datum* d = root.find(w.name); // also a name that has dots
   if (!d && w.path.size() > 1) {
     std::string wrong;
     d = walk(w, 0, &root, wrong);

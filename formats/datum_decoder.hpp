@@ -15,7 +15,7 @@ protected:
 
   // To be called first. `format` names the decoder in errors.
   result<void> make_writers(const std::string& format);
-  // Fills the columns from a record or map.
+  // Fills the columns from a record or map; of a change event, from the row in it.
   reading fill_from(const datum& root, std::string& why);
   // Only these fields. False: `why` says what is wrong.
   bool fill_from(const datum& root, const std::vector<std::uint32_t>& fields, std::string& why);
@@ -23,18 +23,24 @@ protected:
     why = std::move(text);
     return reading::bad;
   }
-  // Whether a column takes the root's field of this name, or something in it.
+  // Whether a column takes the root's field of this name, or something in it; or the event needs it.
   bool wants(std::string_view name) const;
+  // A record is an event that holds a row.
+  bool enveloped() const { return options_.envelope == envelope_kind::debezium; }
 
   datum_arena arena_; // of the record at work
 
 private:
   struct wanted {
     datum_writer writer;
+    std::string name; // the whole path
     std::vector<std::string> path;
-    bool array = false; // the column takes one element from each record of a list on its path
+    bool of_event = false; // it leads from the event, not from the row in it
+    bool array = false;    // the column takes one element from each record of a list on its path
   };
 
+  reading fill_event(const datum& event, std::string& why);
+  bool wants_of_row(std::string_view name) const;
   bool fill_field(std::size_t i, const datum& root, std::string& why);
   const datum* walk(const wanted& w, std::size_t step, const datum* at, std::string& why);
   const datum* spread(const wanted& w, std::size_t step, const datum& list, std::string& why);

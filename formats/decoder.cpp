@@ -91,7 +91,20 @@ std::string fault(const std::string& name, const column_source& source, const st
   return "";
 }
 
-column_source source_of(const table_column& c, const pipeline_config& pipeline) {
+// A column in which the table's engine reads what became of a row. Its sources are no names that a topology may write.
+std::optional<column_source> change_source(const std::string& name, const pipeline_config& pipeline,
+                                           const change_columns& changes) {
+  if (pipeline.deletes == delete_policy::reject) return {};
+  if (name == changes.deleted) return column_source{from::meta, "deleted"};
+  if (name == changes.sign) return column_source{from::meta, "sign"};
+  // The row that is taken back has the version that it had: a field of the row, never an offset.
+  const bool given = pipeline.columns.contains(name) || pipeline.deletes == delete_policy::collapsing;
+  if (name == changes.version && !given) return column_source{from::meta, "version"};
+  return {};
+}
+
+column_source source_of(const table_column& c, const pipeline_config& pipeline, const change_columns& changes) {
+  if (const auto source = change_source(c.name, pipeline, changes)) return *source;
   if (const auto it = pipeline.columns.find(c.name); it != pipeline.columns.end()) return it->second;
   if (c.name.starts_with('_') && is_meta(std::string_view(c.name).substr(1))) return {from::meta, c.name.substr(1)};
   return {from::field, c.name};
@@ -228,22 +241,32 @@ void add_key(hasher& h, const key_config& c) {
 
 } // namespace
 
-result<std::vector<target_column>> map_columns(const std::vector<table_column>& table,
-                                               const pipeline_config& pipeline) {
+result<std::vector<target_column>> map_columns(const std::vector<table_column>& table, const pipeline_config& pipeline,
+                                               const change_columns& changes) {
   std::string faults;
-  for (const auto& [name, source] : pipeline.columns)
-    if (auto f = fault(name, source, table); !f.empty()) faults += (faults.empty() ? "" : "\n") + f;
+  for (const auto& [name, source] : pipeline.columns) {
+    auto f = fault(name, source, table);
+    if (f.empty() && change_source(name, pipeline, changes))
+      f = "column '" + name + "' is filled by `deletes`: " + name + " says what became of a row";
+    if (!f.empty()) faults += (faults.empty() ? "" : "\n") + f;
+  }
   if (!faults.empty())
     return error{"pipeline " + pipeline.name, faults, "correct `columns:`, or the table " + pipeline.table};
   std::vector<target_column> targets;
   for (const auto& c : table)
-    if (!computed(c) && insertable(*c.type)) targets.push_back({c, source_of(c, pipeline), nullptr});
+    if (!computed(c) && insertable(*c.type)) targets.push_back({c, source_of(c, pipeline, changes), nullptr});
   if (pipeline.format == "raw") return keep_value_column(std::move(targets), pipeline);
   if (pipeline.format == "passthrough") leave_defaults_to_server(targets);
   if (targets.empty())
     return error{"pipeline " + pipeline.name, "the table " + pipeline.table + " has no column that records could fill",
                  "add one"};
   return targets;
+}
+
+std::map<std::string, column_source> sources_of(const std::vector<target_column>& targets) {
+  std::map<std::string, column_source> out;
+  for (const auto& t : targets) out.emplace(t.column.name, t.source);
+  return out;
 }
 
 bool is_format(const std::string& name) { return version_of(name) != 0; }
@@ -267,6 +290,7 @@ decoder_options options_for(const pipeline_config& pipeline) {
   o.pipeline = pipeline.name;
   o.on_bad_record = pipeline.on_bad_record;
   o.deletes = pipeline.deletes;
+  o.envelope = pipeline.envelope;
   o.csv = pipeline.csv;
   o.avro = pipeline.avro;
   o.protobuf = pipeline.protobuf;
@@ -285,6 +309,7 @@ std::uint64_t decoder_fingerprint(const std::string& format, const std::vector<t
   h.text(options.timezone);
   h.number(static_cast<std::uint64_t>(options.on_bad_record));
   h.number(static_cast<std::uint64_t>(options.deletes));
+  if (options.envelope != envelope_kind::none) h.number(static_cast<std::uint64_t>(options.envelope));
   h.number(options.record_bytes_max);
   h.number(targets.size());
   for (const auto& t : targets) {

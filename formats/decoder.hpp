@@ -2,12 +2,14 @@
 // scratch buffers.
 #pragma once
 
+#include "core/changes.hpp"
 #include "core/chunk.hpp"
 #include "core/error.hpp"
 #include "core/topology.hpp"
 #include "formats/schema_cache.hpp"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -45,6 +47,7 @@ struct decoder_options {
   std::string pipeline, topic;
   bad_record_policy on_bad_record = bad_record_policy::dead_letter;
   delete_policy deletes = delete_policy::reject;
+  envelope_kind envelope = envelope_kind::none;
   std::size_t record_bytes_max = 64u << 20;
   std::string timezone = "UTC";          // the server's: of DateTime and DateTime64 columns that name none
   csv_config csv;                        // formats csv and tsv
@@ -76,7 +79,12 @@ public:
 // _timestamp, _key, _headers by name, and all others by the name of a field. MATERIALIZED and ALIAS are left out, and
 // so are columns of a type that records cannot fill (AggregateFunction, …) unless `columns:` names them: an error. In
 // the table's order. With the format `raw` one column takes the value: see raw.hpp.
-result<std::vector<target_column>> map_columns(const std::vector<table_column>& table, const pipeline_config& pipeline);
+// `changes`: with `deletes` replacing or collapsing, the columns that say what became of a row are filled by it.
+result<std::vector<target_column>> map_columns(const std::vector<table_column>& table, const pipeline_config& pipeline,
+                                               const change_columns& changes = {});
+
+// Where each column gets its values from.
+std::map<std::string, column_source> sources_of(const std::vector<target_column>& targets);
 
 // Whether make_decoder() knows it.
 bool is_format(const std::string& name);

@@ -1,6 +1,7 @@
 #include "formats/json.hpp"
 
 #include "formats/avro.hpp"
+#include "formats/change_event.hpp"
 #include "formats/columns.hpp"
 #include "formats/json_fields.hpp"
 #include "formats/json_index.hpp"
@@ -58,7 +59,14 @@ private:
   std::size_t take_batch(std::span<const record_view> records);
   void decode_one(const record_view& r, const header_source& headers, chunk& out);
   fault decode_value(const record_view& r, refusal& why);
+  fault begin_value(const record_view& r, tokens& t);
+  bool decode_change(const record_view& r, chunk& out, refusal& why, std::string& text);
+  bool end_row(const record_view& r, partition_id partition, row_change what, refusal& why, std::string& text);
+  bool decode_event(const record_view& r, partition_id partition, refusal& why, std::string& text);
+  fault read_event(const tokens& t, place& before, place& after, std::string& op);
+  fault read_row_of_event(place event, place row, refusal& why);
   fault read_record(const tokens& t, refusal& why);
+  fault begin_object(const tokens& t);
   template <class F> fault walk(field_table& table, refusal& why, F&& each);
   fault read_object(field_table& table, refusal& why);
   fault read_field(field& f, refusal& why);
@@ -68,7 +76,7 @@ private:
   fault spread_element(field_table& table, const std::vector<std::uint32_t>& below, refusal& why);
   fault complete(refusal& why);
   fault complete_group(const std::vector<std::uint32_t>& group, refusal& why);
-  bool append_meta(const record_view& r, const header_source& headers, partition_id partition, std::string& why);
+  bool append_meta(const record_view& r, partition_id partition, row_change what, std::string& why);
   std::string explain(const refusal& why) const;
   std::string subject(const refusal& why) const;
 
@@ -80,6 +88,10 @@ private:
   std::vector<meta_target> metas_;
   bool needs_headers_ = false;
   field_table table_;
+  field_table event_table_;                        // envelope: of paths that lead from the event
+  bool enveloped_ = false;                         // a record is an event that holds a row
+  bool removes_ = false;                           // a tombstone is a row that removes another
+  const char* no_event_ = nullptr;                 // why an event makes no row
   std::vector<std::vector<std::uint32_t>> groups_; // of fields_, by the first part of their names
   token_index index_;
   context c_;
@@ -111,12 +123,15 @@ result<std::unique_ptr<decoder>> json_decoder::make(std::vector<target_column> t
     d->metas_.push_back({i, std::move(*filler)});
   }
   d->make_groups();
+  d->enveloped_ = d->options_.envelope == envelope_kind::debezium;
+  d->removes_ = d->options_.deletes != delete_policy::reject;
   return std::unique_ptr<decoder>(std::move(d));
 }
 
 result<void> json_decoder::add_field(std::uint32_t i) {
   const auto& t = targets_[i];
-  const auto& path = t.source.text;
+  const bool of_event = options_.envelope == envelope_kind::debezium && t.source.text.starts_with(from_event);
+  const auto path = of_event ? t.source.text.substr(from_event.size()) : t.source.text;
   const std::string who = "column '" + t.column.name + "'";
   if (path.empty()) return error{"json", who + " has an empty field", "name the field of the record"};
   if (static_cast<std::size_t>(std::count(path.begin(), path.end(), '.')) >= field_table::segments_max)
@@ -130,7 +145,7 @@ result<void> json_decoder::add_field(std::uint32_t i) {
   auto n = make_node(type, options_.timezone);
   if (!n) return error{"json", who + ": " + n.failure().cause, n.failure().way_out};
   f.value = std::move(*n);
-  table_.add(path, static_cast<std::uint32_t>(fields_.size()));
+  (of_event ? event_table_ : table_).add(path, static_cast<std::uint32_t>(fields_.size()));
   fields_.push_back(std::move(f));
   return {};
 }
@@ -225,10 +240,16 @@ std::size_t json_decoder::take_batch(std::span<const record_view> records) {
 
 void json_decoder::decode_one(const record_view& r, const header_source& headers, chunk& out) {
   refusal why;
-  const fault f = decode_value(r, why);
   std::string text;
-  if (f == fault::none) [[likely]] {
-    if (metas_.empty() || append_meta(r, headers, out.partition, text)) {
+  const std::size_t before = block_->rows;
+  if (needs_headers_) {
+    header_scratch_.clear();
+    headers.headers(r, header_scratch_);
+  }
+  if (enveloped_ || (removes_ && !r.value)) [[unlikely]] {
+    if (decode_change(r, out, why, text)) return;
+  } else if (const fault f = decode_value(r, why); f == fault::none) [[likely]] {
+    if (metas_.empty() || append_meta(r, out.partition, row_change::state, text)) {
       ++block_->rows;
       append_row_outcome(r, out);
       return;
@@ -237,17 +258,25 @@ void json_decoder::decode_one(const record_view& r, const header_source& headers
     why.what = f;
     text = explain(why);
   }
+  block_->rows = before;
   for (auto& c : block_->columns) {
-    rewind(c, block_->rows);
+    rewind(c, before);
     c.mark(); // the next one counts on from here
   }
   append_bad_record(r, headers, options_, std::move(text), out);
 }
 
 fault json_decoder::decode_value(const record_view& r, refusal& why) {
+  tokens t;
+  if (const fault f = begin_value(r, t); f != fault::none) return f;
+  const fault f = read_record(t, why);
+  if (f == fault::none) index_.reached(c_.now.at);
+  return f;
+}
+
+fault json_decoder::begin_value(const record_view& r, tokens& t) {
   if (!r.value) return fault::tombstone;
   if (r.value->size() > options_.record_bytes_max) return fault::too_big;
-  tokens t;
   const auto e = index_.next(t);
   record_begin_ = t.begin;
   record_end_ = t.end;
@@ -259,24 +288,115 @@ fault json_decoder::decode_value(const record_view& r, refusal& why) {
   case index_error::control_character: return fault::control_character;
   case index_error::unclosed_string: return fault::truncated;
   }
-  const fault f = read_record(t, why);
-  if (f == fault::none) index_.reached(c_.now.at);
-  return f;
+  c_.base = t.base;
+  c_.now.at = t.first;
+  return fault::none;
 }
 
 fault json_decoder::read_record(const tokens& t, refusal& why) {
-  c_.base = t.base;
-  c_.now.at = t.first;
-  if (c_.here() >= t.end) return fault::empty;
-  if (*c_.here() != '{') {
-    const fault f = skip_value(c_);
-    return f == fault::none ? fault::not_object : f;
-  }
+  if (const fault f = begin_object(t); f != fault::none) return f;
   ++record_;
   filled_ = 0;
   if (const fault f = read_object(table_, why); f != fault::none) return f;
   if (c_.here() < t.end) return refuse(c_, c_.here(), fault::trailing);
   return filled_ == fields_.size() && groups_.empty() ? fault::none : complete(why);
+}
+
+fault json_decoder::begin_object(const tokens& t) {
+  if (c_.here() >= t.end) return fault::empty;
+  if (*c_.here() == '{') return fault::none;
+  const fault f = skip_value(c_);
+  return f == fault::none ? fault::not_object : f;
+}
+
+// -- changes --------------------------------------------------------------------------------------------------------
+
+// False: a bad record, and `text` says why.
+bool json_decoder::decode_change(const record_view& r, chunk& out, refusal& why, std::string& text) {
+  const std::size_t before = block_->rows;
+  if (r.value) {
+    if (!decode_event(r, out.partition, why, text)) return false;
+    append_row_outcome(r, out, block_->rows - before);
+    return true;
+  }
+  switch (use_of_tombstone(options_.deletes, options_.envelope)) {
+  case tombstone_use::drop: append_dropped(r, out); return true;
+  case tombstone_use::removal:
+    ++record_;
+    filled_ = 0;
+    if (!end_row(r, out.partition, row_change::removal, why, text)) return false;
+    append_row_outcome(r, out);
+    return true;
+  case tombstone_use::bad: break;
+  }
+  why.what = fault::tombstone;
+  text = explain(why);
+  return false;
+}
+
+bool json_decoder::end_row(const record_view& r, partition_id partition, row_change what, refusal& why,
+                           std::string& text) {
+  why.what = filled_ == fields_.size() && groups_.empty() ? fault::none : complete(why);
+  if (why.what != fault::none) text = explain(why);
+  if (why.what != fault::none || !append_meta(r, partition, what, text)) return false;
+  ++block_->rows;
+  return true;
+}
+
+bool json_decoder::decode_event(const record_view& r, partition_id partition, refusal& why, std::string& text) {
+  tokens t;
+  place before, after;
+  std::string op;
+  why.what = begin_value(r, t);
+  const place event = c_.now;
+  if (why.what == fault::none) why.what = read_event(t, before, after, op);
+  if (why.what != fault::none) return text = explain(why), false;
+  const auto made = rows_of_event(op, before.at, after.at, options_.deletes);
+  if (made.wrong) return text = made.wrong, false;
+  const place end = c_.now;
+  for (std::size_t n = 0; n < made.count; ++n) {
+    why.what = read_row_of_event(event, made.rows[n].after ? after : before, why);
+    if (why.what != fault::none) return text = explain(why), false;
+    if (!end_row(r, partition, made.rows[n].change, why, text)) return false;
+  }
+  index_.reached(end.at);
+  return true;
+}
+
+// Passes the event and finds where the rows in it begin; a place without `at`: there is none.
+fault json_decoder::read_event(const tokens& t, place& before, place& after, std::string& op) {
+  if (const fault f = begin_object(t); f != fault::none) return f;
+  bool told = false;
+  const fault f = for_each_field(c_, [&](std::string_view key) {
+    const bool is_op = key == "op" && at_string(c_);
+    place* const row = key == "before" ? &before : key == "after" ? &after : nullptr;
+    if ((row && row->at) || (is_op && told)) return fault::no_event;
+    if (row && *c_.here() == '{') *row = c_.now;
+    if (!is_op) return skip_value(c_);
+    std::string_view text;
+    const fault wrong = take_text(c_, c_.unquoted, text);
+    op.assign(text);
+    told = true;
+    return wrong;
+  });
+  if (f == fault::no_event) no_event_ = "the event names its 'op' or a row twice";
+  if (f != fault::none) return f;
+  if (c_.here() < t.end) return refuse(c_, c_.here(), fault::trailing);
+  no_event_ = no_op;
+  return told ? fault::none : fault::no_event;
+}
+
+fault json_decoder::read_row_of_event(place event, place row, refusal& why) {
+  ++record_;
+  filled_ = 0;
+  if (!event_table_.fields().empty()) {
+    const auto ignored = c_.fields_ignored;
+    c_.now = event;
+    if (const fault f = read_object(event_table_, why); f != fault::none) return f;
+    c_.fields_ignored = ignored;
+  }
+  c_.now = row;
+  return read_object(table_, why);
 }
 
 // -- fields ---------------------------------------------------------------------------------------------------------
@@ -477,14 +597,9 @@ fault json_decoder::complete_group(const std::vector<std::uint32_t>& group, refu
   return fault::none;
 }
 
-bool json_decoder::append_meta(const record_view& r, const header_source& headers, partition_id partition,
-                               std::string& why) {
-  if (needs_headers_) {
-    header_scratch_.clear();
-    headers.headers(r, header_scratch_);
-  }
+bool json_decoder::append_meta(const record_view& r, partition_id partition, row_change what, std::string& why) {
   for (auto& m : metas_) {
-    const auto e = m.filler.append(r, partition, header_scratch_, block_->columns[m.column]);
+    const auto e = m.filler.append(r, partition, header_scratch_, block_->columns[m.column], what);
     if (e == value_error::none) [[likely]]
       continue;
     why = m.filler.subject() + " " + describe(e);
@@ -557,6 +672,7 @@ std::string json_decoder::explain(const refusal& why) const {
   switch (why.what) {
   case fault::tombstone: return "tombstone: the value is null, and deletes are rejected";
   case fault::too_big: return "the value is larger than " + std::to_string(options_.record_bytes_max) + " bytes";
+  case fault::no_event: return no_event_;
   case fault::empty: return "the value is empty";
   case fault::not_object: return "the value is not a JSON object";
   case fault::duplicate_field: return subject(why) + " appears twice";

@@ -21,6 +21,7 @@ enum class fault : std::uint8_t {
   // of the whole value
   tombstone,
   too_big,
+  no_event,
   empty,
   not_object,
   // not JSON

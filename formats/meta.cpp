@@ -86,8 +86,14 @@ result<meta_filler> meta_filler::make(const target_column& t, const decoder_opti
     if (!holds_headers(inner(wire))) return unfit(t, "use Map(String, String) or Array(Tuple(String, String))");
     return f;
   }
-  if (meta && (name == "partition" || name == "offset" || name == "timestamp")) {
-    f.what_ = name == "partition" ? what::partition : name == "offset" ? what::offset : what::timestamp;
+  if (meta && (name == "deleted" || name == "sign")) {
+    f.what_ = name == "sign" ? what::sign : what::deleted;
+    if (wire->kind != (name == "sign" ? type_kind::int8 : type_kind::uint8))
+      return unfit(t, name == "sign" ? "use Int8, without a DEFAULT" : "use UInt8, without a DEFAULT");
+    return f;
+  }
+  if (meta && (name == "partition" || name == "offset" || name == "timestamp" || name == "version")) {
+    f.what_ = name == "partition" ? what::partition : name == "timestamp" ? what::timestamp : what::offset;
     const auto width_min = f.what_ == what::partition ? sizeof partition_id::value : sizeof offset_t::value;
     if (is_integer(wire->kind) && f.what_ != what::timestamp && wire->width >= width_min && wire->width <= 8)
       f.holds_all_ = wire->width;
@@ -115,8 +121,16 @@ result<meta_filler> meta_filler::make(const target_column& t, const decoder_opti
 }
 
 value_error meta_filler::append(const record_view& r, partition_id partition, std::span<const header_view> headers,
-                                column& out) {
+                                column& out, row_change change) {
   switch (what_) {
+  case what::deleted:
+    out.data.push(static_cast<std::uint8_t>(change == row_change::removal));
+    ++out.rows;
+    return value_error::none;
+  case what::sign:
+    out.data.push(static_cast<std::int8_t>(change == row_change::cancel ? -1 : 1));
+    ++out.rows;
+    return value_error::none;
   case what::constant: append_rows(out, *constant_); return value_error::none;
   case what::partition: return append_place(partition.value, out);
   case what::offset: return append_place(r.offset.value, out);

@@ -1,6 +1,7 @@
 // Columns that do not come from the record's body: its provenance, its headers, constants.
 #pragma once
 
+#include "core/changes.hpp"
 #include "formats/columns.hpp"
 #include "formats/text_value.hpp"
 
@@ -19,6 +20,7 @@ namespace chute {
 //              unless the values are Nullable(String)
 //   a header   any scalar, from its text. Absent or null: no value. Repeated: the last one, as Kafka's lastHeader
 //   a constant any scalar, from its text, checked once
+//   deleted, sign, version   what `deletes` says of the row: UInt8, Int8; the version is the offset
 // "No value" is a missing value: see target_column.
 class meta_filler {
 public:
@@ -29,13 +31,14 @@ public:
 
   // Appends one value to a column of the target's wire type. After an error the column may hold half a value: roll
   // back.
-  value_error append(const record_view& r, partition_id partition, std::span<const header_view> headers, column& out);
+  value_error append(const record_view& r, partition_id partition, std::span<const header_view> headers, column& out,
+                     row_change change = row_change::state);
 
   // "header 'origin' for column 'o' (String)": the begin of an error; describe() goes behind it.
   const std::string& subject() const { return subject_; }
 
 private:
-  enum class what : std::uint8_t { constant, partition, offset, timestamp, key, headers, header };
+  enum class what : std::uint8_t { constant, partition, offset, timestamp, key, headers, header, deleted, sign };
 
   value_error append_place(std::int64_t v, column& out);
   value_error append_number(std::int64_t v, column& out);

@@ -57,7 +57,9 @@ private:
 
   value_error append(std::size_t i, const record_view& r, chunk& out) {
     auto& c = out.rows.columns[i];
-    if (i != value_) return fillers_[i]->append(r, out.partition, found_, c);
+    const bool removes = !r.value && options_.deletes == delete_policy::replacing;
+    if (i != value_)
+      return fillers_[i]->append(r, out.partition, found_, c, removes ? row_change::removal : row_change::state);
     if (r.value) return text_->append(*r.value, c);
     append_missing(c, targets_[i]);
     return value_error::none;

@@ -54,14 +54,21 @@ void row_decoder::decode(std::span<const record_view> records, const header_sour
   block_ = &out.rows;
   for (auto& c : block_->columns) c.mark();
   ignored_ = 0;
+  partition_ = out.partition;
   for (const auto& r : records) {
     std::string why;
-    const auto what = read_one(r, headers, out.partition, why);
+    const std::size_t before = block_->rows;
+    record_ = &r;
+    if (needs_headers_) {
+      found_.clear();
+      headers.headers(r, found_);
+    }
+    const auto what = read_one(r, why);
     if (what == reading::row) [[likely]] {
-      ++block_->rows;
-      append_row_outcome(r, out);
+      append_row_outcome(r, out, block_->rows - before);
       continue;
     }
+    block_->rows = before;
     take_back();
     if (what == reading::drop) append_dropped(r, out);
     else append_bad_record(r, headers, options_, std::move(why), out);
@@ -78,20 +85,34 @@ void row_decoder::take_back() {
   for (auto& f : fields_) f.filled = false;
 }
 
-row_decoder::reading row_decoder::read_one(const record_view& r, const header_source& headers, partition_id partition,
-                                           std::string& why) {
-  if (!r.value) {
-    why = "tombstone: the value is null, and deletes are rejected";
-    return reading::bad;
-  }
-  if (r.value->size() > options_.record_bytes_max) {
+row_decoder::reading row_decoder::read_one(const record_view& r, std::string& why) {
+  for (auto& f : fields_) f.filled = false;
+  change_ = row_change::state;
+  ignored_before_ = ignored_;
+  if (r.value && r.value->size() > options_.record_bytes_max) {
     why = "the value is larger than " + std::to_string(options_.record_bytes_max) + " bytes";
     return reading::bad;
   }
-  for (auto& f : fields_) f.filled = false;
-  const auto what = read(r, why);
+  const auto what = r.value ? read(r, why) : tombstone(why);
   if (what != reading::row) return what;
-  return complete(why) && append_meta(r, headers, partition, why) ? reading::row : reading::bad;
+  return end_row(change_, why) ? reading::row : reading::bad;
+}
+
+row_decoder::reading row_decoder::tombstone(std::string& why) {
+  switch (use_of_tombstone(options_.deletes, options_.envelope)) {
+  case tombstone_use::drop: return reading::drop;
+  case tombstone_use::removal: change_ = row_change::removal; return reading::row;
+  case tombstone_use::bad: break;
+  }
+  why = "tombstone: the value is null, and deletes are rejected";
+  return reading::bad;
+}
+
+bool row_decoder::end_row(row_change what, std::string& why) {
+  if (!complete(why) || !append_meta(what, why)) return false;
+  ++block_->rows;
+  for (auto& f : fields_) f.filled = false;
+  return true;
 }
 
 bool row_decoder::complete(std::string& why) {
@@ -130,14 +151,9 @@ bool row_decoder::complete_group(const std::vector<std::uint32_t>& group, std::s
   return true;
 }
 
-bool row_decoder::append_meta(const record_view& r, const header_source& headers, partition_id partition,
-                              std::string& why) {
-  if (needs_headers_) {
-    found_.clear();
-    headers.headers(r, found_);
-  }
+bool row_decoder::append_meta(row_change what, std::string& why) {
   for (auto& m : metas_) {
-    const auto e = m.filler.append(r, partition, found_, block_->columns[m.target]);
+    const auto e = m.filler.append(*record_, partition_, found_, block_->columns[m.target], what);
     if (e == value_error::none) [[likely]]
       continue;
     why = m.filler.subject() + " " + describe(e);

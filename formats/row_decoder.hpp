@@ -2,6 +2,7 @@
 // columns of equal length, bad records.
 #pragma once
 
+#include "formats/change_event.hpp"
 #include "formats/columns.hpp"
 #include "formats/meta.hpp"
 
@@ -34,6 +35,10 @@ protected:
   // Appends a value to the columns of some fields, marking each as filled; the base completes the others. `why` is set
   // for a bad record. Columns may be left half written then.
   virtual reading read(const record_view& r, std::string& why) = 0;
+  // What a record without a value becomes.
+  reading tombstone(std::string& why);
+  // Completes a row of a record that makes another one after it.
+  bool end_row(row_change what, std::string& why);
 
   const target_column& target_of(const field_slot& f) const { return targets_[f.target]; }
   column& column_of(const field_slot& f) { return block_->columns[f.target]; }
@@ -47,7 +52,9 @@ protected:
   std::vector<target_column> targets_;
   decoder_options options_;
   std::vector<field_slot> fields_;
-  std::uint64_t ignored_ = 0; // fields without a column, of the chunk at work
+  std::uint64_t ignored_ = 0;             // fields without a column, of the chunk at work
+  std::uint64_t ignored_before_ = 0;      // the record at work
+  row_change change_ = row_change::state; // of the last row of the record at work
 
 private:
   struct meta_slot {
@@ -56,16 +63,18 @@ private:
   };
 
   void make_groups();
-  reading read_one(const record_view& r, const header_source& headers, partition_id partition, std::string& why);
+  reading read_one(const record_view& r, std::string& why);
   bool complete(std::string& why);
   bool complete_group(const std::vector<std::uint32_t>& group, std::string& why);
-  bool append_meta(const record_view& r, const header_source& headers, partition_id partition, std::string& why);
+  bool append_meta(row_change what, std::string& why);
 
   std::vector<meta_slot> metas_;
   std::vector<std::vector<std::uint32_t>> groups_; // of fields_, by the first part of their names
   bool needs_headers_ = false;
   block* block_ = nullptr; // of the chunk at work
-  std::vector<header_view> found_;
+  const record_view* record_ = nullptr;
+  partition_id partition_;
+  std::vector<header_view> found_; // of the record at work
 };
 
 } // namespace chute

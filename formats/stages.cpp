@@ -88,8 +88,9 @@ result<void> staged_decoder::make(const decoder_maker& values, const std::string
 result<void> staged_decoder::make_probe(const decoder_maker& values, const std::string& format,
                                         const std::vector<target_column>& targets, const decoder_options& options) {
   auto o = options;
-  o.on_bad_record = bad_record_policy::dead_letter;                 // its own word is not the last
-  if ((format == "csv" || format == "tsv") && o.csv.fields.empty()) // else they would be those of the probe
+  o.on_bad_record = bad_record_policy::dead_letter;                            // its own word is not the last
+  if (o.envelope != envelope_kind::none) o.deletes = delete_policy::replacing; // one row an event
+  if ((format == "csv" || format == "tsv") && o.csv.fields.empty())            // else they would be those of the probe
     for (const auto& t : targets)
       if (t.source.kind == from::field) o.csv.fields.push_back(t.source.text);
   std::vector<target_column> asked;
@@ -106,6 +107,7 @@ result<void> staged_decoder::make_keys(std::vector<target_column> targets, decod
   key_targets_ = targets;
   options.on_bad_record = bad_record_policy::dead_letter;
   options.deletes = delete_policy::reject;
+  options.envelope = envelope_kind::none;
   options.avro = options_.key.avro;
   options.protobuf = options_.key.protobuf;
   options.csv = {};
@@ -150,11 +152,11 @@ void staged_decoder::decode(std::span<const record_view> records, const header_s
     if (fates_[i] == fate::ours) views_.push_back(records[i]), places_.push_back(i);
   values_read_ = empty_chunk(out.partition);
   values_->decode(views_, headers, values_read_);
-  // Keys of records that became no rows are left out: what is decoded again gives the same.
-  if (keys_ && values_read_.rows.rows != keys_read_.rows.rows) {
+  // A key for each row, none for records that became no rows: what is decoded again gives the same.
+  if (keys_ && (!values_read_.row_counts.empty() || values_read_.rows.rows != keys_read_.rows.rows)) {
     std::vector<record_view> rows;
     for (std::size_t k = 0; k < views_.size(); ++k)
-      if (values_read_.outcomes[k] == outcome::row) rows.push_back(views_[k]);
+      if (values_read_.outcomes[k] == outcome::row) rows.insert(rows.end(), values_read_.rows_of(k), views_[k]);
     keys_read_ = empty_chunk(out.partition);
     decode_keys(rows, headers, keys_read_);
   }
@@ -244,6 +246,7 @@ void staged_decoder::merge(std::span<const record_view> records, const header_so
       out.hashes.push_back(values_read_.hashes[k]);
       out.sizes.push_back(values_read_.sizes[k]);
       const auto what = values_read_.outcomes[k];
+      if (what == outcome::row) note_rows(out, values_read_.rows_of(k));
       if (what == outcome::dead_letter || what == outcome::stop)
         out.dead.push_back(std::move(values_read_.dead[dead++]));
     }

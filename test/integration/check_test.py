@@ -146,7 +146,7 @@ def _a_topic_made_anew(s):
     s.scenario.kit("topic", "delete", s.topic)
     s.scenario.kit("topic", "create", s.topic, "--partitions", 1)
     # A broker that deletes the offsets with the topic leaves a lane that began and has no record.
-    return "error", "truncated or made anew|its record is gone", "--to-earliest"
+    return "error", "truncated or made anew|its record is gone", "Contradictions"
 
 
 @mistake
@@ -156,7 +156,7 @@ def _offsets_that_another_tool_moved(s):
     s.scenario.produce(s.topic, 50, "--shape", "small")
     s.run_until_end()
     s.consumer_groups("--topic", s.topic, "--reset-offsets", "--to-earliest", "--execute")
-    return "error", "moved by another tool", "--adopt"
+    return "error", "moved by another tool", "operations.md"
 
 
 @mistake
@@ -212,6 +212,29 @@ def _an_engine_that_does_not_deduplicate(s):
 def _an_engine_that_melts_rows(s):
     s.make(engine=GOOD.replace("MergeTree", "SummingMergeTree"))
     return "error", "SummingMergeTree melts rows together", "materialized view"
+
+
+@mistake
+def _deletes_into_an_engine_that_has_none(s):
+    s.make()
+    s.pipeline["deletes"] = "replacing"
+    return "error", "in which a deleted row would stay", "ReplacingMergeTree"
+
+
+@mistake
+def _tombstones_whose_row_only_the_value_tells(s):
+    s.make(columns=SMALL_COLUMNS + ", version UInt64, is_deleted UInt8" + PROVENANCE,
+           engine=GOOD.replace("MergeTree", "ReplacingMergeTree(version, is_deleted)").replace("_offset", "id"))
+    s.pipeline["deletes"] = "replacing"
+    return "error", "a field of the value, which a tombstone does not have", "{meta: key}"
+
+
+@mistake
+def _rows_taken_back_under_another_version(s):
+    s.make(columns=SMALL_COLUMNS + ", version UInt64, sign Int8" + PROVENANCE,
+           engine=GOOD.replace("MergeTree", "VersionedCollapsingMergeTree(sign, version)").replace("_offset", "id"))
+    s.pipeline.update(deletes="collapsing", envelope="debezium", columns={"version": {"meta": "offset"}})
+    return "error", "has the version that it had", "from a field of the row"
 
 
 @mistake

@@ -300,3 +300,38 @@ TEST_CASE("a destination is known again by its UUID, or by the path that its rep
   b.keeper = "auxiliary";
   CHECK(destination_identity(a) != destination_identity(b));
 }
+
+TEST_CASE("changes of rows take a table whose engine can tell them") {
+  auto t = good_table();
+  expectations e;
+  e.deletes = delete_policy::replacing;
+  e.sources = {{"id", {column_source::from::field, "id"}}, {"version", {column_source::from::meta, "version"}}};
+  CHECK(finds(check(t, e), severity::error, "deletes: replacing, but its engine is MergeTree",
+              "ENGINE = ReplacingMergeTree(version, is_deleted)"));
+  t.family = engine_family::replacing;
+  t.engine = "ReplacingMergeTree";
+  t.engine_full = "ReplacingMergeTree(version) ORDER BY id SETTINGS index_granularity = 8192";
+  CHECK(finds(check(t, e), severity::error, "in which a deleted row would stay"));
+  t.engine_full = "ReplicatedReplacingMergeTree('/a/{shard}', '{replica}', version, is_deleted) ORDER BY id";
+  t.sorting_key = "id, intDiv(_offset, 10)";
+  t.columns.push_back({"version", "UInt32", "", ""});
+  e.sources.insert({"_offset", {column_source::from::meta, "offset"}});
+  const auto found = check(t, e);
+  CHECK(finds(found, severity::error, "its sorting key has _offset"));
+  CHECK(finds(found, severity::error, "its sorting key has id, a field of the value", "{id: {meta: key}}"));
+  CHECK(finds(found, severity::error, "version is UInt32", "MODIFY COLUMN `version` UInt64"));
+  t.sorting_key = "id";
+  t.columns.back().type = "UInt64";
+  e.envelope = envelope_kind::debezium;
+  CHECK_FALSE(has_errors(check(t, e)));
+
+  e.deletes = delete_policy::collapsing;
+  CHECK(finds(check(t, e), severity::error,
+              "deletes: collapsing, but its engine is ReplacingMergeTree(version, is_deleted)"));
+  t.family = engine_family::collapsing;
+  t.engine_full = "VersionedCollapsingMergeTree(sign, version) ORDER BY id";
+  CHECK(finds(check(t, e), severity::error, "a row that is taken back has the version that it had"));
+  e.sources["version"] = {column_source::from::field, "version"};
+  t.sorting_key = "id, version"; // which the engine adds
+  CHECK_FALSE(has_errors(check(t, e)));
+}

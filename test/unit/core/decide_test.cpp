@@ -8,9 +8,9 @@ namespace {
 
 using v = insert_answer::verdict;
 
-constexpr table_trust believed{true, true, false, false, true};
-constexpr table_trust silent{false, false, false, false, true};
-constexpr table_trust with_views{true, true, true, false, true};
+constexpr table_trust believed{.there = true, .not_there = true};
+constexpr table_trust silent{};
+constexpr table_trust with_views{.there = true, .not_there = true, .dependent_views = true};
 
 constexpr insert_answer reply(v what, bool answered = true, bool before_write = false, int attempts = 1) {
   insert_answer a;

@@ -464,3 +464,106 @@ TEST_CASE("the rejected record becomes the dead letter, however its neighbours c
   CHECK(h.saved().open->as == plan_as::dead_letter);
   CHECK(h.saved().open->last == std::vector<offset_t>{{0}, {0}});
 }
+
+// --- engines that merge rows away ------------------------------------------------------------------------------------
+
+namespace {
+
+// A batch whose first insert got no reply was sent again, and is acknowledged.
+void acknowledged_again(harness& h) {
+  h.config.trust.not_there = false;
+  h.config.trust.merges = true;
+  h.first_start();
+  h.planned(10);
+  h.unanswered();
+  h.pass(1'000);
+  h.tell({rows_found(3)});
+  h.acknowledge();
+}
+
+} // namespace
+
+TEST_CASE("where rows are merged away, a part of them confirms a repetition") {
+  harness h;
+  acknowledged_again(h);
+  h.tell({rows_found(3)});
+  h.pass(1'000);
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{10});
+}
+
+TEST_CASE("where all of them may be merged away, one more attempt that is alone has the last word") {
+  harness h;
+  acknowledged_again(h);
+  for (int i = 0; i < 100 && h.machine->status().waiting_for.find("merged away") == std::string::npos; ++i) {
+    CHECK_FALSE(h.has<fx_insert>());
+    if (h.has<fx_ask>()) h.tell({});
+    h.pass(1'000);
+  }
+  CHECK(h.machine->status().waiting_for.find("merged away") != std::string::npos);
+  CHECK_FALSE(h.has<fx_save>());
+  std::int64_t waited = 0;
+  for (; waited < 400'000 && !h.has<fx_insert>(); waited += 1'000) {
+    if (h.has<fx_ask>()) h.tell({});
+    while (h.has<fx_save>()) h.accept(); // the lease
+    h.pass(1'000);
+  }
+  CHECK(waited >= h.config.lease_ms + h.config.insert_limit_ms);
+  SUBCASE("acknowledged: done") {
+    h.acknowledge();
+    h.pass(1'000);
+    h.accept();
+    CHECK(h.saved().partitions[0].next == offset_t{10});
+  }
+  SUBCASE("no reply: it was not the last one") {
+    h.unanswered();
+    h.pass(1'000);
+    while (h.has<fx_save>()) h.accept();
+    h.tell({});
+    h.acknowledge();
+    CHECK(h.has<fx_ask>());
+    CHECK_FALSE(h.has<fx_save>());
+  }
+}
+
+TEST_CASE("rows that replace themselves are planned anew where a doubt finds only some, unless a view sees them") {
+  harness h;
+  h.config.trust.not_there = false;
+  h.config.trust.merges = h.config.trust.replaces = true;
+  bool views = false;
+  SUBCASE("no views") {}
+  SUBCASE("views") { views = h.config.trust.dependent_views = true; }
+  h.doubted();
+  h.tell({rows_found(4)});
+  h.wait_until_quiet();
+  h.tell({rows_found(4), rows_found(9)});
+  CHECK((h.machine->phase() == lane_phase::stopped) == views);
+  if (views) return;
+  h.accept();
+  CHECK(h.saved().open->kind == plan_kind::batch);
+  CHECK(h.take<fx_insert>().what->rows == 10);
+}
+
+TEST_CASE("a record that makes two rows is one record, and both its rows are expected") {
+  harness h;
+  h.first_start();
+  auto two = std::const_pointer_cast<chunk>(records(0, 0, 3));
+  two->row_counts = {1, 2};
+  h.give(two);
+  h.pass(h.config.batch.wait_ms);
+  h.accept();
+  auto fx = h.take<fx_insert>();
+  CHECK(fx.what->rows == 3);
+  CHECK(fx.what->more_rows == 1);
+  insert_answer lost;
+  h.machine->inserted(h.now, fx.ticket, lost);
+  h.pass(1'000);
+  SUBCASE("four rows are all") {
+    h.tell({{4, 3, 0, 0, 3}});
+    CHECK(h.machine->counters().rows == 4);
+  }
+  SUBCASE("five are too many") {
+    h.tell({{5, 3, 0, 0, 3}});
+    CHECK(h.machine->phase() == lane_phase::stopped);
+  }
+}

@@ -256,8 +256,11 @@ TEST_CASE("errors say file, line, setting, cause and the way out") {
        "tsv, raw or passthrough; did you mean 'json'?"},
       {with("encoding: rowbinary"), "t.yaml:9: pipelines.orders.encoding: 'rowbinary' is not known; it takes native, "
                                     "row_binary or json_each_row; did you mean 'row_binary'?"},
-      {with("deletes: replacing"),
-       "t.yaml:9: pipelines.orders.deletes: 'replacing' is not available in this version; it takes reject"},
+      {with("deletes: collapsing"),
+       "t.yaml:9: pipelines.orders.deletes: collapsing takes back a row as it was, which only a change event tells: "
+       "write envelope: debezium"},
+      {with("envelope: debezum"), "t.yaml:9: pipelines.orders.envelope: 'debezum' is not known; it takes none or "
+                                  "debezium; did you mean 'debezium'?"},
       {with("dead_letters: {topic: t}"),
        "t.yaml:9: pipelines.orders.dead_letters.topic: not available in this version; write table"},
       // values that ClickHouse reads

@@ -174,7 +174,8 @@ inline target_column field(const std::string& name, const std::string& type, con
           nullptr};
 }
 
-// What becomes of each value: "a, b, …" of its columns, "dropped", or "! " and the error. In two calls: the second
+// What becomes of each value: "a, b, …" of its columns, with " | " between the rows if it makes several, "dropped", or
+// "! " and the error. In two calls: the second
 // goes on with the columns of the first.
 inline std::vector<std::string> decode_values(decoder& d, const std::vector<std::optional<std::string>>& values,
                                               chunk& out) {
@@ -198,13 +199,16 @@ inline std::vector<std::string> decode_values(decoder& d, const std::vector<std:
   }
   std::vector<std::string> shown;
   std::size_t row = 0, dead = 0;
-  for (const auto o : out.outcomes) {
+  for (std::size_t record = 0; record < out.outcomes.size(); ++record) {
+    const auto o = out.outcomes[record];
     if (o == outcome::dropped) shown.push_back("dropped");
     else if (o == outcome::row) {
       std::string s;
-      for (const auto& c : columns) s += (s.empty() ? "" : ", ") + c[row];
+      for (std::size_t n = out.rows_of(record); n > 0; --n, ++row) {
+        s += s.empty() ? "" : " | ";
+        for (std::size_t i = 0; i < columns.size(); ++i) s += (i ? ", " : "") + columns[i].at(row);
+      }
       shown.push_back(s);
-      ++row;
     } else shown.push_back("! " + out.dead.at(dead++).error);
   }
   REQUIRE(row == out.rows.rows);

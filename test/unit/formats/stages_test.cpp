@@ -286,3 +286,38 @@ TEST_CASE("key: what is said of its format is part of the fingerprint") {
   CHECK(decoder_fingerprint("json", targets, a) != decoder_fingerprint("json", targets, b));
   CHECK(decoder_fingerprint("json", targets, a) != decoder_fingerprint("json", targets, key("json")));
 }
+
+TEST_CASE("stages: a record of two rows has its key in both, and a tombstone its own") {
+  decoder_options o;
+  o.key.format = "json";
+  o.deletes = delete_policy::collapsing;
+  o.envelope = envelope_kind::debezium;
+  o.where = {equal(on::field, "kind", {"a"})};
+  auto key = field("id", "UInt32", "k");
+  key.source.kind = column_source::from::key;
+  const std::vector<target_column> targets = {
+      key, field("n", "UInt32"), {{"sign", *parse_type("Int8"), "", ""}, {column_source::from::meta, "sign"}, nullptr}};
+  auto d = make_decoder("json", targets, o);
+  REQUIRE(d.ok());
+  const std::string keys[] = {R"({"k":1})", R"({"k":2})", R"({"k":3})", R"({"k":4})"};
+  const std::string values[] = {R"({"op":"c","after":{"kind":"a","n":1}})",
+                                R"({"op":"u","before":{"kind":"a","n":1},"after":{"kind":"a","n":2}})",
+                                R"({"op":"c","after":{"kind":"b","n":9}})",
+                                R"({"op":"d","before":{"kind":"a","n":2}})"};
+  std::vector<record_view> records(4);
+  for (std::size_t i = 0; i < 4; ++i) {
+    records[i].offset = {static_cast<std::int64_t>(i)};
+    records[i].key = keys[i];
+    records[i].value = values[i];
+  }
+  chunk out;
+  (*d)->decode(records, plain_headers{}, out);
+  CHECK(outcomes(out) == "rrxr");
+  CHECK(out.rows_of(1) == 2);
+  REQUIRE(out.rows.rows == 4);
+  std::map<std::string, lines> columns;
+  for (std::size_t c = 0; c < out.rows.columns.size(); ++c) columns[out.rows.names[c]] = show(out.rows.columns[c]);
+  CHECK(columns["id"] == lines{"1", "2", "2", "4"});
+  CHECK(columns["n"] == lines{"1", "1", "2", "2"});
+  CHECK(columns["sign"] == lines{"1", "-1", "1", "-1"});
+}
