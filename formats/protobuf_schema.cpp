@@ -14,6 +14,7 @@
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/struct.pb.h>
+#include <google/protobuf/stubs/logging.h>
 #include <google/protobuf/timestamp.pb.h>
 #include <google/protobuf/wrappers.pb.h>
 
@@ -153,6 +154,7 @@ schema::~schema() = default;
 result<void> schema::add(const std::string& name, const schema_text& text, int depth) {
   if (depth > depth_max) return wrong("imports others deeper than 64 levels");
   if (text.text.size() > text_bytes_max) return wrong("is larger than 4 MiB");
+  const pb::LogSilencer quiet; // what it finds comes back as an error, and does not go to the process's stderr
   if (const auto* known = pool_->FindFileByName(name)) {
     last_ = known;
     return {};
@@ -184,6 +186,7 @@ result<std::unique_ptr<schema>> schema::make(const schema_text& text) {
 
 result<std::unique_ptr<schema>> schema::make(const std::string& file) {
   pb::FileDescriptorSet set;
+  const pb::LogSilencer quiet;
   if (!file.starts_with('\n') || !set.ParseFromString(file) || set.file_size() == 0)
     return make(schema_text{"PROTOBUF", file, {}});
   std::unique_ptr<schema> s(new schema);
