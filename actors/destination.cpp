@@ -95,6 +95,7 @@ decoder_spec_ptr make_spec(const ch::server_facts& facts, const context_ptr& con
   spec->options.topic = topic;
   spec->options.schemas = context->schemas;
   spec->options.timezone = facts.timezone;
+  spec->options.json_type = facts.major > 25 || (facts.major == 25 && facts.minor >= 3);
   spec->fingerprint = decoder_fingerprint(p.format, spec->targets, spec->options);
   if (!context->decoders) return spec;
   if (auto own = context->decoders->find(p.format); own != context->decoders->end()) {
@@ -354,6 +355,31 @@ result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const 
   }
   d.spec_is(spec);
   return spec;
+}
+
+result<decoder_spec_ptr> destination::add_columns(worker_tools& tools, const std::vector<new_field>& fields,
+                                                  const decoder_spec_ptr& before) {
+  constexpr std::size_t columns_max = 1'000; // a field's name may be anything, but not any number of things
+  auto& d = *impl_;
+  const auto now = ch::describe_columns(tools.http(), d.facts, d.database, d.table, d.question_ms());
+  if (!now.ok()) return now.failure();
+  auto count = now->size();
+  std::string what, names;
+  for (const auto& f : fields) {
+    const bool there = std::any_of(now->begin(), now->end(), [&](const auto& c) { return c.name == f.name; });
+    if (there || count++ >= columns_max) continue;
+    what += std::string(what.empty() ? "" : ", ") + "ADD COLUMN IF NOT EXISTS " + ch::quote_name(f.name) + " " + f.type;
+    names += std::string(names.empty() ? "" : ", ") + f.name + " " + f.type;
+  }
+  const auto& cluster = d.context->top.clickhouse.cluster;
+  const auto name = ch::table_name(d.database, d.table);
+  if (!what.empty()) {
+    const auto on = cluster.empty() ? std::string() : " ON CLUSTER " + ch::quote_name(cluster);
+    const auto done = ch::run(tools.http(), "ALTER TABLE " + name + on + " " + what, d.question_ms());
+    if (!done.ok) return ch::query_error(tools.http(), "adding columns to " + name, done);
+    d.context->log->info("pipeline {}: added to {} for new fields: {}", d.context->config.name, name, names);
+  }
+  return describe_again(tools, before);
 }
 
 bool destination::columns_differ(worker_tools& tools) {

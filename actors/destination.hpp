@@ -30,6 +30,9 @@ public:
 
   // The columns now. Same fingerprint as before: the same spec. An error names what is gone that cannot be gone.
   result<decoder_spec_ptr> describe_again(worker_tools& tools, const decoder_spec_ptr& before);
+  // Adds columns for fields that have none, unless they are there by now, and describes the table again.
+  result<decoder_spec_ptr> add_columns(worker_tools& tools, const std::vector<new_field>& fields,
+                                       const decoder_spec_ptr& before);
   // Whether they are others than those that were last described; false also where the server does not tell.
   bool columns_differ(worker_tools& tools);
 

@@ -191,6 +191,12 @@ struct schemas_fetched {
   std::string why; // not all: for people
 };
 
+// New columns for fields without one: stays, or another spec, of the table as it is now; `why`: not yet.
+struct fields_added {
+  decoder_spec_ptr spec;
+  std::string why;
+};
+
 // to a pool and its workers
 struct job {
   std::function<void(worker_tools&)> run;
@@ -222,8 +228,22 @@ struct convert_request {
   decoder_spec_ptr spec;
   batcher_actor to;
 };
-using converter_actor =
-    caf::typed_actor<caf::reacts_to<convert_request>, caf::reacts_to<msg::schemas_fetched>, caf::reacts_to<msg::wake>>;
+using converter_actor = caf::typed_actor<caf::reacts_to<convert_request>, caf::reacts_to<msg::schemas_fetched>,
+                                         caf::reacts_to<msg::fields_added>, caf::reacts_to<msg::wake>>;
+
+namespace msg {
+// Records that were decoded by `spec` have fields without a column, which they are to get.
+struct fields_found {
+  std::string topic;
+  decoder_spec_ptr spec;
+  std::vector<new_field> fields;
+  converter_actor from;
+};
+struct fields_answered {
+  converter_actor to;
+  fields_added answer;
+};
+} // namespace msg
 
 // Holds the group and the store; joins the saves of many lanes into one request.
 using keeper_actor = caf::typed_actor<caf::reacts_to<msg::load_lane>, caf::reacts_to<msg::save_lane>,
@@ -238,6 +258,7 @@ using pool_actor = caf::typed_actor<caf::reacts_to<msg::job>, caf::reacts_to<msg
 // Starts, supervises and ends everything of one pipeline.
 using pipeline_actor =
     caf::typed_actor<caf::reacts_to<msg::prepared>, caf::reacts_to<msg::described>, caf::reacts_to<msg::others_drained>,
+                     caf::reacts_to<msg::fields_found>, caf::reacts_to<msg::fields_answered>,
                      caf::reacts_to<msg::group_assigned>, caf::reacts_to<msg::group_revoked>,
                      caf::reacts_to<msg::group_trouble>, caf::reacts_to<msg::lane_released>,
                      caf::reacts_to<msg::lane_stopped>, caf::reacts_to<msg::refresh_wanted>,
@@ -282,6 +303,9 @@ CHUTE_MESSAGE(chute::msg::refresh_wanted)
 CHUTE_MESSAGE(chute::msg::failed)
 CHUTE_MESSAGE(chute::msg::order)
 CHUTE_MESSAGE(chute::msg::schemas_fetched)
+CHUTE_MESSAGE(chute::msg::fields_found)
+CHUTE_MESSAGE(chute::msg::fields_answered)
+CHUTE_MESSAGE(chute::msg::fields_added)
 CHUTE_MESSAGE(chute::msg::job)
 CHUTE_MESSAGE(chute::msg::idle)
 CHUTE_MESSAGE(chute::convert_request)

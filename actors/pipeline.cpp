@@ -607,6 +607,25 @@ void on_order(self_ptr self, const msg::order& m) {
   }
 }
 
+// Lanes learn of the columns before the converter does: what it drops they read again.
+void on_fields_found(self_ptr self, const msg::fields_found& m) {
+  auto& s = self->state;
+  auto topic = s.topics.find(m.topic);
+  if (topic == s.topics.end()) return self->send(m.from, msg::fields_added{nullptr, {}});
+  if (topic->second.spec->fingerprint != m.spec->fingerprint) // they were told already
+    return self->send(m.from, msg::fields_added{topic->second.spec, {}});
+  self->send(s.with.clerks, msg::job{[dest = topic->second.dest, m, me = pipeline_actor(self)](worker_tools& t) {
+               auto now = dest->add_columns(t, m.fields, m.spec);
+               auto out = std::make_shared<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(
+                   msg::refresh_wanted{{m.topic, {}}, 0}, now);
+               if (now.ok()) caf::anon_send(me, msg::described{out});
+               // By way of the pipeline, which has told the lanes by then.
+               caf::anon_send(
+                   me, msg::fields_answered{
+                           m.from, {now.ok() ? *now : nullptr, now.ok() ? std::string() : now.failure().text()}});
+             }});
+}
+
 // Tells the lanes how many inserts their table has seen, by all writers: a token is forgotten by count, too.
 void count_blocks(self_ptr self, mono_ms now) {
   auto& s = self->state;
@@ -658,6 +677,8 @@ pipeline_actor::behavior_type pipeline(self_ptr self, std::shared_ptr<pipeline_c
   return {
       [=](const msg::prepared& m) { on_prepared(self, m); },
       [=](const msg::described& m) { on_described(self, m); },
+      [=](const msg::fields_found& m) { on_fields_found(self, m); },
+      [=](const msg::fields_answered& m) { self->send(m.to, m.answer); },
       [=](const msg::others_drained& m) {
         self->state.confirming = false;
         if (m.all && self->state.at == phase::running && self->state.lanes.empty() && !self->state.revoking)

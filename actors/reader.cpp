@@ -129,6 +129,7 @@ bool convert(converter_ptr self, const convert_request& r) {
     }
     s.with = std::move(*made);
     s.spec = r.spec;
+    s.hopeless.clear();
   }
   std::vector<std::uint32_t> missing;
   s.with->wanted_schemas(r.raw->records, missing);
@@ -140,6 +141,15 @@ bool convert(converter_ptr self, const convert_request& r) {
   out->last = r.raw->last;
   out->reached_end = r.raw->end.has_value();
   s.with->decode(r.raw->records, *r.raw, *out);
+  auto fields = s.with->take_new_fields();
+  std::erase_if(fields, [&](const new_field& f) { return s.hopeless.contains(f.name); });
+  if (!fields.empty()) {
+    s.held = out;
+    s.fetching = true;
+    for (const auto& f : fields) s.hopeless.insert(f.name);
+    self->send(s.boss, msg::fields_found{r.topic, r.spec, std::move(fields), converter_actor(self)});
+    return false;
+  }
   self->send(r.to, msg::converted{r.epoch, out, r.raw->end ? r.raw->end->value : -1});
   return true;
 }
@@ -152,6 +162,29 @@ void convert_waiting(converter_ptr self) {
     s.waiting.pop_front();
     self->send(s.boss, msg::failed{std::string("a converter failed: ") + e.what()});
   }
+}
+
+// The chunk that waited goes on as it is if there is no column for it even now. Else its lane reads it again with the
+// new ones, and all that waits of the old ones was asked for before that.
+void on_added(converter_ptr self, const msg::fields_added& m) {
+  auto& s = self->state;
+  if (!s.held || s.waiting.empty()) return;
+  if (!m.why.empty()) {
+    const auto text = "waiting for columns of new fields: " + m.why;
+    s.context->log->warn("pipeline {}: {}", s.context->config.name, text);
+    s.context->board->trouble(s.context->config.name, text);
+    s.hopeless.clear();
+    self->delayed_send(self, std::chrono::seconds(2), msg::wake{});
+    return;
+  }
+  const auto first = s.waiting.front();
+  s.fetching = false;
+  if (m.spec && m.spec->fingerprint == first.spec->fingerprint) {
+    self->send(first.to, msg::converted{first.epoch, s.held, first.raw->end ? first.raw->end->value : -1});
+    s.waiting.pop_front();
+  } else std::erase_if(s.waiting, [&](const auto& r) { return r.spec == first.spec; });
+  s.held.reset();
+  convert_waiting(self);
 }
 
 void on_fetched(converter_ptr self, const msg::schemas_fetched& m) {
@@ -183,8 +216,10 @@ converter_actor::behavior_type converter(converter_ptr self, context_ptr context
         convert_waiting(self);
       },
       [=](const msg::schemas_fetched& m) { on_fetched(self, m); },
+      [=](const msg::fields_added& m) { on_added(self, m); },
       [=](const msg::wake&) {
         self->state.fetching = false; // asks anew
+        self->state.held.reset();
         convert_waiting(self);
       },
   };

@@ -4,6 +4,7 @@
 #include "actors/context.hpp"
 
 #include <deque>
+#include <set>
 
 namespace chute {
 
@@ -33,7 +34,9 @@ struct converter_state {
   pipeline_actor boss;
   pool_actor clerks;
   std::deque<convert_request> waiting; // bounded by the credits of the readers
-  bool fetching = false;               // or about to
+  bool fetching = false;               // or about to; or waits for columns
+  chunk_ptr held;                      // of the first that waits: it has fields without a column
+  std::set<std::string> hopeless;      // names that `spec` has no column for, whatever is added
   int tries = 0;
 };
 

@@ -143,6 +143,9 @@ constexpr choice<data_loss_policy> data_loss_policies[] = {{"stop", data_loss_po
 constexpr choice<delete_policy> delete_policies[] = {{"reject", delete_policy::reject},
                                                      {"replacing", delete_policy::replacing},
                                                      {"collapsing", delete_policy::collapsing}};
+constexpr choice<new_field_policy> new_field_policies[] = {{"ignore", new_field_policy::ignore},
+                                                           {"add_column", new_field_policy::add_column},
+                                                           {"dead_letter", new_field_policy::dead_letter}};
 constexpr choice<envelope_kind> envelopes[] = {{"none", envelope_kind::none}, {"debezium", envelope_kind::debezium}};
 // Of ClickHouse's formats those whose rows can be told apart without reading them.
 constexpr choice<std::string_view> passthrough_formats[] = {{"JSONEachRow", "JSONEachRow"},
@@ -325,6 +328,7 @@ private:
     s.read("user", c.user, plain_text);
     read_secret(s, "password", "password_file", c.password);
     s.read_texts("settings", c.settings, clickhouse_setting_fault);
+    s.read("cluster", c.cluster, plain_text);
     s.read("compression", c.compression, one_of(compressions));
     read_tls(s);
     read_limits(s);
@@ -551,10 +555,14 @@ private:
     s.read("on_data_loss", p.on_data_loss, one_of(data_loss_policies));
     s.read("deletes", p.deletes, one_of(delete_policies));
     s.read("envelope", p.envelope, one_of(envelopes));
+    s.read("on_new_field", p.on_new_field, one_of(new_field_policies));
     const bool structured = p.format != "csv" && p.format != "tsv" && p.format != "raw" && p.format != "passthrough";
     if (p.envelope != envelope_kind::none && !structured)
       s.add(s.line_of("envelope"), "envelope",
             "does not go with format: " + p.format + ", whose records have no fields in fields");
+    if (p.on_new_field != new_field_policy::ignore && !structured)
+      s.add(s.line_of("on_new_field"), "on_new_field",
+            "does not go with format: " + p.format + ", whose records name no fields");
     if (p.deletes == delete_policy::collapsing && p.envelope == envelope_kind::none)
       s.add(s.line_of("deletes"), "deletes",
             "collapsing takes back a row as it was, which only a change event tells: write envelope: debezium");

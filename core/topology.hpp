@@ -18,6 +18,7 @@ enum class bad_record_policy : std::uint8_t { dead_letter, skip, stop };
 enum class data_loss_policy : std::uint8_t { stop, resume }; // file: stop | continue
 enum class delete_policy : std::uint8_t { reject, replacing, collapsing };
 enum class envelope_kind : std::uint8_t { none, debezium };
+enum class new_field_policy : std::uint8_t { ignore, add_column, dead_letter };
 enum class start_policy : std::uint8_t { earliest, latest, timestamp };
 enum class store_kind : std::uint8_t { kafka, keeper_map, redis, file, memory, own };
 enum class compression_kind : std::uint8_t { none, lz4, zstd, gzip };
@@ -39,6 +40,7 @@ struct clickhouse_config {
   std::vector<std::string> urls;
   std::string database = "default", user = "default", password;
   std::map<std::string, std::string> settings; // added to every insert; none of the pinned ones
+  std::string cluster;                         // columns are added ON CLUSTER; empty: on one server
   compression_kind compression = compression_kind::lz4;
   std::string ca_file; // https: certificates to trust; empty: the system's
   // Times in ms, settable under clickhouse.limits
@@ -153,6 +155,7 @@ struct pipeline_config {
   data_loss_policy on_data_loss = data_loss_policy::stop;
   delete_policy deletes = delete_policy::reject;
   envelope_kind envelope = envelope_kind::none;
+  new_field_policy on_new_field = new_field_policy::ignore;
   std::string dead_letter_table = "chute_dead_letters";
   std::map<std::string, column_source> columns; // by column name
   int line = 0;                                 // in the file, for messages

@@ -19,10 +19,10 @@ auto parts_of(const kafka_config& c) {
 }
 
 auto parts_of(const clickhouse_config& c) {
-  const auto& [urls, database, user, password, settings, compression, ca_file, insert_limit_ms, question_limit_ms,
-               confirm_limit_ms, lease_ms] = c;
-  return std::tie(urls, database, user, password, settings, compression, ca_file, insert_limit_ms, question_limit_ms,
-                  confirm_limit_ms, lease_ms);
+  const auto& [urls, database, user, password, settings, cluster, compression, ca_file, insert_limit_ms,
+               question_limit_ms, confirm_limit_ms, lease_ms] = c;
+  return std::tie(urls, database, user, password, settings, cluster, compression, ca_file, insert_limit_ms,
+                  question_limit_ms, confirm_limit_ms, lease_ms);
 }
 
 auto parts_of(const state_config& c) {
@@ -82,12 +82,12 @@ template <class T> bool same_optional(const std::optional<T>& a, const std::opti
 auto parts_of(const pipeline_config& c) {
   const auto& [name, topics, group, start, start_timestamp_ms, format, csv, avro, protobuf, passthrough, key, where,
                table, database, lanes, encoding, batch, delivery, provenance, on_bad_record, on_data_loss, deletes,
-               envelope, dead_letter_table, columns, line] = c;
+               envelope, on_new_field, dead_letter_table, columns, line] = c;
   (void)line;                 // where it stands in the file
   (void)columns, (void)where; // below
   return std::tuple_cat(
       std::tie(name, topics, group, start, start_timestamp_ms, format, table, database, lanes, encoding, delivery,
-               provenance, on_bad_record, on_data_loss, deletes, envelope, dead_letter_table),
+               provenance, on_bad_record, on_data_loss, deletes, envelope, on_new_field, dead_letter_table),
       parts_of(csv), parts_of(avro), parts_of(protobuf), parts_of(passthrough), parts_of(key), parts_of(batch));
 }
 

@@ -107,7 +107,8 @@ plan avro_decoder::make_plan(result<avro::type_ptr> schema, const std::string& w
 
 // A field that one column takes as a whole, if it can go there straight.
 std::optional<step> avro_decoder::straight_step(const avro::field& f) {
-  if (reader_ || enveloped()) return {}; // the row is one of two, and which one is known at the end
+  // Of an event the row is one of two, and which one is known at the end; new fields are looked for in the whole tree.
+  if (reader_ || enveloped() || options_.on_new_field != new_field_policy::ignore) return {};
   std::optional<std::uint32_t> only;
   for (std::uint32_t i = 0; i < fields_.size(); ++i) {
     const auto& path = target_of(fields_[i]).source.text;

@@ -40,6 +40,7 @@ bool leads_through(std::string_view path, std::string_view name) {
 } // namespace
 
 bool datum_decoder::wants(std::string_view name) const {
+  if (options_.on_new_field != new_field_policy::ignore && !enveloped()) return true;
   if (!enveloped()) return wants_of_row(name);
   if (name == "op" || name == "before" || name == "after") return true;
   return std::any_of(wanted_.begin(), wanted_.end(),
@@ -68,9 +69,22 @@ datum_decoder::reading datum_decoder::fill_event(const datum& event, std::string
       if (!fill_field(i, wanted_[i].of_event ? event : row, why)) return reading::bad;
     change_ = made.rows[n].change;
     if (n + 1 < made.count && !end_row(change_, why)) return reading::bad;
-    if (n + 1 == made.count)
+    if (n + 1 == made.count) {
       for (const datum* c = row.first; c; c = c->next)
         if (!wants_of_row(c->name)) ++ignored_;
+      return look_for_new_fields(row, why);
+    }
+  }
+  return reading::row;
+}
+
+datum_decoder::reading datum_decoder::look_for_new_fields(const datum& row, std::string& why) {
+  if (options_.on_new_field == new_field_policy::ignore) return reading::row;
+  for (const datum* c = row.first; c; c = c->next) {
+    if (wants_of_row(c->name)) continue;
+    if (!enveloped()) ++ignored_;
+    if (options_.on_new_field == new_field_policy::dead_letter) return bad(why, without_column(c->name));
+    if (names_new_column(c->name)) new_fields_.of(c->name).add(*c);
   }
   return reading::row;
 }
@@ -79,7 +93,7 @@ datum_decoder::reading datum_decoder::fill_from(const datum& root, std::string& 
   if (enveloped()) return fill_event(root, why);
   for (std::size_t i = 0; i < fields_.size(); ++i)
     if (!fill_field(i, root, why)) return reading::bad;
-  return reading::row;
+  return look_for_new_fields(root, why);
 }
 
 bool datum_decoder::fill_from(const datum& root, const std::vector<std::uint32_t>& fields, std::string& why) {

@@ -10,6 +10,9 @@
 namespace chute {
 
 class datum_decoder : public row_decoder {
+public:
+  std::vector<new_field> take_new_fields() final { return new_fields_.take(options_.json_type); }
+
 protected:
   using row_decoder::row_decoder;
 
@@ -41,11 +44,13 @@ private:
 
   reading fill_event(const datum& event, std::string& why);
   bool wants_of_row(std::string_view name) const;
+  reading look_for_new_fields(const datum& row, std::string& why);
   bool fill_field(std::size_t i, const datum& root, std::string& why);
   const datum* walk(const wanted& w, std::size_t step, const datum* at, std::string& why);
   const datum* spread(const wanted& w, std::size_t step, const datum& list, std::string& why);
 
   std::vector<wanted> wanted_; // one a field
+  new_field_notes new_fields_;
 };
 
 } // namespace chute

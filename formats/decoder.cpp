@@ -291,6 +291,7 @@ decoder_options options_for(const pipeline_config& pipeline) {
   o.on_bad_record = pipeline.on_bad_record;
   o.deletes = pipeline.deletes;
   o.envelope = pipeline.envelope;
+  o.on_new_field = pipeline.on_new_field;
   o.csv = pipeline.csv;
   o.avro = pipeline.avro;
   o.protobuf = pipeline.protobuf;
@@ -309,6 +310,7 @@ std::uint64_t decoder_fingerprint(const std::string& format, const std::vector<t
   h.text(options.timezone);
   h.number(static_cast<std::uint64_t>(options.on_bad_record));
   h.number(static_cast<std::uint64_t>(options.deletes));
+  if (options.on_new_field == new_field_policy::dead_letter) h.number(static_cast<std::uint64_t>(options.on_new_field));
   if (options.envelope != envelope_kind::none) h.number(static_cast<std::uint64_t>(options.envelope));
   h.number(options.record_bytes_max);
   h.number(targets.size());

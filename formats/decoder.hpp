@@ -6,6 +6,7 @@
 #include "core/chunk.hpp"
 #include "core/error.hpp"
 #include "core/topology.hpp"
+#include "formats/new_fields.hpp"
 #include "formats/schema_cache.hpp"
 
 #include <functional>
@@ -48,6 +49,8 @@ struct decoder_options {
   bad_record_policy on_bad_record = bad_record_policy::dead_letter;
   delete_policy deletes = delete_policy::reject;
   envelope_kind envelope = envelope_kind::none;
+  new_field_policy on_new_field = new_field_policy::ignore;
+  bool json_type = true; // the server has the type JSON, for columns that are added
   std::size_t record_bytes_max = 64u << 20;
   std::string timezone = "UTC";          // the server's: of DateTime and DateTime64 columns that name none
   csv_config csv;                        // formats csv and tsv
@@ -73,6 +76,8 @@ public:
   virtual void wanted_schemas(std::span<const record_view> records, std::vector<std::uint32_t>& out) const {
     (void)records, (void)out;
   }
+  // With on_new_field add_column: the fields without a column that the rows of the last chunk had. Told once.
+  virtual std::vector<new_field> take_new_fields() { return {}; }
 };
 
 // Which columns records fill: `columns:` of the topology, the provenance columns _topic, _partition, _offset,

@@ -9,6 +9,7 @@
 #include "formats/meta.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 
 namespace chute {
@@ -42,6 +43,7 @@ class json_decoder final : public decoder {
 public:
   static result<std::unique_ptr<decoder>> make(std::vector<target_column> targets, decoder_options options);
   void decode(std::span<const record_view> records, const header_source& headers, chunk& out) override;
+  std::vector<new_field> take_new_fields() override { return new_fields_.take(options_.json_type); }
 
 private:
   result<void> add_field(std::uint32_t column);
@@ -69,6 +71,7 @@ private:
   fault begin_object(const tokens& t);
   template <class F> fault walk(field_table& table, refusal& why, F&& each);
   fault read_object(field_table& table, refusal& why);
+  fault pass_unknown(field_table& table, const field& f, refusal& why);
   fault read_field(field& f, refusal& why);
   fault fill(field_target& t, bool whole);
   fault read_inner(field& f, refusal& why);
@@ -91,6 +94,7 @@ private:
   field_table event_table_;                        // envelope: of paths that lead from the event
   bool enveloped_ = false;                         // a record is an event that holds a row
   bool removes_ = false;                           // a tombstone is a row that removes another
+  new_field_notes of_record_, new_fields_;         // without a column
   const char* no_event_ = nullptr;                 // why an event makes no row
   std::vector<std::vector<std::uint32_t>> groups_; // of fields_, by the first part of their names
   token_index index_;
@@ -242,16 +246,19 @@ void json_decoder::decode_one(const record_view& r, const header_source& headers
   refusal why;
   std::string text;
   const std::size_t before = block_->rows;
+  of_record_.clear();
   if (needs_headers_) {
     header_scratch_.clear();
     headers.headers(r, header_scratch_);
   }
   if (enveloped_ || (removes_ && !r.value)) [[unlikely]] {
-    if (decode_change(r, out, why, text)) return;
+    if (decode_change(r, out, why, text)) return new_fields_.add(of_record_);
   } else if (const fault f = decode_value(r, why); f == fault::none) [[likely]] {
     if (metas_.empty() || append_meta(r, out.partition, row_change::state, text)) {
       ++block_->rows;
       append_row_outcome(r, out);
+      if (!of_record_.empty()) [[unlikely]]
+        new_fields_.add(of_record_);
       return;
     }
   } else {
@@ -414,7 +421,7 @@ template <class F> fault json_decoder::walk(field_table& table, refusal& why, F&
       return e;
     if (f->targets.empty() && !f->inner) {
       ++c_.fields_ignored;
-      if (const fault e = skip_value(c_); e != fault::none) return e;
+      if (const fault e = pass_unknown(table, *f, why); e != fault::none) return e;
     } else {
       if (f->seen == object) [[unlikely]] {
         why.at_field = f;
@@ -430,6 +437,46 @@ template <class F> fault json_decoder::walk(field_table& table, refusal& why, F&
     ++c_.now.at;
     if (symbol == '}') return fault::none;
   }
+}
+
+namespace {
+
+// What a value is like; passes it.
+fault note_value(context& c, value_shape& shape, int depth) {
+  constexpr int levels_max = 8;
+  using kind = value_shape::kind;
+  switch (*c.here()) {
+  case '"': shape.kinds |= kind::text; return skip_value(c);
+  case '{': shape.kinds |= kind::object; return skip_value(c);
+  case '[':
+    shape.kinds |= kind::list;
+    if (depth >= levels_max) return shape.of_elements().kinds |= kind::text, skip_value(c);
+    return for_each_element(c, [&] { return note_value(c, shape.of_elements(), depth + 1); });
+  case 't':
+  case 'f': shape.kinds |= kind::boolean; return skip_value(c);
+  case 'n': shape.kinds |= kind::null; return skip_value(c);
+  default: break;
+  }
+  std::string_view token;
+  bool integral = false;
+  const fault f = take_number(c, token, integral);
+  std::int64_t narrow = 0;
+  const bool fits = integral && std::from_chars(token.data(), token.data() + token.size(), narrow).ec == std::errc{};
+  constexpr std::size_t digits_max = 76; // of Int256
+  shape.kinds |= fits ? kind::integer : !integral ? kind::real : token.size() <= digits_max ? kind::huge : kind::text;
+  return f;
+}
+
+} // namespace
+
+fault json_decoder::pass_unknown(field_table& table, const field& f, refusal& why) {
+  if (options_.on_new_field == new_field_policy::ignore || &table != &table_) [[likely]]
+    return skip_value(c_);
+  if (options_.on_new_field == new_field_policy::dead_letter) {
+    why.at_field = &f;
+    return fault::no_column;
+  }
+  return names_new_column(f.name()) ? note_value(c_, of_record_.of(f.name()), 0) : skip_value(c_);
 }
 
 fault json_decoder::read_object(field_table& table, refusal& why) {
@@ -673,6 +720,7 @@ std::string json_decoder::explain(const refusal& why) const {
   case fault::tombstone: return "tombstone: the value is null, and deletes are rejected";
   case fault::too_big: return "the value is larger than " + std::to_string(options_.record_bytes_max) + " bytes";
   case fault::no_event: return no_event_;
+  case fault::no_column: return without_column(why.at_field ? why.at_field->name() : "");
   case fault::empty: return "the value is empty";
   case fault::not_object: return "the value is not a JSON object";
   case fault::duplicate_field: return subject(why) + " appears twice";

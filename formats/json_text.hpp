@@ -22,6 +22,7 @@ enum class fault : std::uint8_t {
   tombstone,
   too_big,
   no_event,
+  no_column,
   empty,
   not_object,
   // not JSON

@@ -26,6 +26,7 @@ public:
   result<void> make(const decoder_maker& values, const std::string& format, std::vector<target_column> targets);
   void decode(std::span<const record_view> records, const header_source& headers, chunk& out) override;
   void wanted_schemas(std::span<const record_view> records, std::vector<std::uint32_t>& out) const override;
+  std::vector<new_field> take_new_fields() override { return values_->take_new_fields(); }
 
 private:
   enum class fate : std::uint8_t { ours, dropped, bad };
@@ -88,7 +89,8 @@ result<void> staged_decoder::make(const decoder_maker& values, const std::string
 result<void> staged_decoder::make_probe(const decoder_maker& values, const std::string& format,
                                         const std::vector<target_column>& targets, const decoder_options& options) {
   auto o = options;
-  o.on_bad_record = bad_record_policy::dead_letter;                            // its own word is not the last
+  o.on_bad_record = bad_record_policy::dead_letter; // its own word is not the last
+  o.on_new_field = new_field_policy::ignore;
   if (o.envelope != envelope_kind::none) o.deletes = delete_policy::replacing; // one row an event
   if ((format == "csv" || format == "tsv") && o.csv.fields.empty())            // else they would be those of the probe
     for (const auto& t : targets)
@@ -108,6 +110,7 @@ result<void> staged_decoder::make_keys(std::vector<target_column> targets, decod
   options.on_bad_record = bad_record_policy::dead_letter;
   options.deletes = delete_policy::reject;
   options.envelope = envelope_kind::none;
+  options.on_new_field = new_field_policy::ignore;
   options.avro = options_.key.avro;
   options.protobuf = options_.key.protobuf;
   options.csv = {};
