@@ -47,6 +47,11 @@ struct pipeline_context {
 };
 using context_ptr = std::shared_ptr<const pipeline_context>;
 
+// As a lane's record names Kafka's cluster.
+std::uint64_t cluster_hash(const pipeline_context& c);
+// The member's, as the topology says: how long a group waits for one that is silent.
+std::int64_t session_timeout_of(const topology& t);
+
 // The actors that serve the lanes of one pipeline.
 struct services {
   pipeline_actor pipeline;

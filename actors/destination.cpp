@@ -7,11 +7,13 @@
 #include "clickhouse/questions.hpp"
 #include "clickhouse/schema.hpp"
 #include "clickhouse/tables.hpp"
+#include "core/text.hpp"
 #include "formats/encoder.hpp"
 #include "formats/passthrough.hpp"
 
 #include <condition_variable>
 #include <mutex>
+#include <tuple>
 
 namespace chute {
 
@@ -109,6 +111,13 @@ decoder_options zone_of(const ch::server_facts& facts) {
   decoder_options out;
   out.timezone = facts.timezone;
   return out;
+}
+
+std::string anew_way_out(const destination::impl& d) {
+  auto command = "`chute state reset " + shell_word(d.context->top.file) + " --pipeline " +
+                 shell_word(d.context->config.name) + " --topic " + shell_word(d.topic) + " ";
+  return "bring the old table back; or fill this one from the log's beginning: " + command +
+         "--to-earliest`; or go on in it where the other one ended: " + command + "--to-current`";
 }
 
 insert_answer not_sent(const std::string& why, insert_answer::verdict what = insert_answer::verdict::retry) {
@@ -327,7 +336,7 @@ result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const 
   if (ch::destination_identity(*table) != identity) {
     d.suspect = true;
     return error{"clickhouse", "table " + name + " was made anew",
-                 "bring the old table back, or restart the pipeline with a new group"};
+                 anew_way_out(d)};
   }
   auto targets = targets_of(*table, d.context->config);
   if (!targets.ok()) return targets.failure();
@@ -406,8 +415,7 @@ std::optional<insert_answer> refuse_another_table(destination::impl& d, std::uin
   auto name = ch::table_name(d.database, d.table);
   if (!now->exists) return not_sent("table " + name + " does not exist: create it; the pipeline waits", v::wait_person);
   if (ch::destination_identity(*now) != identity)
-    return not_sent("table " + name + " was made anew: bring the old one back, or give the pipeline a new group",
-                    v::wait_person);
+    return not_sent("table " + name + " was made anew: " + anew_way_out(d), v::wait_person);
   d.suspect = false;
   return {};
 }
@@ -534,6 +542,22 @@ insert_answer destination::insert_dead_letters(worker_tools& tools, const batch&
 
 // --- asking ----------------------------------------------------------------------------------------------------------
 
+namespace {
+ch::question question_of(const destination::impl& d, std::vector<offset_range> ranges) {
+  ch::question q;
+  q.database = d.database;
+  q.table = d.table;
+  q.columns = d.columns;
+  q.topic = d.topic;
+  q.ranges = std::move(ranges);
+  q.dead_letters = ch::dead_letter_place{d.dead_letter_database, d.dead_letter_table, d.context->config.name,
+                                         d.dead_letters_replicated};
+  q.replicated = d.described.replicated;
+  q.limit_ms = d.question_ms();
+  return q;
+}
+} // namespace
+
 table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token_running) {
   auto& d = *impl_;
   token_running = false;
@@ -560,17 +584,8 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
   }
   d.context->clock->set(clock->now_ms, mono_now());
   if (!fx.ranges.empty()) {
-    ch::question q;
-    q.database = d.database;
-    q.table = d.table;
-    q.columns = d.columns;
-    q.topic = d.topic;
-    q.ranges = fx.ranges;
-    q.dead_letters = ch::dead_letter_place{d.dead_letter_database, d.dead_letter_table, d.context->config.name,
-                                           d.dead_letters_replicated};
-    q.replicated = d.described.replicated;
+    auto q = question_of(d, fx.ranges);
     q.settled = fx.settled;
-    q.limit_ms = d.question_ms();
     out = ch::ask(tools.http(), d.facts, q);
     if (out.answered && fx.list) {
       auto present = ch::list_offsets(tools.http(), q);
@@ -585,6 +600,28 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
   out.blocks = count_blocks(tools);
   // The earliest moment at which the server can have started: uptime counts whole seconds.
   out.server_started_ms = clock->now_ms - (clock->uptime_s + 1) * 1000;
+  return out;
+}
+
+result<std::vector<std::optional<offset_t>>> destination::highest(worker_tools& tools,
+                                                                  const std::vector<partition_id>& partitions) {
+  auto& d = *impl_;
+  std::vector<offset_range> all;
+  for (auto p : partitions) all.push_back({p, {0}, {INT64_MAX}});
+  auto q = question_of(d, all);
+  std::string caught_up, who;
+  for (const auto& [replicated, database, table] :
+       {std::tuple{q.replicated, d.database, d.table},
+        std::tuple{d.dead_letters_replicated, d.dead_letter_database, d.dead_letter_table}}) {
+    if (!replicated) continue;
+    auto a = ch::sync_replica(tools.http(), database, table, q.limit_ms);
+    if (!a.ok) return error{"clickhouse", "the replica did not catch up: " + a.text, "try again"};
+    caught_up = a.server;
+  }
+  auto out = ch::highest_offsets(tools.http(), q, ch::reading_settings(d.facts, q.replicated), &who);
+  if (out.ok() && !caught_up.empty() && who != caught_up)
+    return error{"clickhouse", "the answer came from " + who + ", not from " + caught_up + ", which had caught up",
+                 "try again"};
   return out;
 }
 

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,11 @@ public:
   insert_answer insert_rows(worker_tools& tools, const batch& b, std::function<bool()> lease_holds);
   insert_answer insert_dead_letters(worker_tools& tools, const batch& b, std::function<bool()> lease_holds);
   table_answer ask(worker_tools& tools, const fx_ask& question, bool& token_running);
+
+  // For each partition the highest offset that the table or the dead letters hold, nothing: none; replicas catch up
+  // first. Only where trust.there.
+  result<std::vector<std::optional<offset_t>>> highest(worker_tools& tools,
+                                                       const std::vector<partition_id>& partitions);
 
   // Inserts that the table, its views' targets and the dead-letter table have ever seen, together; 0: not known.
   std::uint64_t count_blocks(worker_tools& tools);

@@ -2,6 +2,7 @@
 
 #include "actors/herald.hpp"
 #include "actors/keeper.hpp"
+#include "actors/move_state.hpp"
 #include "actors/open_store.hpp"
 #include "actors/pipeline.hpp"
 #include "core/topology_same.hpp"
@@ -65,7 +66,8 @@ struct engine::parts {
   bool until_end = false;
   std::vector<std::string> only; // pipelines; empty: all
   std::int64_t drain_ms = 0;
-  std::atomic<bool> stopped{false};
+  std::atomic<bool> stopped{false}, draining{false};
+  std::atomic<int> moving{0}; // pipelines that are ended, and started again
   mono_ms started = mono_now();
 
   std::mutex reloading;    // one at a time
@@ -81,16 +83,6 @@ struct engine::parts {
 };
 
 namespace {
-
-std::int64_t session_timeout_of(const topology& t) {
-  auto it = t.kafka.properties.find("session.timeout.ms");
-  if (it == t.kafka.properties.end()) return 45'000; // librdkafka's default
-  try {
-    return std::max<std::int64_t>(1, std::stoll(it->second));
-  } catch (const std::exception&) {
-    return 45'000; // librdkafka refuses it by name
-  }
-}
 
 // A store that has a server is opened once a pipeline: while it is away, no keeper waits for another one's time limits.
 bool has_server(const topology& t) {
@@ -284,12 +276,18 @@ engine_status engine::status() const {
   return s;
 }
 
-void engine::drain() { parts_->order(msg::order::what::drain); }
+void engine::drain() {
+  parts_->draining = true;
+  parts_->order(msg::order::what::drain);
+}
 void engine::stop_now() {
   parts_->stopped = true;
   parts_->order(msg::order::what::stop);
 }
-bool engine::wait_ms(std::int64_t ms) { return parts_->board->wait_over(ms); }
+bool engine::wait_ms(std::int64_t ms) {
+  if (!parts_->board->wait_over(ms)) return false;
+  return parts_->moving == 0; // read behind the board, which shows a pipeline that is moved as waiting or ended
+}
 
 bool engine::any_stopped() const {
   for (auto& p : parts_->of_the_topology())
@@ -357,6 +355,45 @@ result<std::string> engine::reload(const topology& t, std::int64_t drain_ms) {
   const auto part = [](const char* what, const std::string& names) { return names.empty() ? "" : what + names; };
   std::string out = part("; started anew: ", changed) + part("; gone: ", gone) + part("; new: ", added);
   return out.substr(2);
+}
+
+result<std::string> engine::move(const std::string& pipeline, const move_request& what, std::int64_t drain_ms) {
+  auto& p = *parts_;
+  std::unique_lock one(p.reloading, std::try_to_lock);
+  if (!one.owns_lock()) return error{"engine", "it is reloading, or a pipeline is being moved already", "try again"};
+  std::vector<parts::running> ends;
+  topology t;
+  {
+    std::lock_guard hold(p.lock);
+    t = p.top;
+    for (const auto& r : p.pipelines)
+      if (r.config.name == pipeline) ends.push_back(r);
+  }
+  if (ends.empty()) return error{"engine", "there is no pipeline named " + pipeline, "see /status for the names"};
+  ++p.moving;
+  const std::shared_ptr<void> moved(nullptr, [&p](void*) { --p.moving; });
+  const auto show = [&](const std::string& why) {
+    p.board->pipeline(pipeline, pipeline_status::state::waiting, "its state is moved: " + why);
+    p.log->info("pipeline {}: its state is moved: {}", pipeline, why);
+  };
+  show("drains first");
+  p.end(ends, drain_ms);
+  clear_lanes(*p.board, pipeline);
+  {
+    std::lock_guard hold(p.lock);
+    std::erase_if(p.pipelines, [&](const auto& r) { return r.config.name == pipeline; });
+  }
+  show("the group is left");
+  const auto over = [&p] { return p.stopped.load() || p.draining.load(); };
+  auto done = move_state(t, pipeline, what, has_server(t) ? nullptr : p.keeps, {show, over});
+  if (done.ok()) p.log->info("pipeline {}: moved: {}", pipeline, *done);
+  else p.log->error("pipeline {}: not moved: {}", pipeline, done.failure().text());
+  if (over()) {
+    p.board->pipeline(pipeline, pipeline_status::state::drained, {});
+    return done;
+  }
+  if (auto r = p.start(t, ends.front().config); !r.ok()) return r.failure();
+  return done;
 }
 
 result<void> engine::pause(const std::string& pipeline) { return parts_->order(pipeline, msg::order::what::pause); }

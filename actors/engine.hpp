@@ -5,6 +5,7 @@
 #include "actors/extensions.hpp"
 #include "core/error.hpp"
 #include "core/event.hpp"
+#include "core/move.hpp"
 #include "core/status.hpp"
 #include "core/topology.hpp"
 
@@ -68,6 +69,10 @@ public:
   result<std::string> reload(const topology& t, std::int64_t drain_ms);
   result<void> pause(const std::string& pipeline);
   result<void> resume(const std::string& pipeline);
+  // `chute state reset` and `settle` of a pipeline that runs here: it is drained, for up to `drain_ms`, and ended; then
+  // its lanes are moved, and it is started again, also where they could not be. One at a time, and not beside reload().
+  // Blocks until then; draining the engine cancels it. Returns what was done, for people. See actors/move_state.hpp.
+  result<std::string> move(const std::string& pipeline, const move_request& what, std::int64_t drain_ms);
 
 private:
   struct parts;

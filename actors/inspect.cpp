@@ -1,8 +1,8 @@
 #include "actors/inspect.hpp"
 
-#include "actors/context.hpp"
 #include "actors/defaults.hpp"
 #include "actors/open_store.hpp"
+#include "actors/quiet_context.hpp"
 #include "actors/worker.hpp"
 #include "clickhouse/check.hpp"
 #include "clickhouse/questions.hpp"
@@ -19,7 +19,6 @@
 #include <chrono>
 #include <map>
 #include <set>
-#include <spdlog/sinks/null_sink.h>
 #include <tuple>
 
 namespace chute {
@@ -30,14 +29,6 @@ namespace ch = clickhouse;
 using severity = enum finding::severity;
 constexpr std::int64_t limit_ms = 10'000;
 constexpr const char* no_record = "no record"; // of a lane: it did not begin
-
-context_ptr quiet_context(const topology& t, const pipeline_config& p) {
-  auto c = std::make_shared<pipeline_context>();
-  c->top = t;
-  c->config = p;
-  c->log = std::make_shared<spdlog::logger>("chute", std::make_shared<spdlog::sinks::null_sink_mt>());
-  return c;
-}
 
 // --- check: Kafka ----------------------------------------------------------------------------------------------------
 
@@ -357,8 +348,9 @@ void check_lanes(const topology& t, const context_ptr& c, std::vector<finding>& 
       out.push_back({severity::error, lane,
                      "its record is gone, though it began (chute_starts): the offsets of group " + c->config.group +
                          " expired or were deleted, or the state store lost it",
-                     "bring the store back, or give the pipeline a new group: see docs/operations.md, "
-                     "\"Contradictions\""});
+                     "bring the store back, or go on after what the table holds: chute state reset " +
+                         shell_word(t.file) + " --pipeline " + shell_word(c->config.name) + " --topic " +
+                         shell_word(l.topic) + " --to-table"});
   }
 }
 

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <thread>
-#include <xxhash.h>
 
 namespace chute {
 
@@ -290,10 +289,11 @@ lane_setup setup_of(const pipeline_state& s, const std::string& topic, const top
   lane_config c;
   c.pipeline = p.name;
   c.topic = topic;
+  c.file = s.context->top.file;
   c.lane = id;
   c.lanes = t.lanes;
   c.topic_partitions = t.partitions;
-  c.cluster = XXH3_64bits(s.context->cluster_id.data(), s.context->cluster_id.size());
+  c.cluster = cluster_hash(*s.context);
   c.destination = t.dest->identity;
   c.fingerprint = t.spec->fingerprint;
   c.delivery = p.delivery;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cli/logging.hpp"
+#include "core/move.hpp"
 
 #include <string>
 #include <vector>
@@ -35,6 +36,13 @@ struct state_options {
   bool json = false;
 };
 int state_show(const state_options& options);
+
+struct move_options {
+  std::string file, pipeline; // pipeline: empty where the file has one only
+  std::string admin;          // the URL of the engine that runs it; empty: as the file says
+  move_request what;
+};
+int state_move(const move_options& options);
 
 int version();
 

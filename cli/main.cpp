@@ -1,6 +1,7 @@
 // The command line: what may be written, and which command it means.
 
 #include "cli/commands.hpp"
+#include "core/text.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -18,6 +19,10 @@ struct command_line {
   run_options run;
   check_options check;
   state_options state;
+  move_options move;
+  std::string move_time;
+  std::vector<int> move_partitions;
+  int move_lane = 0;
   std::string file;
   std::function<int()> chosen;
 };
@@ -76,23 +81,92 @@ void add_check(CLI::App& app, command_line& line) {
   check.callback([&line] { line.chosen = [&line] { return chute::cli::check(line.check); }; });
 }
 
+// What reset and settle have in common: whose lanes.
+void add_move(CLI::App& to, command_line& line, enum chute::move_request::verb what) {
+  add_file(to, line.move.file);
+  to.add_option("--pipeline", line.move.pipeline, "Whose state; needed where the file has several")
+      ->option_text("NAME");
+  to.add_option("--topic", line.move.what.topic, "Only of this topic")->option_text("NAME");
+  CLI::Option* partition = to.add_option("--partition", line.move_partitions, "Only this one; may stand several times")
+                               ->allow_extra_args(false)
+                               ->check(CLI::NonNegativeNumber)
+                               ->option_text("N");
+  to.add_option("--lane", line.move_lane, "Only the partitions of this lane")
+      ->check(CLI::NonNegativeNumber)
+      ->excludes(partition)
+      ->option_text("N");
+  to.add_option("--admin", line.move.admin,
+                "The admin face of the engine that runs the pipeline; else the file's admin.listen is tried")
+      ->option_text("URL");
+  to.callback([&to, &line, what] {
+    line.move.what.what = what;
+    for (const int p : line.move_partitions) line.move.what.partitions.push_back({p});
+    if (to.count("--lane")) line.move.what.lane = chute::lane_id{line.move_lane};
+    line.chosen = [&line] { return state_move(line.move); };
+  });
+  to.footer("While an engine runs the pipeline, it drains it, does this, and starts it again; else nobody may be in the "
+            "group.\nExit codes: 0 done, 1 not done, 64 wrong command line, 78 bad file.");
+}
+
+void add_state_reset(CLI::App& state, command_line& line) {
+  using target = enum chute::move_request::target;
+  CLI::App& reset = add_command(state, "reset", "Move a pipeline's position");
+  add_move(reset, line, chute::move_request::verb::reset);
+  CLI::Option_group& to = *reset.add_option_group("where to", "One of these:");
+  to.require_option(1);
+  chute::move_request& what = line.move.what;
+  const auto flag = [&](target t, const char* does) {
+    to.add_flag_callback(chute::to_string(t), [&what, t] { what.to = t; }, does);
+  };
+  flag(target::earliest, "The beginning of the log: all that it holds is sent (again)");
+  flag(target::latest, "The end of the log: what is not delivered yet is passed over");
+  to.add_option_function<std::int64_t>(
+        chute::to_string(target::offset),
+        [&what](std::int64_t n) {
+          what.to = target::offset;
+          what.value = n;
+        },
+        "This offset, of each partition that is named")
+      ->check(CLI::NonNegativeNumber)
+      ->option_text("N");
+  to.add_option_function<std::string>(
+        chute::to_string(target::time),
+        [&what](const std::string& text) {
+          const auto ms = chute::parse_timestamp_ms(text);
+          if (!ms) throw CLI::ValidationError("--to-datetime", ms.failure().cause);
+          what.to = target::time;
+          what.value = *ms;
+        },
+        "The first record as young as this ISO 8601 time")
+      ->option_text("TIME");
+  flag(target::current, "Where it is, in the table and the cluster that the file names now");
+  flag(target::table, "After what the table holds: only what it lacks is sent");
+  flag(target::adopted, "Where kafka-consumer-groups --reset-offsets moved the group");
+}
+
+void add_state_settle(CLI::App& state, command_line& line) {
+  using word = enum chute::move_request::word;
+  CLI::App& settle = add_command(state, "settle", "Settle an open plan of which it is not known whether it landed");
+  add_move(settle, line, chute::move_request::verb::settle);
+  CLI::Option_group& said = *settle.add_option_group("what became of it", "Nothing of it: the table is asked, and what "
+                                                                          "it lacks is sent. Else:");
+  said.require_option(0, 1);
+  const auto flag = [&](const char* name, word w, const char* does) {
+    said.add_flag_callback(name, [&line, w] { line.move.what.said = w; }, does);
+  };
+  flag("--landed", word::landed, "All of it landed: go on behind it");
+  flag("--not-landed", word::not_landed, "Nothing of it landed: send it anew");
+}
+
 void add_state(CLI::App& app, command_line& line) {
-  CLI::App& state = add_command(app, "state", "Look at what the state store holds");
+  CLI::App& state = add_command(app, "state", "Look at what the state store holds, and move it");
   state.require_subcommand(1);
   CLI::App& show = add_command(state, "show", "Show positions, open plans and lag");
   add_file(show, line.state.file);
   show.add_flag("--json", line.state.json, "Print JSON");
   show.callback([&line] { line.chosen = [&line] { return state_show(line.state); }; });
-  for (const char* name : {"reset", "settle"}) {
-    CLI::App& later = add_command(state, name, "Not available in this version");
-    later.allow_extras();
-    later.callback([&line, name] {
-      line.chosen = [name] {
-        std::cerr << "chute: state " << name << " is not available in this version\n";
-        return exit_bad;
-      };
-    });
-  }
+  add_state_reset(state, line);
+  add_state_settle(state, line);
 }
 
 int understood(CLI::App& app, int argc, char** argv) {

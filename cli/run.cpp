@@ -126,6 +126,12 @@ private:
                                                  engine* e = shown_;
                                                  if (!e) return error{"engine", "it is not up", "try again"};
                                                  return pause ? e->pause(pipeline) : e->resume(pipeline);
+                                               },
+                                               [this](const std::string& pipeline,
+                                                      const move_request& what) -> result<std::string> {
+                                                 engine* e = shown_;
+                                                 if (!e) return error{"engine", "it is not up", "try again"};
+                                                 return e->move(pipeline, what, drain_ms_max);
                                                }});
     if (!server) {
       complain(server.failure(), exit_bad);

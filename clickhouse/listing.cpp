@@ -15,11 +15,12 @@ std::string within(const std::vector<offset_range>& ranges, const std::string& p
   return "(" + out + ")";
 }
 
-std::string listing_sql(const question& q) {
+// `of_all`: what is told of a partition's offsets.
+std::string listing_sql(const question& q, const std::string& of_all) {
   auto partition = quote_name(q.columns.partition), offset = quote_name(q.columns.offset);
   // Names that no column has: an alias would stand for the column of that name in the condition.
   constexpr const char *as_partition = " AS chute_p, ", *as_offset = " AS chute_o FROM ";
-  std::string sql = "SELECT chute_p, arraySort(groupUniqArray(chute_o)) FROM (SELECT toInt64(assumeNotNull(" +
+  std::string sql = "SELECT chute_p, " + of_all + " FROM (SELECT toInt64(assumeNotNull(" +
                     partition + "))" + as_partition + "toUInt64(assumeNotNull(" + offset + "))" + as_offset +
                     table_name(q.database, q.table) + " WHERE " + quote_name(q.columns.topic) + " = " +
                     quote_text(q.topic) + " AND " + within(q.ranges, partition, offset);
@@ -31,13 +32,11 @@ std::string listing_sql(const question& q) {
   return sql + ") GROUP BY chute_p";
 }
 
-} // namespace
-
-result<std::vector<std::vector<std::int64_t>>> list_offsets(session& s, const question& q, const settings_map& settings,
-                                                            std::string* server) {
+result<std::vector<std::vector<std::int64_t>>> listed(session& s, const question& q, const std::string& of_all,
+                                                      const settings_map& settings, std::string* server) {
   std::vector<std::vector<std::int64_t>> out(q.ranges.size());
   if (q.ranges.empty()) return out;
-  auto a = run(s, listing_sql(q), q.limit_ms, settings);
+  auto a = run(s, listing_sql(q, of_all), q.limit_ms, settings);
   if (server) *server = a.server;
   if (!a.ok) return query_error(s, "which offsets of " + q.topic + " are in " + table_name(q.database, q.table), a);
   std::map<std::string, std::size_t> at;
@@ -48,6 +47,23 @@ result<std::vector<std::vector<std::int64_t>>> list_offsets(session& s, const qu
     if (!numbers) return error{"clickhouse", "the list of offsets has a row that was not asked for", "try again"};
     out[i->second].assign(numbers->begin(), numbers->end());
   }
+  return out;
+}
+
+} // namespace
+
+result<std::vector<std::vector<std::int64_t>>> list_offsets(session& s, const question& q, const settings_map& settings,
+                                                            std::string* server) {
+  return listed(s, q, "arraySort(groupUniqArray(chute_o))", settings, server);
+}
+
+result<std::vector<std::optional<offset_t>>> highest_offsets(session& s, const question& q,
+                                                             const settings_map& settings, std::string* server) {
+  auto found = listed(s, q, "[max(chute_o)]", settings, server);
+  if (!found.ok()) return found.failure();
+  std::vector<std::optional<offset_t>> out;
+  for (const auto& offsets : *found)
+    out.push_back(offsets.empty() ? std::nullopt : std::optional(offset_t{offsets.front()}));
   return out;
 }
 

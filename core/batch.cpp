@@ -124,8 +124,9 @@ void gathered::move(part& p, std::size_t i, std::size_t count, offset_t last, cu
   out.pieces[i].push_back(std::move(x));
 }
 
-cut gathered::take(std::uint64_t records_max, std::uint64_t bytes_max) {
+cut gathered::take(std::uint64_t records_max, std::uint64_t bytes_max, const std::vector<std::uint8_t>& kinds) {
   cut out;
+  std::uint8_t kind = 0;
   out.pieces.resize(parts_.size());
   out.known.resize(parts_.size());
   for (auto& p : parts_) out.last.push_back(p.begin - 1);
@@ -135,6 +136,10 @@ cut gathered::take(std::uint64_t records_max, std::uint64_t bytes_max) {
       if (!p.pieces.empty() && (!next || p.pieces.front().order < next->pieces.front().order)) next = &p;
     if (!next) return out;
     auto i = static_cast<std::size_t>(next - parts_.data());
+    if (auto k = i < kinds.size() ? kinds[i] : 0; k != 0) {
+      if (kind != 0 && kind != k) return out;
+      kind = static_cast<std::uint8_t>(k);
+    }
     auto& x = next->pieces.front();
     // What one slice may span is bounded, so that a plan always fits its record.
     auto slice_begin = out.pieces[i].empty() ? x.begin : out.pieces[i].front().begin;

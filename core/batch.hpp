@@ -61,8 +61,9 @@ public:
   bool add(std::size_t i, const chunk_ptr& c, mono_ms now, offset_t until);
   void give_back(cut c);
 
-  // Cuts up to so many records and bytes (at least one record), oldest pieces first.
-  cut take(std::uint64_t records_max, std::uint64_t bytes_max);
+  // Cuts up to so many records and bytes (at least one record), oldest pieces first. `kinds`, if given, has a number
+  // for each partition: the cut ends before it holds partitions of two numbers other than 0.
+  cut take(std::uint64_t records_max, std::uint64_t bytes_max, const std::vector<std::uint8_t>& kinds = {});
   // Cuts exactly up to `last` of each partition; only when covers(last).
   cut take_to(const std::vector<offset_t>& last);
   bool covers(const std::vector<offset_t>& last) const;

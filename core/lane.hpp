@@ -49,6 +49,7 @@ public:
 
 struct lane_config {
   std::string pipeline, topic;
+  std::string file = "FILE"; // the topology's, for the commands that messages name
   lane_id lane;
   std::int32_t lanes = 32;
   std::int32_t topic_partitions = 1; // partitions that the topic has now
@@ -335,6 +336,11 @@ private:
   std::string difference(const log_facts& facts);
   offset_t last_known(std::size_t i) const;
   void contradiction(instant now, const std::string& what);
+  // The command that settles it: verb "reset" or "settle"; of one partition of the lane, of the lane, or of the topic.
+  enum class scope : std::uint8_t { topic, lane, partition };
+  std::string command(const char* verb, scope of, const std::string& option, std::size_t partition = 0) const;
+  std::string made_anew_or_cut(std::size_t i, offset_t end) const;
+  std::string say_landed() const;
   void lost_records(instant now, std::size_t i, const log_facts& facts);
   void ask_beyond(instant now);
   void beyond_answered(instant now, const table_answer& answer);
@@ -402,6 +408,9 @@ private:
   std::vector<offset_range> slices() const;
   std::vector<offset_range> controls() const;
   std::string describe_plan() const;
+  // Whether the plan touches what the table held before a person moved the lane: there its word does not count.
+  bool plan_is_blind() const;
+  table_trust trust() const; // of the open plan
   // invariants
   void expect(bool holds, const char* what) const;
   void check_send() const;
@@ -434,6 +443,7 @@ private:
   int recovery_tries_ = 0;
   std::vector<offset_t> loaded_start_;
   bool marked_ = false, claimed_ = false, is_new_ = false;
+  std::vector<offset_range> beyond_; // what the table is asked for, before it is settled
   // The log is looked at again before anything is planned after a time in which nobody could have seen it change.
   bool look_wanted_ = false;
   // One a partition: records read before such a time, in order of their offsets. Each must still be there. And how many

@@ -21,6 +21,26 @@ std::string lane::describe_plan() const {
   return out;
 }
 
+// A person who compared by hand can say whether it landed.
+std::string lane::say_landed() const {
+  return "; when you know whether it landed, say so: " + command("settle", scope::lane, "--landed") + " or " +
+         command("settle", scope::lane, "--not-landed");
+}
+
+bool lane::plan_is_blind() const {
+  for (std::size_t i = 0; i < work_->p.last.size(); ++i) {
+    const auto& p = record_.partitions[i];
+    if (p.blind && *p.blind >= p.next && work_->p.last[i] >= p.next) return !mutant(bug::blind_plan_believed);
+  }
+  return false;
+}
+
+table_trust lane::trust() const {
+  auto out = config_.trust;
+  if (plan_is_blind()) out.there = out.not_there = false;
+  return out;
+}
+
 std::vector<offset_range> lane::slices() const {
   std::vector<offset_range> out;
   for (std::size_t i = 0; i < work_->p.last.size(); ++i)
@@ -47,8 +67,9 @@ void lane::check_built(instant now) {
   w.content = gathered_.take_to(w.p.last);
   if (w.content.sum != w.p.sum && !mutant(bug::sum_not_compared))
     return stop("the records of " + describe_plan() +
-                " are not those that were planned: the topic was truncated or made "
-                "anew (docs/operations.md, \"Contradictions\")");
+                " are not those that were planned: the topic was truncated or made anew; to deliver all that it "
+                "holds now: " +
+                command("reset", scope::lane, "--to-earliest"));
   w.content_fingerprint = config_.fingerprint;
   auto again = make_batch(w.p, w.content, w.reason);
   if (mutant(bug::slice_rebuilt_short) && again.records > 1) --again.ranges.back().count;
@@ -78,7 +99,7 @@ std::string lane::token_trouble(instant now) {
   bool same_rows = w.content_fingerprint == w.p.fingerprint || mutant(bug::fingerprint_ignored);
   // What a restart may have cost the deduplication log is the trace of attempts before it.
   auto tried_since = w.loaded || w.first_attempt == 0 ? w.p.since : w.first_attempt;
-  if (may_repeat(h, in_time && in_count, same_rows, restarted_since(tried_since), config_.trust)) return {};
+  if (may_repeat(h, in_time && in_count, same_rows, restarted_since(tried_since), trust())) return {};
   took(!in_time || !in_count ? lane_edge::doubted_late
        : same_rows           ? lane_edge::doubted_restart
                              : lane_edge::doubted_columns);
@@ -99,7 +120,7 @@ void lane::next_send(instant now) {
   if (w.p.kind == plan_kind::fill && !mutant(bug::fill_without_asking)) return list(now);
   if (auto why = token_trouble(now); !why.empty()) return doubt(now, why);
   bool landed_maybe = (h.landed_maybe > 0 || h.loaded) && !mutant(bug::look_skipped);
-  if (landed_maybe && config_.trust.there && config_.delivery == delivery_mode::exactly_once) return look(now);
+  if (landed_maybe && trust().there && config_.delivery == delivery_mode::exactly_once) return look(now);
   send(now);
 }
 
@@ -154,7 +175,7 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
   if (!a.never_sent && w.first_attempt == 0) w.first_attempt = w.sent_at;
   auto& h = w.history();
   add_answer(h, a);
-  auto next = after_answer(a, h, config_.trust, w.p.kind == plan_kind::fill, config_.again_and_again);
+  auto next = after_answer(a, h, trust(), w.p.kind == plan_kind::fill, config_.again_and_again);
   if (config_.delivery == delivery_mode::at_least_once && next != next_step::halve)
     next = a.what == insert_answer::verdict::acknowledged ? next_step::done
            : next == next_step::refresh                   ? next_step::refresh
@@ -259,7 +280,7 @@ void lane::looked(instant now, const table_answer& answer) {
   auto found = judge_part(*w.what, w.rows_done, t, config_.trust);
   if (found == landed::more)
     return stop("the table holds more of " + describe_plan() + " than its records: " + std::to_string(t.rows) +
-                " rows for " + std::to_string(w.what->rows) + " (docs/operations.md, \"Contradictions\")");
+                " rows for " + std::to_string(w.what->rows) + say_landed());
   bool repeat_anyway = (config_.trust.dependent_views || config_.trust.quorum) && !mutant(bug::views_not_repeated);
   took(found == landed::all ? lane_edge::looked_all : lane_edge::looked_missing);
   if (found == landed::all && !repeat_anyway) return part_done(now);
@@ -306,8 +327,7 @@ void lane::answered(instant now, ticket_t ticket, const table_answer& answer, bo
       return part_done(now);
     }
     if (found == landed::more)
-      return stop("the table holds more of " + describe_plan() +
-                  " than its records (docs/operations.md, \"Contradictions\")");
+      return stop("the table holds more of " + describe_plan() + " than its records" + say_landed());
   }
   if (now.mono >= w.confirm_until) took(lane_edge::unconfirmed);
   if (now.mono >= w.confirm_until && config_.trust.merges && !w.rows_done) return send_alone(now);
@@ -344,8 +364,7 @@ void lane::listed(instant now, const table_answer& answer) {
   auto t = add_up(answer, 0, answer.counts.size());
   // Whatever the columns were when a part of it landed: no record twice, and none that is not the plan's.
   if (t.rows + t.dead > t.either + w.content.more_rows || t.either > w.content.records)
-    return stop("the table holds more of " + describe_plan() +
-                " than its records (docs/operations.md, \"Contradictions\")");
+    return stop("the table holds more of " + describe_plan() + " than its records" + say_landed());
   std::vector<std::vector<std::int64_t>> present(w.p.last.size());
   auto ranges = slices();
   expect(answer.present.size() == ranges.size(), "a list has an entry for each range");
@@ -371,10 +390,14 @@ void lane::listed(instant now, const table_answer& answer) {
 void lane::doubt(instant now, const std::string& why) {
   auto& w = *work_;
   w.doubt = why;
+  if (plan_is_blind())
+    return stop(describe_plan() + " is in doubt: " + why +
+                ", and the table cannot be asked: it held rows of these offsets before the lane was moved" +
+                say_landed());
   if (!config_.trust.there && !mutant(bug::silent_table_asked))
     return stop(describe_plan() + " is in doubt: " + why +
-                ", and the table cannot be asked (no provenance columns, or an engine that drops or merges rows); see "
-                "docs/operations.md, \"A doubted plan\"");
+                ", and the table cannot be asked (no provenance columns, or an engine that drops or merges rows)" +
+                say_landed());
   w.quiet_since = now.mono; // what lay in a socket until now may only now be taken up
   w.final_ask = quiet(now);
   ask(now); // all there settles it at once; "none" is only believed when no attempt can still be running
@@ -459,7 +482,7 @@ void lane::asked(instant now, const table_answer& answer) {
   auto control = add_up(answer, plan_ranges, answer.counts.size());
   bool not_there = config_.trust.not_there || replaces || mutant(bug::merged_rows_believed);
   auto say = [&](const std::string& what) {
-    stop(describe_plan() + " is in doubt: " + w.doubt + "; " + what + " (docs/operations.md, \"A doubted plan\")");
+    stop(describe_plan() + " is in doubt: " + w.doubt + "; " + what + say_landed());
   };
   took(found == landed::all    ? lane_edge::asked_all
        : found == landed::none ? lane_edge::asked_none

@@ -3,6 +3,8 @@
 // have been at work.
 #include "core/lane.hpp"
 
+#include "core/text.hpp"
+
 namespace chute {
 
 namespace {
@@ -12,6 +14,21 @@ constexpr mono_ms short_log_recheck_ms = 10'000;
 constexpr mono_ms recheck_ms = 10'000;
 constexpr mono_ms look_retry_ms = 1'000;
 } // namespace
+
+std::string lane::command(const char* verb, scope of, const std::string& option, std::size_t partition) const {
+  std::string out = std::string("`chute state ") + verb + " " + shell_word(config_.file) + " --pipeline " +
+                    shell_word(config_.pipeline) + " --topic " + shell_word(config_.topic);
+  if (of == scope::lane) out += " --lane " + std::to_string(config_.lane.value);
+  if (of == scope::partition) out += " --partition " + std::to_string(partition_at(partition).value);
+  return out + (option.empty() ? "" : " " + option) + "`";
+}
+
+// What to do about a log that is another one than that of the record.
+std::string lane::made_anew_or_cut(std::size_t i, offset_t end) const {
+  return "; if it was made anew: " + command("reset", scope::partition, "--to-earliest", i) +
+         " (without --partition: all of the topic) delivers all that it holds now; if it was cut short: " +
+         command("reset", scope::partition, "--to-offset " + std::to_string(end.value), i) + " goes on at its end";
+}
 
 void lane::retry_recovery(instant now, const std::string& why) {
   waiting_ = why;
@@ -41,8 +58,9 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
     return retry_recovery(now, what.why);
   case state::foreign:
     return stop("offsets were moved by another tool: " + what.why +
-                "; chute moves a lane only by its own state: put the committed offset and its metadata back, or give "
-                "the pipeline a new group (docs/operations.md, \"Moved offsets\")");
+                "; chute does not follow by itself. To read from where they were moved to: " +
+                command("reset", scope::topic, "--adopt") + "; to go on after what the table holds: " +
+                command("reset", scope::topic, "--to-table"));
   case state::absent: {
     bool noted = what.noted_lineage != 0 && !mutant(bug::noted_lane_is_new);
     if (mutant(bug::lost_state_is_first_start)) marked_ = noted = false;
@@ -53,14 +71,17 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
       return stop(
           "its state is gone: " + std::string(marked_ ? "chute_starts in ClickHouse says" : "the group's offsets say") +
           " that this lane began, but the state store has no record of it (expired offsets, a deleted group, a "
-          "flushed Redis, a dropped KeeperMap table, another store); bring the state back, or see "
-          "docs/operations.md, \"Lost state\"");
+          "flushed Redis, a dropped KeeperMap table, another store); bring the state back, or go on after what the "
+          "table holds: " +
+          command("reset", scope::topic, "--to-table"));
     return first_start(now, what);
   }
   case state::found: break;
   }
   auto r = decode_record(what.text);
-  if (!r) return stop(r.failure().cause + "; " + r.failure().way_out);
+  if (!r)
+    return stop(r.failure().cause + "; " + r.failure().way_out + "; or go on after what the table holds: " +
+                command("reset", scope::lane, "--to-table"));
   auto known = have_record_ && r->lineage == record_.lineage ? saved_version_ : 0;
   if (r->lineage == what.noted_lineage && !mutant(bug::noted_version_ignored))
     known = std::max(known, what.noted_version);
@@ -70,23 +91,30 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
     if (maybe_stale(now, why)) return;
     // It is not claimed: a claim would make its versions look right again.
     return stop(why + ": it went back in time (a restored backup, a crash without fsync, a failover); bring the newer "
-                      "state back, or see docs/operations.md, \"A state that went back in time\"");
+                      "state back, or go on after what the table holds: " +
+                command("reset", scope::topic, "--to-table"));
   }
   odd_since_ = 0;
   if (r->lanes != config_.lanes && !mutant(bug::lanes_not_compared))
     return stop("the record was made with lanes: " + std::to_string(r->lanes) + ", the pipeline began with " +
-                std::to_string(config_.lanes) + "; lanes are fixed at the first start");
+                std::to_string(config_.lanes) + "; lanes are fixed at the first start; to go on after what the table "
+                                                "holds: " +
+                command("reset", scope::topic, "--to-table"));
   if (r->cluster != config_.cluster && !mutant(bug::cluster_not_compared))
     return stop("the record belongs to another Kafka cluster; point kafka.brokers at the cluster it was made with, or "
-                "give the pipeline a new group and table");
+                "deliver all that this one holds: " +
+                command("reset", scope::topic, "--to-earliest"));
   if (r->destination != config_.destination && !mutant(bug::destination_not_compared))
     return stop("the record belongs to another table (the destination was dropped and made anew, or renamed over); "
-                "restore the table, or give the pipeline a new group");
+                "restore the table; or fill this one from the log's beginning: " +
+                command("reset", scope::topic, "--to-earliest") + "; or go on in it where the other one ended: " +
+                command("reset", scope::topic, "--to-current"));
   if (mutant(bug::partitions_not_compared)) r->partitions.resize(std::min(r->partitions.size(), ends_.size()));
   if (r->partitions.size() > ends_.size())
     return stop("the record knows " + std::to_string(r->partitions.size()) +
                 " partitions of this lane, the topic has " + std::to_string(ends_.size()) +
-                ": the topic was made anew; give the pipeline a new group and table");
+                ": the topic was made anew; to deliver all that it holds now: " +
+                command("reset", scope::topic, "--to-earliest"));
   record_ = std::move(*r);
   saved_version_ = record_.version;
   have_record_ = true;
@@ -251,17 +279,19 @@ std::string lane::difference(const log_facts& facts) {
     auto where = config_.topic + "/" + std::to_string(partition_at(i).value);
     if (f.end < p.next && !mutant(bug::log_end_not_compared))
       return "the log of " + where + " ends at " + std::to_string(f.end.value) + ", but all offsets below " +
-             std::to_string(p.next.value) + " are done: the topic was truncated or made anew";
+             std::to_string(p.next.value) + " are done: the topic was truncated or made anew" +
+             made_anew_or_cut(i, f.end);
     if (f.known == seen_as::differs && !mutant(bug::known_not_compared))
       return "the record of " + where + " at offset " + std::to_string(p.known_at()->value) +
-             " is not the one that was done: the topic was made anew";
+             " is not the one that was done: the topic was made anew" + made_anew_or_cut(i, f.end);
     if (f.low > p.next && config_.on_data_loss == data_loss_policy::stop && !mutant(bug::loss_is_gap))
       return "the log of " + where + " begins at " + std::to_string(f.low.value) + ", but only offsets below " +
              std::to_string(p.next.value) + " are done: " + std::to_string(f.low - p.next) +
-             " offsets were deleted before they were delivered; set on_data_loss: continue to go on without them";
+             " offsets were deleted before they were delivered; to go on without them: " +
+             command("reset", scope::partition, "--to-earliest", i) + ", or set on_data_loss: continue";
     if (last_known(i) >= p.next && f.end <= last_known(i) && !mutant(bug::plan_beyond_log))
       return "the log of " + where + " ends at " + std::to_string(f.end.value) + ", within an open plan (to offset " +
-             std::to_string(last_known(i).value) + ")";
+             std::to_string(last_known(i).value) + "): it was truncated or made anew" + made_anew_or_cut(i, f.end);
   }
   return {};
 }
@@ -286,7 +316,7 @@ void lane::compare(instant now, const log_facts& facts) {
     }
     if (auto d = difference(facts); !d.empty()) {
       if (claimed_ || mutant(bug::stopped_before_claim))
-        return contradiction(now, d + " (docs/operations.md, \"Contradictions\")");
+        return contradiction(now, d);
       differed_ = true;
       return claim(now);
     }
@@ -308,13 +338,14 @@ void lane::lost_records(instant now, std::size_t i, const log_facts& facts) {
       !mutant(bug::loss_is_gap)) // at_least_once: exactly_once was told apart before
     return stop("offsets " + std::to_string(p.next.value) + " to " + std::to_string(facts.parts[i].low.value - 1) +
                 " of " + config_.topic + "/" + std::to_string(partition_at(i).value) +
-                " were deleted before they were delivered; set on_data_loss: continue to go on without them");
+                " were deleted before they were delivered; to go on without them: " +
+                command("reset", scope::partition, "--to-earliest", i) + ", or set on_data_loss: continue");
   if (record_.open && record_.open->last[i] >= p.next)
     return contradiction(now, "records " + std::to_string(p.next.value) + " to " +
                                   std::to_string(record_.open->last[i].value) + " of " + config_.topic + "/" +
                                   std::to_string(partition_at(i).value) +
                                   " belong to an open plan and were deleted from the log: " + describe_plan() +
-                                  " (docs/operations.md, \"A doubted plan\")");
+                                  say_landed());
   took(lane_edge::lost_skipped);
   counters_.gaps_lost += static_cast<std::uint64_t>(facts.parts[i].low - p.next);
   p.next = facts.parts[i].low;
@@ -339,20 +370,25 @@ void lane::ask_beyond(instant) {
     }
     fx.ranges.push_back({partition_at(i), from, {INT64_MAX}});
   }
+  beyond_ = fx.ranges;
   effects_.push_back(std::move(fx));
 }
 
 void lane::beyond_answered(instant now, const table_answer& answer) {
   if (!answer.answered) return retry_recovery(now, "the table's answer: " + answer.why);
-  for (const auto& c : answer.counts) {
+  for (std::size_t i = 0; i < answer.counts.size(); ++i) {
+    const auto& c = answer.counts[i];
     if (c.rows == 0 && c.dead == 0) continue;
     if (claimed_ || mutant(bug::stopped_before_claim))
       return contradiction(
           now,
           "the table holds " + std::to_string(c.rows) + " rows (and the dead letters " + std::to_string(c.dead) +
-              ") of " + config_.topic +
-              " beyond what this pipeline has sent: another pipeline writes there, the state went back in time, or "
-              "the topic was made anew (docs/operations.md, \"Contradictions\")");
+              ") of " + config_.topic + "/" + std::to_string(beyond_[i].partition.value) + " from offset " +
+              std::to_string(beyond_[i].first.value) +
+              " on, beyond what this pipeline has sent: another pipeline writes there, the state went back in time, or "
+              "the topic was made anew. To send only what the table lacks: " +
+              command("reset", scope::lane, "--to-table") + "; of a topic that was made anew, to deliver all of it: " +
+              command("reset", scope::lane, "--to-earliest"));
     differed_ = true;
   }
   if (claimed_) return settle(now);

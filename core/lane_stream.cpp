@@ -156,8 +156,14 @@ wall_ms lane::good_until(instant now) const {
   return now.server + static_cast<wall_ms>(std::min({by_count, by_time, 3.2e10}));
 }
 
+// Of a partition where the table is not believed, and of one where it must be asked before every send, nothing is sent
+// together.
 cut lane::cut_gathered(std::uint64_t records_max) {
-  return gathered_.take(records_max, std::min(config_.batch.bytes, config_.gather_bytes_max));
+  const auto& base = advance_ ? *advance_ : record_;
+  std::vector<std::uint8_t> kinds;
+  for (const auto& p : base.partitions) kinds.push_back(p.blind ? 1 : p.fill_to ? 2 : 0);
+  if (mutant(bug::blind_meets_fill)) kinds.assign(kinds.size(), 0);
+  return gathered_.take(records_max, std::min(config_.batch.bytes, config_.gather_bytes_max), kinds);
 }
 
 // Plans what was cut, and saves the plan together with what was done before.

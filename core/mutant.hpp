@@ -89,6 +89,12 @@
   bug(beyond_skipped, sim, "the table holds nothing beyond what was sent") \
   bug(blind_ignored, unit, "up to `blind` the table is not asked") \
   bug(stopped_before_claim, sim, "a contradiction stops the lane only after its claim was accepted") \
+  bug(blind_plan_believed, unit, "up to `blind` the table does not say what became of a plan") \
+  bug(blind_meets_fill, unit, "what is filled in and what the table is not asked for are not sent together") \
+  bug(move_forgets_the_table, unit, "a lane that is moved back knows what the table held then") \
+  bug(move_keeps_lineage, unit, "a lane that is moved begins a new lineage") \
+  bug(move_sends_all, unit, "of a lane that stays, what the table holds beyond its position is filled in, not sent anew") \
+  bug(settle_goes_by_itself, unit, "that a plan did not land is not taken from a person where the table shows it") \
   bug(claim_skipped, unit, "a lane claims its record before it settles the plan") \
   bug(not_compared_after_claim, sim, "after the claim a contradiction is looked at again, and stops") \
   bug(start_not_marked, sim, "chute_starts has a row of every lane that began") \

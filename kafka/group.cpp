@@ -428,11 +428,7 @@ std::uint64_t group_member::start_commit(const std::vector<offset_commit>& offse
     p->offset = o.next.value;
     p->opaque = opaque_of(id);
     p->err = RD_KAFKA_RESP_ERR__STATE; // stays if the broker's answer leaves the partition out: unknown
-    if (o.metadata.empty()) continue;
-    // librdkafka frees it with the list.
-    p->metadata = malloc(o.metadata.size());
-    p->metadata_size = o.metadata.size();
-    std::copy(o.metadata.begin(), o.metadata.end(), static_cast<char*>(p->metadata));
+    set_metadata(*p, o.metadata);
   }
   if (!has_assignment() || rd_kafka_assignment_lost(impl_->now->rk)) {
     impl_->answer(id, c, commit_status::refused,

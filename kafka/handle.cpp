@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cstdlib>
 #include <ctime>
 
 namespace chute::kafka {
@@ -27,6 +28,13 @@ partition_list make_list(const std::vector<topic_partition>& partitions) {
   auto list = make_list(partitions.size());
   for (const auto& p : partitions) rd_kafka_topic_partition_list_add(list.get(), p.topic.c_str(), p.partition.value);
   return list;
+}
+
+void set_metadata(rd_kafka_topic_partition_t& p, const std::string& text) {
+  if (text.empty()) return;
+  p.metadata = std::malloc(text.size());
+  p.metadata_size = text.size();
+  std::copy(text.begin(), text.end(), static_cast<char*>(p.metadata));
 }
 
 std::vector<topic_partition> partitions_of(const rd_kafka_topic_partition_list_t* list) {

@@ -41,6 +41,7 @@ struct list_deleter {
 using partition_list = std::unique_ptr<rd_kafka_topic_partition_list_t, list_deleter>;
 partition_list make_list(std::size_t size);
 partition_list make_list(const std::vector<topic_partition>& partitions);
+void set_metadata(rd_kafka_topic_partition_t& p, const std::string& text); // freed with its list
 std::vector<topic_partition> partitions_of(const rd_kafka_topic_partition_list_t* list);
 
 // An error with the way out that fits the code. `doing`: "committing offsets of group g".

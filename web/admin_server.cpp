@@ -2,6 +2,7 @@
 
 #include "core/topology_checks.hpp"
 #include "web/metrics.hpp"
+#include "web/move_json.hpp"
 #include "web/page.hpp"
 #include "web/status_json.hpp"
 
@@ -131,20 +132,26 @@ void refuse(httplib::Response& out, int status, const std::string& why) {
   reply(out, status, body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
-// Pauses or resumes; the path is /pipelines/NAME/pause or /resume.
+// The path is /pipelines/NAME/pause, /resume, /reset or /settle.
 struct order {
+  enum class verb : std::uint8_t { pause, resume, reset, settle } what = verb::pause;
   std::string pipeline;
-  bool pause = false;
 };
 std::optional<order> read_order(std::string_view path) {
-  static constexpr std::string_view before = "/pipelines/", pause = "/pause", resume = "/resume";
+  static constexpr std::string_view before = "/pipelines/";
+  static constexpr std::pair<std::string_view, enum order::verb> verbs[] = {{"/pause", order::verb::pause},
+                                                                           {"/resume", order::verb::resume},
+                                                                           {"/reset", order::verb::reset},
+                                                                           {"/settle", order::verb::settle}};
   if (!path.starts_with(before)) return {};
   path.remove_prefix(before.size());
-  const bool pauses = path.ends_with(pause);
-  if (!pauses && !path.ends_with(resume)) return {};
-  path.remove_suffix(pauses ? pause.size() : resume.size());
-  if (path.empty() || path.find('/') != path.npos) return {};
-  return order{std::string(path), pauses};
+  for (const auto& [end, verb] : verbs) {
+    if (!path.ends_with(end)) continue;
+    path.remove_suffix(end.size());
+    if (path.empty() || path.find('/') != path.npos) return {};
+    return order{verb, std::string(path)};
+  }
+  return {};
 }
 
 } // namespace
@@ -162,7 +169,8 @@ struct admin_server::parts {
   void answer(const httplib::Request& in, httplib::Response& out) const;
   bool may_pass(const httplib::Request& in, httplib::Response& out) const;
   void get(const httplib::Request& in, httplib::Response& out) const;
-  void obey(const order& what, httplib::Response& out) const;
+  void obey(const order& what, const std::string& body, httplib::Response& out) const;
+  void move(const order& what, const std::string& body, httplib::Response& out) const;
 };
 
 void admin_server::parts::set_up() {
@@ -207,7 +215,7 @@ void admin_server::parts::answer(const httplib::Request& in, httplib::Response& 
   if (in.path != "/health" && !may_pass(in, out)) return;
   const auto what = read_order(in.path);
   if (in.method == "POST") {
-    if (what) obey(*what, out);
+    if (what) obey(*what, in.body, out);
     else refuse(out, 404, "there is nothing to post to here");
   } else if (in.method == "GET" || in.method == "HEAD") {
     if (!what) return get(in, out);
@@ -251,14 +259,27 @@ void admin_server::parts::get(const httplib::Request& in, httplib::Response& out
   reply(out, 200, std::string(status_page), "text/html; charset=utf-8");
 }
 
-void admin_server::parts::obey(const order& what, httplib::Response& out) const {
+void admin_server::parts::obey(const order& what, const std::string& body, httplib::Response& out) const {
   const engine_status s = hooks.status();
   const bool known =
       std::any_of(s.pipelines.begin(), s.pipelines.end(), [&](auto& p) { return p.name == what.pipeline; });
   if (!known) return refuse(out, 404, "there is no pipeline '" + what.pipeline + "'");
-  if (const auto done = hooks.pause(what.pipeline, what.pause); !done) return refuse(out, 409, done.failure().text());
-  const nlohmann::json body = {{"pipeline", what.pipeline}, {"paused", what.pause}};
-  reply(out, 200, body.dump() + "\n");
+  if (what.what == order::verb::reset || what.what == order::verb::settle) return move(what, body, out);
+  const bool pause = what.what == order::verb::pause;
+  if (const auto done = hooks.pause(what.pipeline, pause); !done) return refuse(out, 409, done.failure().text());
+  const nlohmann::json said = {{"pipeline", what.pipeline}, {"paused", pause}};
+  reply(out, 200, said.dump() + "\n");
+}
+
+void admin_server::parts::move(const order& what, const std::string& body, httplib::Response& out) const {
+  const auto verb = what.what == order::verb::reset ? move_request::verb::reset : move_request::verb::settle;
+  const auto request = parse_move(verb, body);
+  if (!request) return refuse(out, 400, request.failure().text());
+  if (!hooks.move) return refuse(out, 409, "this engine does not move pipelines");
+  const auto done = hooks.move(what.pipeline, *request);
+  if (!done) return refuse(out, 409, done.failure().text());
+  const nlohmann::json said = {{"pipeline", what.pipeline}, {"report", *done}};
+  reply(out, 200, said.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 result<std::unique_ptr<admin_server>> admin_server::start(const admin_config& config, admin_hooks hooks) {

@@ -1,4 +1,4 @@
-// The admin face: a small HTTP server that tells how the engine is, and pauses and resumes pipelines.
+// The admin face: a small HTTP server that tells how the engine is, and pauses, resumes and moves pipelines.
 //
 //   GET  /                        a live page for people
 //   GET  /status                  JSON (web/status_json.hpp)
@@ -7,6 +7,8 @@
 //   GET  /ready                   200 when every pipeline streams, else 503; JSON says why
 //   POST /pipelines/NAME/pause    200, 404 unknown pipeline, 409 it cannot; JSON
 //   POST /pipelines/NAME/resume
+//   POST /pipelines/NAME/reset    200 with {"report"}, 400, 404, 409; the body is JSON (web/move_json.hpp). Answered when
+//   POST /pipelines/NAME/settle   it is done, which may take minutes
 //
 // With a token, "Authorization: Bearer TOKEN" is asked for; browsers, which cannot send that, may send the token as the
 // password of HTTP's basic authentication. Without one, only requests that name a loopback address in their Host header
@@ -14,6 +16,7 @@
 #pragma once
 
 #include "core/error.hpp"
+#include "core/move.hpp"
 #include "core/status.hpp"
 #include "core/topology.hpp"
 
@@ -28,6 +31,8 @@ struct admin_hooks {
   std::function<engine_status()> status;
   // Only for pipelines that status() names. The error is shown to whoever asked.
   std::function<result<void>(const std::string& pipeline, bool pause)> pause;
+  // Moves its lanes, or settles their plans; returns what was done.
+  std::function<result<std::string>(const std::string& pipeline, const move_request& what)> move = {};
 };
 
 class admin_server {

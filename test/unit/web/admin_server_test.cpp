@@ -1,4 +1,5 @@
 #include "web/admin_server.hpp"
+#include "web/move_json.hpp"
 
 #include <doctest/doctest.h>
 #include <httplib.h>
@@ -80,6 +81,58 @@ TEST_CASE("starting and stopping, many times, on one port") {
   engine_face engine;
   int port = 0;
   for (int i = 0; i < 50; ++i) port = serve(engine, "", port)->port();
+}
+
+TEST_CASE("moving a pipeline: what is asked for, what is done, what is wrong") {
+  engine_face engine;
+  auto hooks = engine.hooks();
+  std::optional<move_request> asked;
+  result<std::string> answer = std::string("orders, partition 1: to offset 5\n");
+  hooks.move = [&](const std::string&, const move_request& r) {
+    asked = r;
+    return answer;
+  };
+  auto server = admin_server::start({true, "127.0.0.1", 0, "secret"}, hooks);
+  REQUIRE(server.ok());
+  using outcome = enum admin_answer::outcome;
+  move_request r;
+  r.to = move_request::target::offset;
+  r.value = 5;
+  r.topic = "orders";
+  r.partitions = {{1}, {2}};
+  auto a = ask_to_move((*server)->url(), "secret", "orders", r, 5'000);
+  CHECK(a.what == outcome::done);
+  CHECK(a.text == "orders, partition 1: to offset 5\n");
+  REQUIRE(asked);
+  CHECK(asked->what == move_request::verb::reset);
+  CHECK(asked->to == move_request::target::offset);
+  CHECK(asked->value == 5);
+  CHECK(asked->topic == "orders");
+  CHECK(asked->partitions == r.partitions);
+  r = {};
+  r.what = move_request::verb::settle;
+  r.said = move_request::word::not_landed;
+  r.lane = lane_id{3};
+  answer = error{"state", "the group is in use", "stop it"};
+  a = ask_to_move((*server)->url(), "secret", "orders", r, 5'000);
+  CHECK(a.what == outcome::refused);
+  CHECK(a.text == "state: the group is in use (stop it)");
+  CHECK(asked->what == move_request::verb::settle);
+  CHECK(asked->said == move_request::word::not_landed);
+  CHECK(asked->lane == lane_id{3});
+  CHECK(ask_to_move((*server)->url(), "secret", "clicks", r, 5'000).what == outcome::unknown);
+  CHECK(ask_to_move((*server)->url(), "wrong", "orders", r, 5'000).what == outcome::refused);
+  CHECK(ask_to_move("http://127.0.0.1:1", "", "orders", r, 5'000).what == outcome::nobody);
+}
+
+TEST_CASE("moving a pipeline: a body that is not understood changes nothing") {
+  using verb = enum move_request::verb;
+  for (const char* body : {"", "[]", "{}", R"({"to": "somewhere"})", R"({"to": "table", "lane": -1})",
+                           R"({"to": "table", "partitions": ["1"]})", R"({"to": "table", "more": 1})",
+                           R"({"to": "offset", "value": 1.5})"})
+    CHECK_FALSE_MESSAGE(parse_move(verb::reset, body), body);
+  CHECK_FALSE(parse_move(verb::settle, R"({"to": "table"})"));
+  CHECK(parse_move(verb::settle, "{}").ok());
 }
 
 TEST_CASE("what it answers") {

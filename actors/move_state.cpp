@@ -1,0 +1,526 @@
+#include "actors/move_state.hpp"
+
+#include "actors/destination.hpp"
+#include "actors/open_store.hpp"
+#include "actors/quiet_context.hpp"
+#include "actors/worker.hpp"
+#include "core/text.hpp"
+#include "kafka/offsets.hpp"
+#include "state/compare.hpp"
+#include "state/offset_note.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+#include <thread>
+
+namespace chute {
+
+namespace {
+
+constexpr std::int64_t limit_ms = 10'000;       // a question
+constexpr std::int64_t save_limit_ms = 30'000;  // a save that is repeated until its answer is clear
+constexpr std::int64_t step_ms = 500, ask_every_ms = 5'000, answer_ms_max = 3'000;
+constexpr std::int64_t session_margin_ms = 2'000;
+
+using target = enum move_request::target;
+using word = enum move_request::word;
+using from = enum kafka::committed_offset::status;
+
+struct failed : std::runtime_error {
+  error why;
+  explicit failed(error e) : std::runtime_error(e.cause), why(std::move(e)) {}
+};
+template <class T> T must(result<T> r) {
+  if (!r.ok()) throw failed(r.failure());
+  return *std::move(r);
+}
+
+bool ours(const kafka::committed_offset& c) {
+  return c.what == from::found && c.metadata.starts_with(record_marker);
+}
+
+// One lane that is moved or settled.
+struct lane_work {
+  lane_key key;
+  std::vector<partition_id> partitions;
+  std::vector<kafka::committed_offset> committed; // one a partition
+  std::optional<lane_record> before;              // nothing: none, unreadable, or in another store's place
+  std::uint64_t expected = 0, version = 0;        // of the store's record; the highest that is known
+  bool unknown_plans = false;                     // something may have been planned that is not in the record
+  std::vector<move_facts> facts;
+
+  std::string where() const { return "topic " + key.topic + ", lane " + std::to_string(key.lane.value); }
+  bool foreign(std::size_t i) const {
+    if (committed[i].what != from::found) return false;
+    // Tools that mirror offsets copy the metadata; a record belongs to its own offset.
+    return !ours(committed[i]) || (i == 0 && before_seat && *before_seat != committed[i].next);
+  }
+  std::optional<offset_t> before_seat; // kafka: of the record that the seat's metadata holds
+};
+
+struct topic_work {
+  std::shared_ptr<destination> dest;
+  topic_start start;
+  std::int32_t partitions = 0;
+  std::vector<lane_work> lanes;
+};
+
+class mover {
+public:
+  mover(std::shared_ptr<pipeline_context> c, const move_request& what, std::shared_ptr<store> opened,
+        const move_watch& watch)
+      : context_(std::move(c)), what_(what), store_(std::move(opened)), watch_(watch), tools_(context_, 0) {}
+
+  std::string run() {
+    group_must_be_empty();
+    context_->cluster_id = must(tools_.kafka().cluster_id(limit_ms));
+    open_topics();
+    for (auto& t : topics_) load(t);
+    if (what_.what == move_request::verb::settle) drop_lanes_without_plan();
+    else if (what_.to == target::adopted) drop_lanes_not_moved();
+    for (auto& t : topics_) wait_quiet(t);
+    std::string report;
+    for (auto& t : topics_)
+      for (auto& l : t.lanes) report += what_.what == move_request::verb::settle ? settle(t, l) : reset(t, l);
+    return report;
+  }
+
+private:
+  // --- before anything ------------------------------------------------------------------------------------------------
+
+  void say(const std::string& text) const {
+    if (watch_.say) watch_.say(text);
+  }
+  void pause(std::int64_t ms) const {
+    for (; ms > 0; ms -= step_ms) {
+      if (watch_.cancelled && watch_.cancelled()) throw failed({"state", "cancelled: nothing was moved", ""});
+      std::this_thread::sleep_for(std::chrono::milliseconds(std::min(ms, step_ms)));
+    }
+  }
+
+  void group_must_be_empty() {
+    const auto& group = context_->config.group;
+    const auto until = mono_now() + context_->session_timeout_ms + session_margin_ms;
+    bool told = false;
+    for (;;) {
+      auto members = must(tools_.kafka().group_members(group, limit_ms));
+      if (members.empty()) return;
+      const auto& m = members.front();
+      const auto who = m.client_id + " on " + m.host + " (" + m.member_id + ")";
+      if (mono_now() >= until)
+        throw failed({"state",
+                      "the group " + group + " is in use: " + std::to_string(members.size()) + " members, " + who,
+                      "stop whoever runs the pipeline; or let the one that runs it do this: give the address of its "
+                      "admin face with --admin"});
+      if (!std::exchange(told, true)) say("waits for the members of group " + group + " to go: " + who);
+      pause(step_ms);
+    }
+  }
+
+  bool wanted(partition_id p) const {
+    return what_.partitions.empty() || std::count(what_.partitions.begin(), what_.partitions.end(), p) > 0;
+  }
+
+  void open_topics() {
+    const auto& c = context_->config;
+    bool any = false;
+    for (auto& info : must(tools_.kafka().topics(c.topics, limit_ms))) {
+      if (!what_.topic.empty() && info.name != what_.topic) continue;
+      if (info.failure) throw failed(*info.failure);
+      any = true;
+      topic_work t;
+      bool fatal = false;
+      t.dest = must(destination::open(tools_, context_, info.name, fatal));
+      t.start = must(t.dest->read_start(tools_));
+      t.partitions = info.partitions;
+      if (!t.start.known)
+        throw failed({"state", "pipeline " + c.name + " did not begin with topic " + info.name + " yet",
+                      "`start:` says where it begins; there is nothing to move"});
+      choose_lanes(t, info.name);
+      topics_.push_back(std::move(t));
+    }
+    if (!any)
+      throw failed({"state", "pipeline " + c.name + " has no topic " + (what_.topic.empty() ? c.topics.front() : what_.topic),
+                    "see `topics:` in the file"});
+  }
+
+  void choose_lanes(topic_work& t, const std::string& topic) {
+    for (auto p : what_.partitions)
+      if (p.value < 0 || p.value >= t.partitions)
+        throw failed({"state", "topic " + topic + " has no partition " + std::to_string(p.value), ""});
+    const auto lanes = std::min(t.start.lanes, t.partitions);
+    for (std::int32_t k = 0; k < lanes; ++k) {
+      if (what_.lane && what_.lane->value != k) continue;
+      lane_work l;
+      l.key = {context_->cluster_id, context_->config.group, context_->config.name, topic, {k}};
+      const auto n = lane_partition_count({k}, t.start.lanes, t.partitions);
+      for (std::size_t i = 0; i < n; ++i) l.partitions.push_back(lane_partition_id({k}, t.start.lanes, i));
+      if (std::any_of(l.partitions.begin(), l.partitions.end(), [&](auto p) { return wanted(p); }))
+        t.lanes.push_back(std::move(l));
+    }
+    if (t.lanes.empty())
+      throw failed({"state", "topic " + topic + " has no such lane", "it has lanes 0 to " + std::to_string(lanes - 1)});
+  }
+
+  // --- loading --------------------------------------------------------------------------------------------------------
+
+  void load(topic_work& t) {
+    std::vector<kafka::topic_partition> places;
+    std::vector<lane_key> keys;
+    for (auto& l : t.lanes) {
+      keys.push_back(l.key);
+      for (auto p : l.partitions) places.push_back({l.key.topic, p});
+    }
+    auto committed = kafka::read_offsets(context_->kafka_client(), context_->config.group, places, limit_ms);
+    for (auto& c : committed)
+      if (c.what == from::failed) throw failed(c.why.value_or(error{"kafka", "no answer", "try again"}));
+    auto next = committed.begin();
+    for (auto& l : t.lanes)
+      for (std::size_t i = 0; i < l.partitions.size(); ++i) l.committed.push_back(std::move(*next++));
+    auto found = store_ ? store_->load(keys, limit_ms) : std::vector<loaded>();
+    for (std::size_t i = 0; i < t.lanes.size(); ++i) {
+      auto& l = t.lanes[i];
+      if (store_) take_stored(l, found[i]);
+      else take_seat(l);
+      take_notes(l);
+      // Of other lanes than there are now, no partition is where the record has it.
+      if (l.before && (l.before->lanes != t.start.lanes || l.before->partitions.size() > l.partitions.size()))
+        l.before.reset();
+      if (!l.before) l.unknown_plans = true;
+      while (l.before && l.before->partitions.size() < l.partitions.size()) { // added since
+        if (l.before->open) l.before->open->last.push_back({-1});
+        l.before->partitions.push_back({});
+      }
+    }
+  }
+
+  void take_stored(lane_work& l, const loaded& f) {
+    if (f.status == loaded::status::failed)
+      throw failed(f.failure.value_or(error{"state", l.where() + ": the store did not answer", "try again"}));
+    if (f.status != loaded::status::found) return;
+    l.expected = l.version = f.record.version;
+    if (auto r = decode_record(f.record.text); r.ok()) l.before = *r;
+  }
+
+  // The store is the group: the record is the metadata of the seat's offset.
+  void take_seat(lane_work& l) {
+    if (!ours(l.committed[0]) || read_note(l.committed[0].metadata)) return;
+    auto r = decode_record(l.committed[0].metadata);
+    if (!r.ok()) return;
+    l.version = r->version;
+    if (!r->partitions.empty()) l.before_seat = r->partitions[0].next;
+    if (l.before_seat == l.committed[0].next) l.before = *r;
+  }
+
+  // What the group's offsets say was saved: where it is more than the record, the store went back in time.
+  void take_notes(lane_work& l) {
+    for (const auto& c : l.committed) {
+      auto note = ours(c) ? read_note(c.metadata) : std::nullopt;
+      if (!note) continue;
+      if (note->version > l.version && store_) l.unknown_plans = true;
+      l.version = std::max(l.version, note->version);
+    }
+  }
+
+  template <class F> void keep_lanes(F&& keep, const error& otherwise) {
+    bool any = false;
+    for (auto& t : topics_) {
+      std::erase_if(t.lanes, [&](const lane_work& l) { return !keep(l); });
+      any |= !t.lanes.empty();
+    }
+    if (!any) throw failed(otherwise);
+  }
+
+  void drop_lanes_without_plan() {
+    keep_lanes([](const lane_work& l) { return l.before && l.before->open; },
+               {"state", "no lane of pipeline " + context_->config.name + " that was named has an open plan",
+                "see chute state show; to move a position: chute state reset"});
+  }
+
+  void drop_lanes_not_moved() {
+    keep_lanes(
+        [](const lane_work& l) {
+          for (std::size_t i = 0; i < l.partitions.size(); ++i)
+            if (l.foreign(i)) return true;
+          return false;
+        },
+        {"state", "no offset of group " + context_->config.group + " was moved by another tool",
+         "move them first (kafka-consumer-groups --reset-offsets), or name a position yourself"});
+  }
+
+  // --- waiting until no attempt can still be running --------------------------------------------------------------------
+
+  void wait_quiet(topic_work& t) {
+    if (what_.what == move_request::verb::settle && what_.said == word::landed) return;
+    std::vector<token_t> tokens;
+    bool wait = false;
+    for (auto& l : t.lanes) {
+      if (l.before && l.before->open) tokens.push_back(l.before->open->token);
+      wait |= l.unknown_plans || (l.before && l.before->open);
+    }
+    if (!wait || context_->config.delivery == delivery_mode::at_least_once) return;
+    const auto& limits = context_->top.clickhouse;
+    const auto whole = limits.lease_ms + limits.insert_limit_ms;
+    say("waits for " + format_duration(whole) + ", until no insert that was begun before can still be running");
+    auto since = mono_now();
+    for (;;) {
+      bool running = false;
+      const auto asked = mono_now();
+      if (!quiet_answer(t, tokens, running) || mono_now() - asked > answer_ms_max) since = mono_now(); // silence
+      const auto left = whole - (mono_now() - since);
+      if (left <= 0 && !running) return;
+      pause(std::clamp<std::int64_t>(left, step_ms, ask_every_ms));
+    }
+  }
+
+  bool quiet_answer(topic_work& t, const std::vector<token_t>& tokens, bool& running) {
+    if (tokens.empty()) {
+      bool none = false;
+      return t.dest->ask(tools_, {0, {}, {}, false}, none).answered;
+    }
+    for (const auto& token : tokens) {
+      bool runs = false;
+      if (!t.dest->ask(tools_, {0, {}, token, false}, runs).answered) return false;
+      running |= runs;
+    }
+    return true;
+  }
+
+  // --- moving -----------------------------------------------------------------------------------------------------------
+
+  std::string reset(topic_work& t, lane_work& l) {
+    look_at_log(l);
+    if (t.dest->trust.there) look_at_table(t, l);
+    else if (what_.to == target::table)
+      throw failed({"state", l.where() + ": the table cannot say what it holds (provenance columns are needed)",
+                    "name a position: --to-earliest, --to-offset N"});
+    choose_positions(t, l);
+    move_base b{l.before,       l.version,
+                random(),       random(),
+                t.start.lanes,  cluster_hash(*context_),
+                t.dest->identity, t.dest->trust,
+                l.where()};
+    auto r = must(moved(b, l.key.lane, l.facts));
+    save(l, r);
+    std::string out;
+    for (std::size_t i = 0; i < l.partitions.size(); ++i) out += line_of(l, r, i);
+    return out;
+  }
+
+  static std::string line_of(const lane_work& l, const lane_record& r, std::size_t i) {
+    const auto& p = r.partitions[i];
+    std::string out = l.key.topic + ", partition " + std::to_string(l.partitions[i].value) + ": ";
+    if (l.before) out += "from offset " + std::to_string(l.before->partitions[i].next.value) + " ";
+    out += "to offset " + std::to_string(p.next.value);
+    if (p.blind) out += "; the table holds offsets up to " + std::to_string(p.blind->value) + ", which are sent again";
+    if (p.fill_to)
+      out += "; up to offset " + std::to_string(p.fill_to->value) + " only what the table lacks is sent";
+    return out + "\n";
+  }
+
+  std::vector<kafka::topic_partition> places_of(const lane_work& l) const {
+    std::vector<kafka::topic_partition> out;
+    for (auto p : l.partitions) out.push_back({l.key.topic, p});
+    return out;
+  }
+
+  void look_at_log(lane_work& l) {
+    for (auto& b : tools_.kafka().bounds(places_of(l), limit_ms)) {
+      auto bounds = must(std::move(b));
+      move_facts f;
+      f.low = bounds.begin;
+      f.end = bounds.end;
+      l.facts.push_back(f);
+    }
+  }
+
+  void look_at_table(topic_work& t, lane_work& l) {
+    auto highest = must(t.dest->highest(tools_, l.partitions));
+    for (std::size_t i = 0; i < l.facts.size(); ++i) l.facts[i].highest = highest[i];
+  }
+
+  void choose_positions(topic_work& t, lane_work& l) {
+    std::vector<result<offset_t>> by_time;
+    if (what_.to == target::time)
+      by_time = tools_.kafka().offsets_for_time(places_of(l), what_.value, limit_ms);
+    for (std::size_t i = 0; i < l.facts.size(); ++i) {
+      if (!wanted(l.partitions[i])) continue; // stays
+      auto& f = l.facts[i];
+      switch (what_.to) {
+      case target::earliest: f.to = f.low; break;
+      case target::latest: f.to = f.end; break;
+      case target::offset: f.to = offset_t{what_.value}; break;
+      case target::time: f.to = must(std::move(by_time[i])); break;
+      case target::adopted:
+        if (l.foreign(i)) f.to = l.committed[i].next;
+        else if (!l.before && l.committed[i].what == from::found) f.stays = l.committed[i].next;
+        break;
+      case target::current:
+      case target::table: break;
+      }
+    }
+    if (what_.to == target::table && !usable(t, l)) after_the_table(t, l);
+  }
+
+  // Whether the record's positions are those of this log and this table.
+  bool usable(topic_work& t, lane_work& l) {
+    if (!l.before || l.before->cluster != cluster_hash(*context_) || l.before->destination != t.dest->identity)
+      return false;
+    for (std::size_t i = 0; i < l.facts.size(); ++i) {
+      const auto& p = l.before->partitions[i];
+      if (p.next > l.facts[i].end) return false;
+      if (!p.known) continue;
+      auto r = tools_.kafka().read_one({l.key.topic, l.partitions[i]}, p.next - p.known->distance, limit_ms);
+      using status = kafka::record_at::status;
+      if (r.what == status::failed) throw failed(r.why.value_or(error{"kafka", "no answer", "try again"}));
+      if (r.what == status::found && static_cast<std::uint32_t>(r.hash) != p.known->hash) return false;
+    }
+    return true;
+  }
+
+  // Each partition stays at the first offset that the table does not hold: found by halves, all partitions at once.
+  void after_the_table(topic_work& t, lane_work& l) {
+    std::vector<offset_t> low, high; // all before `low` is there; `high` is not known to be
+    for (std::size_t i = 0; i < l.facts.size(); ++i) {
+      auto p = static_cast<std::size_t>(l.partitions[i].value);
+      auto start = p < t.start.from.size() ? t.start.from[p] : offset_t{0};
+      low.push_back(std::max(l.facts[i].low, start));
+      high.push_back(l.facts[i].highest ? std::max(low[i], *l.facts[i].highest + 1) : low[i]);
+    }
+    for (;;) {
+      fx_ask fx{0, {}, {}, false};
+      std::vector<std::size_t> asked;
+      for (std::size_t i = 0; i < low.size(); ++i) {
+        if (low[i] >= high[i]) continue;
+        asked.push_back(i);
+        fx.ranges.push_back({l.partitions[i], low[i], low[i] + (high[i] - low[i] - 1) / 2});
+      }
+      if (asked.empty()) break;
+      bool running = false;
+      auto a = t.dest->ask(tools_, fx, running);
+      if (!a.answered) throw failed({"clickhouse", a.why, "try again"});
+      for (std::size_t k = 0; k < asked.size(); ++k) {
+        const auto& r = fx.ranges[k];
+        const bool whole = a.counts[k].either == static_cast<std::uint64_t>(r.last - r.first + 1);
+        if (whole) low[asked[k]] = r.last + 1;
+        else high[asked[k]] = r.last;
+      }
+    }
+    for (std::size_t i = 0; i < low.size(); ++i)
+      if (wanted(l.partitions[i]) || !l.before) l.facts[i].stays = low[i];
+  }
+
+  // --- settling ---------------------------------------------------------------------------------------------------------
+
+  std::string settle(topic_work& t, lane_work& l) {
+    std::vector<settle_facts> facts(l.partitions.size());
+    fx_ask fx{0, {}, {}, true};
+    std::vector<std::size_t> asked;
+    const auto& before = *l.before;
+    for (std::size_t i = 0; i < facts.size(); ++i) {
+      const auto next = before.partitions[i].next, last = before.open->last[i];
+      if (last < next) continue;
+      asked.push_back(i);
+      fx.ranges.push_back({l.partitions[i], next, last});
+      auto r = tools_.kafka().read_one({l.key.topic, l.partitions[i]}, last, limit_ms);
+      if (r.what == kafka::record_at::status::found) facts[i].known = {static_cast<std::uint32_t>(r.hash), 1};
+    }
+    if (t.dest->trust.there) {
+      bool running = false;
+      auto a = t.dest->ask(tools_, fx, running);
+      if (!a.answered) throw failed({"clickhouse", a.why, "try again"});
+      for (std::size_t k = 0; k < asked.size(); ++k) facts[asked[k]].found = a.counts[k].either;
+    }
+    auto r = must(settled(before, random(), what_.said, t.dest->trust, l.key.lane, facts, l.where()));
+    save(l, r);
+    std::string out;
+    for (auto i : asked) out += line_of(l, r, i);
+    return out;
+  }
+
+  // --- saving -----------------------------------------------------------------------------------------------------------
+
+  void save(const lane_work& l, const lane_record& r) {
+    save_request request{l.key, l.expected, {r.version, encode_record(r)}, {}};
+    for (std::size_t i = 0; i < l.partitions.size(); ++i)
+      request.offsets.push_back({l.partitions[i], r.partitions[i].next});
+    if (store_) save_in_store(l, request);
+    commit(l, request, r);
+  }
+
+  void save_in_store(const lane_work& l, const save_request& request) {
+    const auto until = mono_now() + save_limit_ms;
+    for (;;) {
+      auto a = store_->save({request}, limit_ms).front();
+      if (a.status == save_status::accepted) return;
+      auto why = a.why ? a.why->text() : std::string("no answer");
+      if (a.status == save_status::refused)
+        throw failed({"state", l.where() + ": the store refused: " + why, "somebody else saved it: look who runs"});
+      if (mono_now() >= until)
+        throw failed({"state", l.where() + ": no clear answer of the store: " + why, "do the same again"});
+      std::this_thread::sleep_for(std::chrono::milliseconds(step_ms));
+    }
+  }
+
+  // The group's offsets: the record itself where they are the store, else notes for lag tools and for recovery.
+  void commit(const lane_work& l, const save_request& request, const lane_record& r) {
+    auto note = write_note({store_ ? store_->name() : "kafka", r.lineage, r.version});
+    std::vector<kafka::offset_commit> commits;
+    for (std::size_t i = 0; i < request.offsets.size(); ++i)
+      commits.push_back({{l.key.topic, request.offsets[i].partition},
+                         request.offsets[i].next,
+                         i == 0 && !store_ ? request.record.text : note});
+    const auto until = mono_now() + save_limit_ms;
+    for (;;) {
+      auto answers = kafka::write_offsets(context_->kafka_client(), context_->config.group, commits, limit_ms);
+      auto bad = std::find_if(answers.begin(), answers.end(),
+                              [](const auto& a) { return a.status != kafka::commit_status::ok; });
+      if (bad == answers.end()) return;
+      const auto why = bad->why ? bad->why->text() : std::string("no answer");
+      if (bad->status == kafka::commit_status::refused)
+        throw failed({"state", l.where() + ": somebody joined the group " + context_->config.group + " meanwhile: " + why,
+                      "stop whoever runs the pipeline, and do the same again"});
+      if (bad->status == kafka::commit_status::rejected || mono_now() >= until)
+        throw failed({"state", l.where() + ": the group's offsets could not be written: " + why, "do the same again"});
+      std::this_thread::sleep_for(std::chrono::milliseconds(step_ms));
+    }
+  }
+
+  std::uint64_t random() {
+    return static_cast<std::uint64_t>(device_()) << 32 | device_();
+  }
+
+  std::shared_ptr<pipeline_context> context_;
+  const move_request& what_;
+  std::shared_ptr<store> store_; // null: the group
+  const move_watch& watch_;
+  worker_tools tools_;
+  std::vector<topic_work> topics_;
+  std::random_device device_;
+};
+
+} // namespace
+
+result<std::string> move_state(const topology& t, const std::string& pipeline, const move_request& what,
+                               std::shared_ptr<store> opened, const move_watch& watch) {
+  auto p = std::find_if(t.pipelines.begin(), t.pipelines.end(), [&](const auto& c) { return c.name == pipeline; });
+  if (p == t.pipelines.end()) return error{"state", "there is no pipeline " + pipeline, "see `pipelines:` in the file"};
+  if (t.state.store == store_kind::memory) return error{"state", "the memory store keeps nothing", "it is for tests"};
+  if (!opened && t.state.store != store_kind::own) {
+    auto made = open_store(t);
+    if (!made.ok()) return made.failure();
+    opened = *std::move(made);
+  }
+  auto context = quiet_context(t, *p);
+  context->session_timeout_ms = session_timeout_of(t);
+  try {
+    return mover(context, what, std::move(opened), watch).run();
+  } catch (const failed& f) {
+    return f.why;
+  } catch (const std::exception& e) {
+    return error{"state", e.what(), ""};
+  }
+}
+
+} // namespace chute

@@ -1,0 +1,144 @@
+#include "core/move.hpp"
+
+#include "core/mutant.hpp"
+
+#include <algorithm>
+
+namespace chute {
+
+namespace {
+
+std::string number(offset_t o) { return std::to_string(o.value); }
+
+struct place {
+  const move_base& base;
+  partition_id partition;
+  error wrong(const std::string& cause, const std::string& way_out) const {
+    return {"state", base.where + ", partition " + std::to_string(partition.value) + ": " + cause, way_out};
+  }
+};
+
+// Begins from `to`. What the table holds from there on was there before: up to its end the table is not asked.
+result<lane_partition> moved_partition(const place& at, const move_facts& f, const lane_partition* before) {
+  if (*f.to < f.low || *f.to > f.end)
+    return at.wrong("offset " + number(*f.to) + " is not in the log, which holds offsets from " + number(f.low) +
+                        " to before " + number(f.end),
+                    "name one of these");
+  lane_partition p;
+  p.next = *f.to;
+  auto blind = f.highest;
+  if (before && before->blind && (!blind || *before->blind > *blind)) blind = before->blind;
+  if (blind && *blind >= p.next && !mutant(bug::move_forgets_the_table)) p.blind = blind;
+  return p;
+}
+
+// Stays where it is. What the table holds beyond that is of plans that are not known: it is filled in.
+result<lane_partition> kept_partition(const place& at, const move_facts& f, const lane_partition* before,
+                                      std::optional<offset_t> planned) {
+  lane_partition p;
+  if (f.stays) p.next = *f.stays;
+  else if (before) p = *before;
+  else return at.wrong("no record says where it is", "move it: --to-table, --to-earliest, --to-offset N");
+  const bool blind = p.blind && *p.blind >= p.next;
+  if (planned && *planned >= p.next && (blind || !at.base.trust.there || !at.base.trust.not_there))
+    return at.wrong("the open plan covers offsets " + number(p.next) + " to " + number(*planned) +
+                        ", and the table cannot say whether they landed",
+                    "say so first: chute state settle with --landed or --not-landed");
+  if (blind) {
+    if (f.highest && *f.highest > *p.blind) p.blind = f.highest;
+    return p;
+  }
+  if (!f.highest || *f.highest < p.next) return p;
+  if (!at.base.trust.not_there)
+    return at.wrong("the table holds offsets up to " + number(*f.highest) + ", the position is " + number(p.next) +
+                        ", and rows may have gone from this table, so that it cannot tell what is missing",
+                    "choose a position: --to-offset " + number(*f.highest + 1) + " goes on behind them");
+  if (!mutant(bug::move_sends_all)) p.fill_to = p.fill_to ? std::max(*p.fill_to, *f.highest) : f.highest;
+  return p;
+}
+
+} // namespace
+
+const char* to_string(enum move_request::target t) {
+  using target = enum move_request::target;
+  switch (t) {
+  case target::earliest: return "--to-earliest";
+  case target::latest: return "--to-latest";
+  case target::offset: return "--to-offset";
+  case target::time: return "--to-datetime";
+  case target::current: return "--to-current";
+  case target::table: return "--to-table";
+  case target::adopted: return "--adopt";
+  }
+  return "";
+}
+
+result<lane_record> moved(const move_base& base, lane_id lane, const std::vector<move_facts>& partitions) {
+  lane_record r;
+  r.version = base.version + 1;
+  r.mark = base.mark;
+  r.lineage = base.before && mutant(bug::move_keeps_lineage) ? base.before->lineage : base.lineage;
+  r.lanes = base.lanes;
+  r.cluster = base.cluster;
+  r.destination = base.destination;
+  for (std::size_t i = 0; i < partitions.size(); ++i) {
+    const auto& f = partitions[i];
+    const place at{base, lane_partition_id(lane, base.lanes, i)};
+    const auto* before =
+        base.before && i < base.before->partitions.size() ? &base.before->partitions[i] : nullptr;
+    std::optional<offset_t> planned;
+    if (base.before && base.before->open && i < base.before->open->last.size()) planned = base.before->open->last[i];
+    auto p = f.to ? moved_partition(at, f, before) : kept_partition(at, f, before, planned);
+    if (!p.ok()) return p.failure();
+    r.ever = r.ever || (!f.to && base.before && base.before->ever); // what was done before it is no control any more
+    r.partitions.push_back(*p);
+  }
+  return r;
+}
+
+result<lane_record> settled(const lane_record& before, std::uint64_t mark, enum move_request::word said,
+                            const table_trust& trust, lane_id lane, const std::vector<settle_facts>& partitions,
+                            const std::string& where) {
+  using word = enum move_request::word;
+  auto wrong = [&](const std::string& cause, const std::string& way_out) {
+    return error{"state", where + ": " + cause, way_out};
+  };
+  if (!before.open) return wrong("it has no open plan", "to move it: chute state reset");
+  auto r = before;
+  r.version = before.version + 1;
+  r.mark = mark;
+  r.open.reset();
+  for (std::size_t i = 0; i < r.partitions.size() && i < partitions.size(); ++i) {
+    auto& p = r.partitions[i];
+    auto last = before.open->last[i];
+    if (last < p.next) continue;
+    const auto slice = "offsets " + number(p.next) + " to " + number(last) + " of partition " +
+                       std::to_string(lane_partition_id(lane, before.lanes, i).value);
+    const bool blind = p.blind && *p.blind >= p.next;
+    const bool there = trust.there && !blind;
+    switch (said) {
+    case word::landed:
+      p.known = partitions[i].known;
+      p.next = last + 1;
+      if (p.blind && *p.blind < p.next) p.blind.reset();
+      if (p.fill_to && *p.fill_to < p.next) p.fill_to.reset();
+      r.ever = true;
+      break;
+    case word::not_landed:
+      if (there && partitions[i].found > 0 && !mutant(bug::settle_goes_by_itself))
+        return wrong("the table holds " + std::to_string(partitions[i].found) + " records of " + slice,
+                     "delete them first, or say --landed, or say neither: then what is missing is sent");
+      break;
+    case word::table:
+      if (!there || !trust.not_there)
+        return wrong("the table cannot say what of " + slice + " landed: " +
+                         (blind ? "it held rows of them before the lane was moved"
+                                : "no provenance columns, or an engine that drops or merges rows"),
+                     "say --landed or --not-landed");
+      p.fill_to = p.fill_to ? std::max(*p.fill_to, last) : last;
+    }
+  }
+  return r;
+}
+
+} // namespace chute

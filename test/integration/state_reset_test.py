@@ -1,0 +1,299 @@
+"""What stops a pipeline, and what mends it: `chute state reset` and `chute state settle`, as the stop names them, with
+nobody running and through the engine that runs. Then topic and table are compared per offset."""
+
+import time
+
+import harness
+import state_parts
+from harness import Proxy, wait_until
+
+
+class Stops(state_parts.Scenario):
+    """Each stop names the command that settles it."""
+
+    def only(self, condition):
+        """A view of these rows: those of records that the log still holds."""
+        self.server.ask(f"CREATE VIEW {self.table_}_only AS SELECT * FROM {self.table_} WHERE {condition}")
+        self.addCleanup(self.drop, f"{self.table_}_only")
+        return f"{self.table_}_only"
+
+    def test_another_table_under_the_same_name(self):
+        engine = self.begin()
+        self.assertEqual(engine.stop(), 0)
+        self.server.ask(f"DROP TABLE {self.table_} SYNC")
+        self.table()
+        self.produce(self.topic_, 500, "--first", 1_000)
+        engine = self.start("second")
+        said = self.stops(engine, "the record belongs to another table")
+        engine.kill()
+        self.assertEqual(self.found(self.table_), 0)
+        self.obey(said, "--to-earliest")
+        self.mended(1_500)
+
+    def test_another_table_while_it_runs(self):
+        """It waits, and says so; the command goes through the engine that runs."""
+        engine = self.begin()
+        self.server.ask(f"DROP TABLE {self.table_} SYNC")
+        self.produce(self.topic_, 500, "--first", 1_000)
+        engine.says("does not exist")
+        self.table()
+        text = engine.says("was made anew")
+        self.obey(text, "--to-current")
+        self.arrived(self.table_, 500, 60, engine)
+        self.obey(text, "--to-earliest")
+        self.arrived(self.table_, 2_000, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        rows = self.server.ask(f"SELECT count(), uniqExact(_partition, _offset) FROM {self.table_}")
+        self.assertEqual(rows, "2000\t1500", "500 went on behind the old table's, then all was sent again")
+
+    def test_a_topic_made_anew(self):
+        engine = self.begin()
+        self.assertEqual(engine.stop(), 0)
+        self.kit("topic", "delete", self.topic_)
+        wait_until(lambda: self.kit("topic", "create", self.topic_, "--partitions", 2, check=False).returncode == 0, 30,
+                   "the topic is made anew", every=0.5)
+        self.produce(self.topic_, 3_000, "--first", 100_000)
+        for round_ in range(2):  # a partition each
+            engine = self.start(f"second{round_}")
+            said = self.stops(engine, "stopped: topic", "made anew")
+            self.assertEqual(engine.wait(60), 1)
+            self.obey(said, "--to-earliest")
+        engine = self.start("last")
+        self.arrived(self.table_, 4_000, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(self.topic_, self.only("id >= 100000"), records=3_000)
+        self.assertEqual(self.server.number(f"SELECT count() FROM {self.table_} WHERE id < 100000"), 1_000)
+
+    def test_retention_overtook(self):
+        engine = self.begin(partitions=1)
+        self.assertEqual(engine.stop(), 0)
+        self.produce(self.topic_, 1_000, "--first", 1_000)
+        self.kit("topic", "delete-records", self.topic_, "--before", "0:1300")
+        engine = self.start("second")
+        said = self.stops(engine, "300 offsets were deleted before they were delivered")
+        engine.kill()
+        self.obey(said, "--to-earliest")
+        engine = self.start("last")
+        self.arrived(self.table_, 1_700, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(self.topic_, self.only("_offset >= 1300"), records=700)
+        self.assertEqual(self.server.ask(f"SELECT count(), uniqExact(_offset), max(_offset) FROM {self.table_} WHERE _offset < "
+                                         "1300"), "1000\t1000\t999")
+
+    def test_rows_beyond_the_position(self):
+        """Another writer has put a part of the topic into the table."""
+        engine = self.begin(partitions=1)
+        self.assertEqual(engine.stop(), 0)
+        self.produce(self.topic_, 1_000, "--first", 1_000)
+        other = self.table(suffix="_other")
+        file, _ = self.topology(self.topic_, other, name="other", group=f"other-{self.name}")
+        self.assertEqual(harness.Engine(self, file, "--until-end", name="other").wait(60), 0)
+        self.server.ask(f"INSERT INTO {self.table_} SELECT * FROM {other} WHERE _offset >= 1500 AND _offset % 2 = 0")
+        engine = self.start("second")
+        said = self.stops(engine, f"the table holds 250 rows (and the dead letters 0) of {self.topic_}/0 from offset")
+        engine.kill()
+        self.obey(said, "--to-table")
+        self.mended(2_000)
+
+
+class Moved(state_parts.Scenario):
+    """A deliberate replay lands, every time."""
+
+    def adopt_twice(self):
+        engine = self.begin()
+        self.assertEqual(engine.stop(), 0)
+        for times in (2, 3):
+            self.store_group.reset("--to-earliest")
+            engine = self.start(f"moved{times}")
+            said = self.stops(engine, "offsets were moved by another tool")
+            self.assertEqual(engine.wait(60), 1, "both lanes stopped")
+            self.assertIn("which are sent again", self.obey(said, "--adopt"))
+            engine = self.start(f"again{times}")
+            self.arrived(self.table_, 1_000 * times, 60, engine)
+            self.assertEqual(engine.stop(), 0)
+            self.landed_times(1_000, times)
+        self.produce(self.topic_, 500, "--first", 1_000)
+        self.run_until_end_of(1_500)
+
+    def run_until_end_of(self, records):
+        engine = self.start("last", "--until-end")
+        self.assertEqual(engine.wait(60), 0)
+        shown = self.server.ask(f"SELECT uniqExact(_partition, _offset), count() FROM {self.table_}")
+        self.assertEqual(shown, f"{records}\t{records + 2_000}")
+
+    def test_a_foreign_reset_is_adopted_twice(self):
+        self.store_group = self.store
+        self.adopt_twice()
+
+    def test_a_foreign_reset_beside_another_store(self):
+        self.store_group = state_parts.Group(self)
+        self.with_keeper_map()
+        self.adopt_twice()
+
+    def test_while_the_engine_runs(self):
+        """A replay twice in a row, once of one partition; then the engine is killed in the middle of it."""
+        engine = self.begin()
+        reset = ("state", "reset", engine.topology)
+        self.assertIn("to offset 0", self.chute(*reset, "--to-earliest"))
+        self.arrived(self.table_, 2_000, 60, engine)
+        self.assertEqual(self.chute(*reset, "--partition", 1, "--to-offset", 10).count("sent again"), 1)
+        of_one = self.server.number(f"SELECT uniqExact(_offset) FROM {self.table_} WHERE _partition = 1 AND _offset >= 10")
+        self.arrived(self.table_, 2_000 + of_one, 60, engine)
+        self.chute(*reset, "--to-latest")
+        self.produce(self.topic_, 1_000, "--first", 1_000)
+        self.arrived(self.table_, 3_000 + of_one, 60, engine)
+        self.assertEqual(engine.state(), "streaming")
+        self.chute(*reset, "--to-offset", 1_000_000, code=1)
+        self.arrived(self.table_, 3_000 + of_one, 60, engine)
+        self.chute(*reset, "--to-earliest")
+        wait_until(lambda: self.found(self.table_) > 3_000 + of_one, 60, "the replay lands")
+        engine.kill()
+        engine = self.start("second")
+        self.arrived(self.table_, 5_000 + of_one, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        counts = self.server.ask(f"SELECT n, count() FROM (SELECT count() AS n FROM {self.table_} GROUP BY _partition, _offset) "
+                                 "GROUP BY n ORDER BY n")
+        self.assertEqual(counts, f"2\t1000\n3\t{1_000 - of_one}\n4\t{of_one}")
+
+    def test_who_has_the_group_is_named(self):
+        """And an owner that stood still meanwhile is fenced when it wakes."""
+        engine = self.begin()
+        alone, _ = self.topology(self.topic_, self.table_, name="alone", clickhouse=self.LIMITS)
+        said = self.chute("state", "reset", alone, "--to-earliest", code=1)
+        self.assertIn(f"the group chute-{self.name} is in use: 1 members, chute", said)
+        self.assertIn("--admin", said)
+        engine.pause()  # its session ends, and nobody is in the group
+        self.assertIn("sent again", self.chute("state", "reset", alone, "--to-earliest"))
+        engine.wake()
+        self.arrived(self.table_, 2_000, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.landed_times(1_000, 2)
+
+    def test_to_a_time_and_to_what_is_new(self):
+        self.topic_, self.table_ = self.topic(1), self.table()
+        self.produce(self.topic_, 500)
+        time.sleep(1.1)  # so that a second lies between them
+        between = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        time.sleep(0.1)
+        self.produce(self.topic_, 500, "--first", 500)
+        engine = self.start("first", "--until-end")
+        self.assertEqual(engine.wait(60), 0)
+        file = engine.topology
+        self.chute("state", "reset", file, "--to-datetime", between)
+        shown = harness.json.loads(self.chute("state", "show", file, "--json"))
+        self.assertEqual(shown[0]["partitions"][0]["next"], 500)
+        self.assertEqual(shown[0]["partitions"][0]["blind"], 999)
+        self.chute("state", "reset", file, "--to-latest")
+        self.mended(1_000)
+
+
+class Plans(state_parts.Scenario):
+    """A plan that was open when its engine died, and what its token cannot settle any more."""
+
+    def leave_open(self, fault, **more):
+        """An engine that dies with a plan of which the insert was applied (drop_reply), or not (refuse)."""
+        self.topic_, self.table_ = self.topic(1), self.table(**more)
+        self.produce(self.topic_, 1_000)
+        proxy = Proxy(self, self.server.url)
+        engine = self.start("first", url=proxy.url)
+        self.arrived(self.table_, 1_000, 60, engine)
+        proxy.fault(fault, match=f"INSERT INTO*{self.table_.split('.')[1]}*FORMAT")
+        before = proxy.counts().get(fault, 0)
+        self.produce(self.topic_, 500, "--first", 1_000)
+        wait_until(lambda: proxy.counts().get(fault, 0) > before, 60, "an insert met the fault")
+        engine.kill()
+        shown = harness.json.loads(self.chute("state", "show", engine.topology, "--json"))
+        self.assertTrue(shown[0]["plan"], shown)
+        return engine.topology
+
+    def used_up_window(self, fault):
+        """Another writer fills the deduplication window before the plan is sent again."""
+        self.leave_open(fault, settings="parts_to_throw_insert = 0")
+        columns = "id, _topic, _partition, _offset"
+        for n in range(60):
+            self.server.ask(f"INSERT INTO {self.table_} ({columns}) SETTINGS insert_deduplicate = 1 VALUES ({n}, 'other', 0, {n})")
+        self.server.ask(f"ALTER TABLE {self.table_} MODIFY SETTING non_replicated_deduplication_window = 50")
+        self.produce(self.topic_, 500, "--first", 1_500)
+        engine = self.start("second")
+        self.arrived(self.table_, 2_060, 90, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.assertIn("doubt" if fault == "refuse" else "", harness.tail(engine.log, 400))
+        self.exact(self.topic_, self.table_, "--shared", records=2_000)
+
+    def test_another_writer_used_up_the_window(self):
+        self.used_up_window("drop_reply")
+
+    def test_another_writer_used_up_the_window_and_nothing_landed(self):
+        self.used_up_window("refuse")
+
+    def changed_mapping(self, fault):
+        self.leave_open(fault)
+        self.server.ask(f"ALTER TABLE {self.table_} ADD COLUMN region String")
+        self.produce(self.topic_, 500, "--first", 1_500)
+        engine = self.start("second", columns={"region": {"value": "eu"}})
+        self.arrived(self.table_, 2_000, 90, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(self.topic_, self.table_, "--ignore", "region", records=2_000)
+        return self.server.number(f"SELECT count() FROM {self.table_} WHERE region = 'eu'")
+
+    def test_the_mapping_changed(self):
+        self.assertEqual(self.changed_mapping("drop_reply"), 500)
+
+    def test_the_mapping_changed_and_nothing_landed(self):
+        self.assertEqual(self.changed_mapping("refuse"), 1_000)
+
+    def unbelieved(self, fault, word):
+        """A table that cannot say what landed: a person does."""
+        self.more = {"provenance": "off"}
+        self.leave_open(fault)
+        self.server.ask(f"ALTER TABLE {self.table_} ADD COLUMN region String")
+        engine = self.start("second", columns={"region": {"value": "eu"}})
+        said = self.stops(engine, "is in doubt: the table or the mapping changed since it was made")
+        self.assertEqual(engine.wait(60), 1)
+        self.obey(said, word)
+        self.produce(self.topic_, 500, "--first", 1_500)
+        engine = self.start("last", columns={"region": {"value": "eu"}})
+        self.arrived(self.table_, 2_000, 90, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(self.topic_, self.table_, "--ignore", "region", records=2_000)
+
+    def test_a_person_says_that_it_landed(self):
+        self.unbelieved("drop_reply", "--landed")
+
+    def test_a_person_says_that_it_did_not_land(self):
+        self.unbelieved("refuse", "--not-landed")
+
+
+class Begin(state_parts.Scenario):
+    def test_start_latest_over_a_restart_before_the_first_record(self):
+        self.topic_, self.table_ = self.topic(2), self.table()
+        self.produce(self.topic_, 1_000)
+        engine = self.start("first", start="latest")
+        wait_until(lambda: engine.state() == "streaming", 60, "it streams", every=0.1)
+        engine.kill()
+        self.produce(self.topic_, 500, "--first", 1_000)
+        engine = self.start("second", start="latest")
+        self.arrived(self.table_, 500, 60, engine)
+        engine.kill()
+        self.produce(self.topic_, 500, "--first", 1_500)
+        engine = self.start("third", start="latest")
+        self.arrived(self.table_, 1_000, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.assertEqual(self.server.ask(f"SELECT count(), uniqExact(id), min(id), max(id) FROM {self.table_}"),
+                         "1000\t1000\t1000\t1999")
+
+    def test_partitions_added_while_it_runs(self):
+        """Some in lanes that are there, some in lanes of their own; then some while nobody runs."""
+        more = {"lanes": 3, "kafka": {"topic.metadata.refresh.interval.ms": 1000}}
+        engine = self.begin(**more)
+        self.kit("topic", "add-partitions", self.topic_, "--partitions", 5)
+        self.produce(self.topic_, 1_000, "--first", 1_000)
+        self.arrived(self.table_, 2_000, 90, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.kit("topic", "add-partitions", self.topic_, "--partitions", 7)
+        self.produce(self.topic_, 1_000, "--first", 2_000)
+        self.mended(3_000, **more)
+
+
+if __name__ == "__main__":
+    harness.main()

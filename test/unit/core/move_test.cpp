@@ -1,0 +1,162 @@
+// What a person may do to a lane: move it, and settle its plan.
+#include "core/move.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace chute;
+using word = enum move_request::word;
+
+namespace {
+
+lane_record record(std::int64_t next, std::optional<std::int64_t> planned = {}) {
+  lane_record r;
+  r.version = 7;
+  r.lineage = 70;
+  r.lanes = 1;
+  r.cluster = 11;
+  r.destination = 22;
+  r.ever = true;
+  lane_partition p;
+  p.next = {next};
+  p.known = known_record{5, 1};
+  r.partitions.push_back(p);
+  if (planned) {
+    r.open = plan{};
+    r.open->last = {{*planned}};
+  }
+  return r;
+}
+
+move_base base(std::optional<lane_record> before) {
+  move_base b;
+  b.before = std::move(before);
+  b.version = 9;
+  b.lineage = 99;
+  b.mark = 1;
+  b.lanes = 1;
+  b.cluster = 11;
+  b.destination = 22;
+  b.trust.there = b.trust.not_there = true;
+  b.where = "topic t, lane 0";
+  return b;
+}
+
+move_facts facts(std::optional<std::int64_t> to, std::optional<std::int64_t> highest = {}) {
+  move_facts f;
+  f.low = {10};
+  f.end = {200};
+  if (to) f.to = offset_t{*to};
+  if (highest) f.highest = offset_t{*highest};
+  return f;
+}
+
+lane_record must(const result<lane_record>& r) {
+  REQUIRE_MESSAGE(r.ok(), r.failure().text());
+  return *r;
+}
+
+} // namespace
+
+TEST_CASE("move: a new lineage, the next version, no plan") {
+  const auto r = must(moved(base(record(50, 80)), {0}, {facts(20, 79)}));
+  CHECK(r.lineage == 99);
+  CHECK(r.version == 10);
+  CHECK_FALSE(r.open);
+  CHECK_FALSE(r.ever);
+  CHECK(r.partitions[0].next == offset_t{20});
+  CHECK_FALSE(r.partitions[0].known);
+}
+
+TEST_CASE("move: up to what the table held then it is not asked") {
+  CHECK(must(moved(base(record(50)), {0}, {facts(20, 49)})).partitions[0].blind == offset_t{49});
+  CHECK_FALSE(must(moved(base(record(50)), {0}, {facts(100, 49)})).partitions[0].blind);
+  auto again = record(30);
+  again.partitions[0].blind = offset_t{60};
+  CHECK(must(moved(base(again), {0}, {facts(20, 49)})).partitions[0].blind == offset_t{60});
+}
+
+TEST_CASE("move: only to an offset of the log") {
+  CHECK(must(moved(base(record(50)), {0}, {facts(200)})).partitions[0].next == offset_t{200});
+  for (const std::int64_t outside : {9, 201}) {
+    const auto r = moved(base(record(50)), {0}, {facts(outside)});
+    REQUIRE_FALSE(r);
+    CHECK(r.failure().text() == "state: topic t, lane 0, partition 0: offset " + std::to_string(outside) +
+                                    " is not in the log, which holds offsets from 10 to before 200 (name one of these)");
+  }
+}
+
+TEST_CASE("stay: what the table holds beyond the position is filled in") {
+  const auto r = must(moved(base(record(50, 80)), {0}, {facts({}, 70)}));
+  CHECK(r.partitions[0].next == offset_t{50});
+  CHECK(r.partitions[0].fill_to == offset_t{70});
+  CHECK(r.partitions[0].known == known_record{5, 1});
+  CHECK(r.ever);
+  CHECK_FALSE(must(moved(base(record(50, 80)), {0}, {facts({}, 49)})).partitions[0].fill_to);
+}
+
+TEST_CASE("stay: where no record says where, there") {
+  auto f = facts({}, 70);
+  CHECK_FALSE(moved(base({}), {0}, {f}));
+  f.stays = offset_t{33};
+  const auto r = must(moved(base({}), {0}, {f}));
+  CHECK(r.partitions[0].next == offset_t{33});
+  CHECK(r.partitions[0].fill_to == offset_t{70});
+  CHECK_FALSE(r.ever);
+}
+
+TEST_CASE("stay: a table that may have dropped rows cannot tell what is missing") {
+  auto b = base(record(50));
+  b.trust.not_there = false;
+  CHECK(moved(b, {0}, {facts({}, 49)}).ok());
+  const auto r = moved(b, {0}, {facts({}, 70)});
+  REQUIRE_FALSE(r);
+  CHECK(r.failure().way_out.find("--to-offset 71") != std::string::npos);
+  b.before = record(50, 80);
+  CHECK_FALSE(moved(b, {0}, {facts({}, 49)}));
+}
+
+TEST_CASE("stay: within what is sent again the table says nothing of a plan") {
+  auto before = record(50, 80);
+  before.partitions[0].blind = offset_t{100};
+  const auto r = moved(base(before), {0}, {facts({}, 100)});
+  REQUIRE_FALSE(r);
+  CHECK(r.failure().way_out.find("chute state settle") != std::string::npos);
+  before.open.reset();
+  const auto kept = must(moved(base(before), {0}, {facts({}, 120)}));
+  CHECK(kept.partitions[0].blind == offset_t{120});
+  CHECK_FALSE(kept.partitions[0].fill_to);
+}
+
+TEST_CASE("settle: landed goes on behind the plan") {
+  const auto r = must(settled(record(50, 80), 3, word::landed, {}, {0}, {{0, known_record{8, 1}}}, "lane"));
+  CHECK(r.version == 8);
+  CHECK(r.lineage == 70);
+  CHECK_FALSE(r.open);
+  CHECK(r.partitions[0].next == offset_t{81});
+  CHECK(r.partitions[0].known == known_record{8, 1});
+}
+
+TEST_CASE("settle: not landed sends it anew, unless the table shows some of it") {
+  table_trust sees;
+  sees.there = true;
+  CHECK(must(settled(record(50, 80), 3, word::not_landed, sees, {0}, {{0, {}}}, "lane")).partitions[0].next ==
+        offset_t{50});
+  CHECK_FALSE(settled(record(50, 80), 3, word::not_landed, sees, {0}, {{4, {}}}, "lane"));
+  auto blind = record(50, 80);
+  blind.partitions[0].blind = offset_t{80};
+  CHECK(settled(blind, 3, word::not_landed, sees, {0}, {{31, {}}}, "lane").ok());
+  CHECK(settled(record(50, 80), 3, word::not_landed, {}, {0}, {{0, {}}}, "lane").ok());
+}
+
+TEST_CASE("settle: without a word the table says it, where it is believed") {
+  table_trust believed;
+  believed.there = believed.not_there = true;
+  const auto r = must(settled(record(50, 80), 3, word::table, believed, {0}, {{4, {}}}, "lane"));
+  CHECK(r.partitions[0].next == offset_t{50});
+  CHECK(r.partitions[0].fill_to == offset_t{80});
+  CHECK_FALSE(settled(record(50, 80), 3, word::table, {}, {0}, {{4, {}}}, "lane"));
+  auto blind = record(50, 80);
+  blind.partitions[0].blind = offset_t{80};
+  CHECK_FALSE(settled(blind, 3, word::table, believed, {0}, {{4, {}}}, "lane"));
+  CHECK_FALSE(settled(record(50), 3, word::landed, believed, {0}, {{0, {}}}, "lane"));
+}
