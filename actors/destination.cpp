@@ -201,7 +201,7 @@ result<void> refuse_without_window(const destination::impl& d, const ch::dedup_w
   }
   const auto& limits = d.context->top.clickhouse;
   if (d.context->config.provenance == provenance_mode::off &&
-      w.seconds / 2 * 1000 < limits.lease_ms + limits.insert_limit_ms) {
+      w.seconds / 2 < (limits.lease_ms + limits.insert_limit_ms) / 1000) { // a plain table has no limit in seconds
     fatal = true;
     return error{"pipeline " + d.context->config.name,
                  "half of the deduplication window of " + name +

@@ -70,10 +70,11 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
     if (marked_ || noted)
       return stop(
           "its state is gone: " + std::string(marked_ ? "chute_starts in ClickHouse says" : "the group's offsets say") +
-          " that this lane began, but the state store has no record of it (expired offsets, a deleted group, a "
-          "flushed Redis, a dropped KeeperMap table, another store); bring the state back, or go on after what the "
+          " that this lane began, but the state store has no record of it (expired offsets, a deleted group or topic, a "
+          "flushed Redis, a dropped KeeperMap table, another store); bring the state back; or go on after what the "
           "table holds: " +
-          command("reset", scope::topic, "--to-table"));
+          command("reset", scope::topic, "--to-table") + "; or, if the topic was deleted and made anew, deliver all "
+          "that it holds now: " + command("reset", scope::topic, "--to-earliest"));
     return first_start(now, what);
   }
   case state::found: break;

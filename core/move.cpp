@@ -49,6 +49,10 @@ result<lane_partition> kept_partition(const place& at, const move_facts& f, cons
     return p;
   }
   if (!f.highest || *f.highest < p.next) return p;
+  if (*f.highest >= f.end && !mutant(bug::kept_in_another_log))
+    return at.wrong("the table holds offsets up to " + number(*f.highest) + ", but the log ends at " + number(f.end) +
+                        ": the topic was made anew, or cut short",
+                    "--to-earliest delivers all that it holds now, --to-offset " + number(f.end) + " goes on at its end");
   if (!at.base.trust.not_there)
     return at.wrong("the table holds offsets up to " + number(*f.highest) + ", the position is " + number(p.next) +
                         ", and rows may have gone from this table, so that it cannot tell what is missing",

@@ -46,23 +46,32 @@ class Stops(state_parts.Scenario):
         rows = self.server.ask(f"SELECT count(), uniqExact(_partition, _offset) FROM {self.table_}")
         self.assertEqual(rows, "2000\t1500", "500 went on behind the old table's, then all was sent again")
 
-    def test_a_topic_made_anew(self):
+    def made_anew(self, words, times):
         engine = self.begin()
         self.assertEqual(engine.stop(), 0)
         self.kit("topic", "delete", self.topic_)
         wait_until(lambda: self.kit("topic", "create", self.topic_, "--partitions", 2, check=False).returncode == 0, 30,
                    "the topic is made anew", every=0.5)
         self.produce(self.topic_, 3_000, "--first", 100_000)
-        for round_ in range(2):  # a partition each
+        for round_ in range(times):
             engine = self.start(f"second{round_}")
-            said = self.stops(engine, "stopped: topic", "made anew")
-            self.assertEqual(engine.wait(60), 1)
+            said = self.stops(engine, "stopped: topic", words)
+            engine.kill()
             self.obey(said, "--to-earliest")
         engine = self.start("last")
         self.arrived(self.table_, 4_000, 60, engine)
         self.assertEqual(engine.stop(), 0)
         self.exact(self.topic_, self.only("id >= 100000"), records=3_000)
         self.assertEqual(self.server.number(f"SELECT count() FROM {self.table_} WHERE id < 100000"), 1_000)
+
+    def test_a_topic_made_anew(self):
+        """A partition each is told of, and moved."""
+        self.with_file()
+        self.made_anew("is not the one that was done: the topic was made anew", 2)
+
+    def test_a_topic_made_anew_takes_the_offsets_along(self):
+        """Kafka deletes them with the topic."""
+        self.made_anew("or, if the topic was deleted and made anew", 1)
 
     def test_retention_overtook(self):
         engine = self.begin(partitions=1)
@@ -208,7 +217,7 @@ class Plans(state_parts.Scenario):
 
     def used_up_window(self, fault):
         """Another writer fills the deduplication window before the plan is sent again."""
-        self.leave_open(fault, settings="parts_to_throw_insert = 0")
+        self.leave_open(fault)
         columns = "id, _topic, _partition, _offset"
         for n in range(60):
             self.server.ask(f"INSERT INTO {self.table_} ({columns}) SETTINGS insert_deduplicate = 1 VALUES ({n}, 'other', 0, {n})")

@@ -104,6 +104,13 @@ TEST_CASE("stay: where no record says where, there") {
   CHECK_FALSE(r.ever);
 }
 
+TEST_CASE("stay: a table that holds more than the log is of another log") {
+  CHECK(moved(base(record(50)), {0}, {facts({}, 199)}).ok());
+  const auto r = moved(base(record(50)), {0}, {facts({}, 200)});
+  REQUIRE_FALSE(r);
+  CHECK(r.failure().cause.find("the log ends at 200: the topic was made anew") != std::string::npos);
+}
+
 TEST_CASE("stay: a table that may have dropped rows cannot tell what is missing") {
   auto b = base(record(50));
   b.trust.not_there = false;
