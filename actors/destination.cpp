@@ -7,7 +7,7 @@
 #include "clickhouse/questions.hpp"
 #include "clickhouse/schema.hpp"
 #include "clickhouse/tables.hpp"
-#include "core/text.hpp"
+#include "core/move.hpp"
 #include "formats/encoder.hpp"
 #include "formats/passthrough.hpp"
 
@@ -114,10 +114,11 @@ decoder_options zone_of(const ch::server_facts& facts) {
 }
 
 std::string anew_way_out(const destination::impl& d) {
-  auto command = "`chute state reset " + shell_word(d.context->top.file) + " --pipeline " +
-                 shell_word(d.context->config.name) + " --topic " + shell_word(d.topic) + " ";
-  return "bring the old table back; or fill this one from the log's beginning: " + command +
-         "--to-earliest`; or go on in it where the other one ended: " + command + "--to-current`";
+  auto command = [&](const char* to) {
+    return state_command("reset", d.context->top.file, d.context->config.name, d.topic, to);
+  };
+  return "bring the old table back; or fill this one from the log's beginning: " + command("--to-earliest") +
+         "; or go on in it where the other one ended: " + command("--to-current");
 }
 
 insert_answer not_sent(const std::string& why, insert_answer::verdict what = insert_answer::verdict::retry) {
@@ -335,8 +336,7 @@ result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const 
   if (!table->exists) return error{"clickhouse", "table " + name + " does not exist", "create it; the pipeline waits"};
   if (ch::destination_identity(*table) != identity) {
     d.suspect = true;
-    return error{"clickhouse", "table " + name + " was made anew",
-                 anew_way_out(d)};
+    return error{"clickhouse", "table " + name + " was made anew", anew_way_out(d)};
   }
   auto targets = targets_of(*table, d.context->config);
   if (!targets.ok()) return targets.failure();

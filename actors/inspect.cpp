@@ -7,6 +7,7 @@
 #include "clickhouse/check.hpp"
 #include "clickhouse/questions.hpp"
 #include "clickhouse/schema.hpp"
+#include "core/move.hpp"
 #include "core/text.hpp"
 #include "formats/decoder.hpp"
 #include "formats/encoder.hpp"
@@ -70,7 +71,9 @@ void check_position(const context_ptr& c, const kafka::topic_partition& p, const
     out.push_back({severity::error, where,
                    "the log ends at " + std::to_string(bounds->end.value) + ", before the position " +
                        std::to_string(next.value) + ": the topic was truncated or made anew",
-                   "see docs/operations.md, \"Contradictions\""});
+                   "of a topic that was made anew, deliver all: " +
+                       state_command("reset", c->top.file, c->config.name, p.topic,
+                                     "--partition " + std::to_string(p.partition.value) + " --to-earliest")});
 }
 
 std::string alter_topic(const std::string& topic, const std::string& setting) {
@@ -343,14 +346,17 @@ void check_lanes(const topology& t, const context_ptr& c, std::vector<finding>& 
     if (l.found) continue;
     const auto lane = where + ": topic " + l.topic + ", lane " + std::to_string(l.lane.value);
     const bool new_lane = l.problem == no_record;
-    if (!new_lane) out.push_back({severity::error, lane, l.problem, "see docs/operations.md, \"Contradictions\""});
+    const auto command = [&](const char* to) { return state_command("reset", t.file, c->config.name, l.topic, to); };
+    if (!new_lane)
+      out.push_back({severity::error, lane, l.problem,
+                     "to follow another tool: " + command("--adopt") +
+                         "; to go on after what the table holds: " + command("--to-table")});
     else if (begun[l.topic].contains(l.lane))
       out.push_back({severity::error, lane,
                      "its record is gone, though it began (chute_starts): the offsets of group " + c->config.group +
                          " expired or were deleted, or the state store lost it",
-                     "bring the store back, or go on after what the table holds: chute state reset " +
-                         shell_word(t.file) + " --pipeline " + shell_word(c->config.name) + " --topic " +
-                         shell_word(l.topic) + " --to-table"});
+                     "bring the store back; or go on after what the table holds: " + command("--to-table") +
+                         "; or, if the topic was deleted and made anew: " + command("--to-earliest")});
   }
 }
 

@@ -18,8 +18,8 @@ namespace chute {
 
 namespace {
 
-constexpr std::int64_t limit_ms = 10'000;       // a question
-constexpr std::int64_t save_limit_ms = 30'000;  // a save that is repeated until its answer is clear
+constexpr std::int64_t limit_ms = 10'000;      // a question
+constexpr std::int64_t save_limit_ms = 30'000; // a save that is repeated until its answer is clear
 constexpr std::int64_t step_ms = 500, ask_every_ms = 5'000, answer_ms_max = 3'000;
 constexpr std::int64_t session_margin_ms = 2'000;
 
@@ -36,9 +36,7 @@ template <class T> T must(result<T> r) {
   return *std::move(r);
 }
 
-bool ours(const kafka::committed_offset& c) {
-  return c.what == from::found && c.metadata.starts_with(record_marker);
-}
+bool ours(const kafka::committed_offset& c) { return c.what == from::found && c.metadata.starts_with(record_marker); }
 
 // One lane that is moved or settled.
 struct lane_work {
@@ -87,7 +85,8 @@ public:
   }
 
 private:
-  // --- before anything ------------------------------------------------------------------------------------------------
+  // --- before anything
+  // ------------------------------------------------------------------------------------------------
 
   void say(const std::string& text) const {
     if (watch_.say) watch_.say(text);
@@ -141,7 +140,8 @@ private:
       topics_.push_back(std::move(t));
     }
     if (!any)
-      throw failed({"state", "pipeline " + c.name + " has no topic " + (what_.topic.empty() ? c.topics.front() : what_.topic),
+      throw failed({"state",
+                    "pipeline " + c.name + " has no topic " + (what_.topic.empty() ? c.topics.front() : what_.topic),
                     "see `topics:` in the file"});
   }
 
@@ -163,7 +163,8 @@ private:
       throw failed({"state", "topic " + topic + " has no such lane", "it has lanes 0 to " + std::to_string(lanes - 1)});
   }
 
-  // --- loading --------------------------------------------------------------------------------------------------------
+  // --- loading
+  // --------------------------------------------------------------------------------------------------------
 
   void load(topic_work& t) {
     std::vector<kafka::topic_partition> places;
@@ -249,7 +250,8 @@ private:
          "move them first (kafka-consumer-groups --reset-offsets), or name a position yourself"});
   }
 
-  // --- waiting until no attempt can still be running --------------------------------------------------------------------
+  // --- waiting until no attempt can still be running
+  // --------------------------------------------------------------------
 
   void wait_quiet(topic_work& t) {
     if (what_.what == move_request::verb::settle && what_.said == word::landed) return;
@@ -287,7 +289,8 @@ private:
     return true;
   }
 
-  // --- moving -----------------------------------------------------------------------------------------------------------
+  // --- moving
+  // -----------------------------------------------------------------------------------------------------------
 
   std::string reset(topic_work& t, lane_work& l) {
     look_at_log(l);
@@ -296,11 +299,8 @@ private:
       throw failed({"state", l.where() + ": the table cannot say what it holds (provenance columns are needed)",
                     "name a position: --to-earliest, --to-offset N"});
     choose_positions(t, l);
-    move_base b{l.before,       l.version,
-                random(),       random(),
-                t.start.lanes,  cluster_hash(*context_),
-                t.dest->identity, t.dest->trust,
-                l.where()};
+    move_base b{l.before,         l.version,     random(), random(), t.start.lanes, cluster_hash(*context_),
+                t.dest->identity, t.dest->trust, l.where()};
     auto r = must(moved(b, l.key.lane, l.facts));
     save(l, r);
     std::string out;
@@ -314,8 +314,7 @@ private:
     if (l.before) out += "from offset " + std::to_string(l.before->partitions[i].next.value) + " ";
     out += "to offset " + std::to_string(p.next.value);
     if (p.blind) out += "; the table holds offsets up to " + std::to_string(p.blind->value) + ", which are sent again";
-    if (p.fill_to)
-      out += "; up to offset " + std::to_string(p.fill_to->value) + " only what the table lacks is sent";
+    if (p.fill_to) out += "; up to offset " + std::to_string(p.fill_to->value) + " only what the table lacks is sent";
     return out + "\n";
   }
 
@@ -342,8 +341,7 @@ private:
 
   void choose_positions(topic_work& t, lane_work& l) {
     std::vector<result<offset_t>> by_time;
-    if (what_.to == target::time)
-      by_time = tools_.kafka().offsets_for_time(places_of(l), what_.value, limit_ms);
+    if (what_.to == target::time) by_time = tools_.kafka().offsets_for_time(places_of(l), what_.value, limit_ms);
     for (std::size_t i = 0; i < l.facts.size(); ++i) {
       if (!wanted(l.partitions[i])) continue; // stays
       auto& f = l.facts[i];
@@ -371,7 +369,7 @@ private:
       const auto& p = l.before->partitions[i];
       if (p.next > l.facts[i].end) return false;
       if (!p.known) continue;
-      auto r = tools_.kafka().read_one({l.key.topic, l.partitions[i]}, p.next - p.known->distance, limit_ms);
+      auto r = tools_.kafka().read_one({l.key.topic, l.partitions[i]}, *p.known_at(), limit_ms);
       using status = kafka::record_at::status;
       if (r.what == status::failed) throw failed(r.why.value_or(error{"kafka", "no answer", "try again"}));
       if (r.what == status::found && static_cast<std::uint32_t>(r.hash) != p.known->hash) return false;
@@ -411,7 +409,8 @@ private:
       if (wanted(l.partitions[i]) || !l.before) l.facts[i].stays = low[i];
   }
 
-  // --- settling ---------------------------------------------------------------------------------------------------------
+  // --- settling
+  // ---------------------------------------------------------------------------------------------------------
 
   std::string settle(topic_work& t, lane_work& l) {
     std::vector<settle_facts> facts(l.partitions.size());
@@ -439,7 +438,8 @@ private:
     return out;
   }
 
-  // --- saving -----------------------------------------------------------------------------------------------------------
+  // --- saving
+  // -----------------------------------------------------------------------------------------------------------
 
   void save(const lane_work& l, const lane_record& r) {
     save_request request{l.key, l.expected, {r.version, encode_record(r)}, {}};
@@ -479,7 +479,8 @@ private:
       if (bad == answers.end()) return;
       const auto why = bad->why ? bad->why->text() : std::string("no answer");
       if (bad->status == kafka::commit_status::refused)
-        throw failed({"state", l.where() + ": somebody joined the group " + context_->config.group + " meanwhile: " + why,
+        throw failed({"state",
+                      l.where() + ": somebody joined the group " + context_->config.group + " meanwhile: " + why,
                       "stop whoever runs the pipeline, and do the same again"});
       if (bad->status == kafka::commit_status::rejected || mono_now() >= until)
         throw failed({"state", l.where() + ": the group's offsets could not be written: " + why, "do the same again"});
@@ -487,9 +488,7 @@ private:
     }
   }
 
-  std::uint64_t random() {
-    return static_cast<std::uint64_t>(device_()) << 32 | device_();
-  }
+  std::uint64_t random() { return static_cast<std::uint64_t>(device_()) << 32 | device_(); }
 
   std::shared_ptr<pipeline_context> context_;
   const move_request& what_;

@@ -104,8 +104,9 @@ void add_move(CLI::App& to, command_line& line, enum chute::move_request::verb w
     if (to.count("--lane")) line.move.what.lane = chute::lane_id{line.move_lane};
     line.chosen = [&line] { return state_move(line.move); };
   });
-  to.footer("While an engine runs the pipeline, it drains it, does this, and starts it again; else nobody may be in the "
-            "group.\nExit codes: 0 done, 1 not done, 64 wrong command line, 78 bad file.");
+  to.footer(
+      "While an engine runs the pipeline, it drains it, does this, and starts it again; else nobody may be in the "
+      "group.\nExit codes: 0 done, 1 not done, 64 wrong command line, 78 bad file.");
 }
 
 void add_state_reset(CLI::App& state, command_line& line) {
@@ -116,7 +117,8 @@ void add_state_reset(CLI::App& state, command_line& line) {
   to.require_option(1);
   chute::move_request& what = line.move.what;
   const auto flag = [&](target t, const char* does) {
-    to.add_flag_callback(chute::to_string(t), [&what, t] { what.to = t; }, does);
+    to.add_flag_callback(
+        chute::to_string(t), [&what, t] { what.to = t; }, does);
   };
   flag(target::earliest, "The beginning of the log: all that it holds is sent (again)");
   flag(target::latest, "The end of the log: what is not delivered yet is passed over");
@@ -152,7 +154,8 @@ void add_state_settle(CLI::App& state, command_line& line) {
                                                                           "it lacks is sent. Else:");
   said.require_option(0, 1);
   const auto flag = [&](const char* name, word w, const char* does) {
-    said.add_flag_callback(name, [&line, w] { line.move.what.said = w; }, does);
+    said.add_flag_callback(
+        name, [&line, w] { line.move.what.said = w; }, does);
   };
   flag("--landed", word::landed, "All of it landed: go on behind it");
   flag("--not-landed", word::not_landed, "Nothing of it landed: send it anew");

@@ -118,21 +118,21 @@ private:
 
   // It listens before the engine starts: a port that is taken must not stop an engine halfway.
   bool start_admin(const admin_config& config) {
-    auto server = admin_server::start(config, {[this] {
-                                                 engine* e = shown_;
-                                                 return e ? e->status() : engine_status{version_text, 0, 0, 0, {}};
-                                               },
-                                               [this](const std::string& pipeline, bool pause) -> result<void> {
-                                                 engine* e = shown_;
-                                                 if (!e) return error{"engine", "it is not up", "try again"};
-                                                 return pause ? e->pause(pipeline) : e->resume(pipeline);
-                                               },
-                                               [this](const std::string& pipeline,
-                                                      const move_request& what) -> result<std::string> {
-                                                 engine* e = shown_;
-                                                 if (!e) return error{"engine", "it is not up", "try again"};
-                                                 return e->move(pipeline, what, drain_ms_max);
-                                               }});
+    auto server = admin_server::start(
+        config, {[this] {
+                   engine* e = shown_;
+                   return e ? e->status() : engine_status{version_text, 0, 0, 0, {}};
+                 },
+                 [this](const std::string& pipeline, bool pause) -> result<void> {
+                   engine* e = shown_;
+                   if (!e) return error{"engine", "it is not up", "try again"};
+                   return pause ? e->pause(pipeline) : e->resume(pipeline);
+                 },
+                 [this](const std::string& pipeline, const move_request& what) -> result<std::string> {
+                   engine* e = shown_;
+                   if (!e) return error{"engine", "it is not up", "try again"};
+                   return e->move(pipeline, what, drain_ms_max);
+                 }});
     if (!server) {
       complain(server.failure(), exit_bad);
       return false;

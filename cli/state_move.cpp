@@ -1,4 +1,5 @@
-// `chute state reset` and `chute state settle`: through the engine that runs the pipeline, or by itself where none does.
+// `chute state reset` and `chute state settle`: through the engine that runs the pipeline, or by itself where none
+// does.
 
 #include "actors/move_state.hpp"
 #include "cli/commands.hpp"
@@ -15,9 +16,7 @@ namespace {
 constexpr std::int64_t margin_ms = 120'000; // for draining, leaving the group, and questions
 
 // The engine's end of it may take: draining, a session, lease and insert limit.
-std::int64_t limit_of(const topology& t) {
-  return t.clickhouse.lease_ms + t.clickhouse.insert_limit_ms + margin_ms;
-}
+std::int64_t limit_of(const topology& t) { return t.clickhouse.lease_ms + t.clickhouse.insert_limit_ms + margin_ms; }
 
 std::string admin_url(const move_options& options, const topology& t) {
   if (!options.admin.empty()) return options.admin;

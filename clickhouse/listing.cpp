@@ -20,8 +20,8 @@ std::string listing_sql(const question& q, const std::string& of_all) {
   auto partition = quote_name(q.columns.partition), offset = quote_name(q.columns.offset);
   // Names that no column has: an alias would stand for the column of that name in the condition.
   constexpr const char *as_partition = " AS chute_p, ", *as_offset = " AS chute_o FROM ";
-  std::string sql = "SELECT chute_p, " + of_all + " FROM (SELECT toInt64(assumeNotNull(" +
-                    partition + "))" + as_partition + "toUInt64(assumeNotNull(" + offset + "))" + as_offset +
+  std::string sql = "SELECT chute_p, " + of_all + " FROM (SELECT toInt64(assumeNotNull(" + partition + "))" +
+                    as_partition + "toUInt64(assumeNotNull(" + offset + "))" + as_offset +
                     table_name(q.database, q.table) + " WHERE " + quote_name(q.columns.topic) + " = " +
                     quote_text(q.topic) + " AND " + within(q.ranges, partition, offset);
   if (q.source) sql += " AND " + quote_name(q.columns.source) + " = " + quote_text(*q.source);

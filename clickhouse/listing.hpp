@@ -12,7 +12,6 @@ namespace chute::clickhouse {
 result<std::vector<std::vector<std::int64_t>>>
 list_offsets(session& s, const question& q, const settings_map& settings = {}, std::string* server = nullptr);
 
-
 // For each range the highest offset that is there, in the table or among the dead letters; nothing: none is.
 // The ranges are of different partitions. Otherwise as list_offsets().
 result<std::vector<std::optional<offset_t>>>

@@ -3,7 +3,7 @@
 // have been at work.
 #include "core/lane.hpp"
 
-#include "core/text.hpp"
+#include "core/move.hpp"
 
 namespace chute {
 
@@ -16,11 +16,10 @@ constexpr mono_ms look_retry_ms = 1'000;
 } // namespace
 
 std::string lane::command(const char* verb, scope of, const std::string& option, std::size_t partition) const {
-  std::string out = std::string("`chute state ") + verb + " " + shell_word(config_.file) + " --pipeline " +
-                    shell_word(config_.pipeline) + " --topic " + shell_word(config_.topic);
-  if (of == scope::lane) out += " --lane " + std::to_string(config_.lane.value);
-  if (of == scope::partition) out += " --partition " + std::to_string(partition_at(partition).value);
-  return out + (option.empty() ? "" : " " + option) + "`";
+  std::string whose;
+  if (of == scope::lane) whose = "--lane " + std::to_string(config_.lane.value) + " ";
+  if (of == scope::partition) whose = "--partition " + std::to_string(partition_at(partition).value) + " ";
+  return state_command(verb, config_.file, config_.pipeline, config_.topic, whose + option);
 }
 
 // What to do about a log that is another one than that of the record.
@@ -59,8 +58,8 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
   case state::foreign:
     return stop("offsets were moved by another tool: " + what.why +
                 "; chute does not follow by itself. To read from where they were moved to: " +
-                command("reset", scope::topic, "--adopt") + "; to go on after what the table holds: " +
-                command("reset", scope::topic, "--to-table"));
+                command("reset", scope::topic, "--adopt") +
+                "; to go on after what the table holds: " + command("reset", scope::topic, "--to-table"));
   case state::absent: {
     bool noted = what.noted_lineage != 0 && !mutant(bug::noted_lane_is_new);
     if (mutant(bug::lost_state_is_first_start)) marked_ = noted = false;
@@ -70,19 +69,22 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
     if (marked_ || noted)
       return stop(
           "its state is gone: " + std::string(marked_ ? "chute_starts in ClickHouse says" : "the group's offsets say") +
-          " that this lane began, but the state store has no record of it (expired offsets, a deleted group or topic, a "
+          " that this lane began, but the state store has no record of it (expired offsets, a deleted group or topic, "
+          "a "
           "flushed Redis, a dropped KeeperMap table, another store); bring the state back; or go on after what the "
           "table holds: " +
-          command("reset", scope::topic, "--to-table") + "; or, if the topic was deleted and made anew, deliver all "
-          "that it holds now: " + command("reset", scope::topic, "--to-earliest"));
+          command("reset", scope::topic, "--to-table") +
+          "; or, if the topic was deleted and made anew, deliver all "
+          "that it holds now: " +
+          command("reset", scope::topic, "--to-earliest"));
     return first_start(now, what);
   }
   case state::found: break;
   }
   auto r = decode_record(what.text);
   if (!r)
-    return stop(r.failure().cause + "; " + r.failure().way_out + "; or go on after what the table holds: " +
-                command("reset", scope::lane, "--to-table"));
+    return stop(r.failure().cause + "; " + r.failure().way_out +
+                "; or go on after what the table holds: " + command("reset", scope::lane, "--to-table"));
   auto known = have_record_ && r->lineage == record_.lineage ? saved_version_ : 0;
   if (r->lineage == what.noted_lineage && !mutant(bug::noted_version_ignored))
     known = std::max(known, what.noted_version);
@@ -91,15 +93,17 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
                std::to_string(known) + " was saved before";
     if (maybe_stale(now, why)) return;
     // It is not claimed: a claim would make its versions look right again.
-    return stop(why + ": it went back in time (a restored backup, a crash without fsync, a failover); bring the newer "
-                      "state back, or go on after what the table holds: " +
+    return stop(why +
+                ": it went back in time (a restored backup, a crash without fsync, a failover); bring the newer "
+                "state back, or go on after what the table holds: " +
                 command("reset", scope::topic, "--to-table"));
   }
   odd_since_ = 0;
   if (r->lanes != config_.lanes && !mutant(bug::lanes_not_compared))
     return stop("the record was made with lanes: " + std::to_string(r->lanes) + ", the pipeline began with " +
-                std::to_string(config_.lanes) + "; lanes are fixed at the first start; to go on after what the table "
-                                                "holds: " +
+                std::to_string(config_.lanes) +
+                "; lanes are fixed at the first start; to go on after what the table "
+                "holds: " +
                 command("reset", scope::topic, "--to-table"));
   if (r->cluster != config_.cluster && !mutant(bug::cluster_not_compared))
     return stop("the record belongs to another Kafka cluster; point kafka.brokers at the cluster it was made with, or "
@@ -108,8 +112,8 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
   if (r->destination != config_.destination && !mutant(bug::destination_not_compared))
     return stop("the record belongs to another table (the destination was dropped and made anew, or renamed over); "
                 "restore the table; or fill this one from the log's beginning: " +
-                command("reset", scope::topic, "--to-earliest") + "; or go on in it where the other one ended: " +
-                command("reset", scope::topic, "--to-current"));
+                command("reset", scope::topic, "--to-earliest") +
+                "; or go on in it where the other one ended: " + command("reset", scope::topic, "--to-current"));
   if (mutant(bug::partitions_not_compared)) r->partitions.resize(std::min(r->partitions.size(), ends_.size()));
   if (r->partitions.size() > ends_.size())
     return stop("the record knows " + std::to_string(r->partitions.size()) +
@@ -316,8 +320,7 @@ void lane::compare(instant now, const log_facts& facts) {
       }
     }
     if (auto d = difference(facts); !d.empty()) {
-      if (claimed_ || mutant(bug::stopped_before_claim))
-        return contradiction(now, d);
+      if (claimed_ || mutant(bug::stopped_before_claim)) return contradiction(now, d);
       differed_ = true;
       return claim(now);
     }
@@ -342,11 +345,10 @@ void lane::lost_records(instant now, std::size_t i, const log_facts& facts) {
                 " were deleted before they were delivered; to go on without them: " +
                 command("reset", scope::partition, "--to-earliest", i) + ", or set on_data_loss: continue");
   if (record_.open && record_.open->last[i] >= p.next)
-    return contradiction(now, "records " + std::to_string(p.next.value) + " to " +
-                                  std::to_string(record_.open->last[i].value) + " of " + config_.topic + "/" +
-                                  std::to_string(partition_at(i).value) +
-                                  " belong to an open plan and were deleted from the log: " + describe_plan() +
-                                  say_landed());
+    return contradiction(
+        now, "records " + std::to_string(p.next.value) + " to " + std::to_string(record_.open->last[i].value) + " of " +
+                 config_.topic + "/" + std::to_string(partition_at(i).value) +
+                 " belong to an open plan and were deleted from the log: " + describe_plan() + say_landed());
   took(lane_edge::lost_skipped);
   counters_.gaps_lost += static_cast<std::uint64_t>(facts.parts[i].low - p.next);
   p.next = facts.parts[i].low;

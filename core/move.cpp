@@ -1,8 +1,7 @@
 #include "core/move.hpp"
 
 #include "core/mutant.hpp"
-
-#include <algorithm>
+#include "core/text.hpp"
 
 namespace chute {
 
@@ -52,16 +51,24 @@ result<lane_partition> kept_partition(const place& at, const move_facts& f, cons
   if (*f.highest >= f.end && !mutant(bug::kept_in_another_log))
     return at.wrong("the table holds offsets up to " + number(*f.highest) + ", but the log ends at " + number(f.end) +
                         ": the topic was made anew, or cut short",
-                    "--to-earliest delivers all that it holds now, --to-offset " + number(f.end) + " goes on at its end");
+                    "--to-earliest delivers all that it holds now, --to-offset " + number(f.end) +
+                        " goes on at its end");
   if (!at.base.trust.not_there)
     return at.wrong("the table holds offsets up to " + number(*f.highest) + ", the position is " + number(p.next) +
                         ", and rows may have gone from this table, so that it cannot tell what is missing",
                     "choose a position: --to-offset " + number(*f.highest + 1) + " goes on behind them");
-  if (!mutant(bug::move_sends_all)) p.fill_to = p.fill_to ? std::max(*p.fill_to, *f.highest) : f.highest;
+  if (!mutant(bug::move_sends_all)) p.mark_fill(*f.highest, {});
   return p;
 }
 
 } // namespace
+
+std::string state_command(const std::string& verb, const std::string& file, const std::string& pipeline,
+                          const std::string& topic, const std::string& options) {
+  auto out = "`chute state " + verb + " " + shell_word(file) + " --pipeline " + shell_word(pipeline) + " --topic " +
+             shell_word(topic);
+  return out + (options.empty() ? "" : " " + options) + "`";
+}
 
 const char* to_string(enum move_request::target t) {
   using target = enum move_request::target;
@@ -88,8 +95,7 @@ result<lane_record> moved(const move_base& base, lane_id lane, const std::vector
   for (std::size_t i = 0; i < partitions.size(); ++i) {
     const auto& f = partitions[i];
     const place at{base, lane_partition_id(lane, base.lanes, i)};
-    const auto* before =
-        base.before && i < base.before->partitions.size() ? &base.before->partitions[i] : nullptr;
+    const auto* before = base.before && i < base.before->partitions.size() ? &base.before->partitions[i] : nullptr;
     std::optional<offset_t> planned;
     if (base.before && base.before->open && i < base.before->open->last.size()) planned = base.before->open->last[i];
     auto p = f.to ? moved_partition(at, f, before) : kept_partition(at, f, before, planned);
@@ -122,10 +128,7 @@ result<lane_record> settled(const lane_record& before, std::uint64_t mark, enum 
     const bool there = trust.there && !blind;
     switch (said) {
     case word::landed:
-      p.known = partitions[i].known;
-      p.next = last + 1;
-      if (p.blind && *p.blind < p.next) p.blind.reset();
-      if (p.fill_to && *p.fill_to < p.next) p.fill_to.reset();
+      p.pass(last + 1, partitions[i].known);
       r.ever = true;
       break;
     case word::not_landed:
@@ -139,7 +142,7 @@ result<lane_record> settled(const lane_record& before, std::uint64_t mark, enum 
                          (blind ? "it held rows of them before the lane was moved"
                                 : "no provenance columns, or an engine that drops or merges rows"),
                      "say --landed or --not-landed");
-      p.fill_to = p.fill_to ? std::max(*p.fill_to, last) : last;
+      p.mark_fill(last, {});
     }
   }
   return r;

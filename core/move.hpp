@@ -1,6 +1,6 @@
-// What a person may do to a lane that does not go on by itself, as pure functions: move it (`chute state reset`), or say
-// of its open plan whether it landed (`chute state settle`). The shell loads the record, asks log and table, and saves
-// what comes out by compare-and-set, so that an owner that still runs is refused.
+// What a person may do to a lane that does not go on by itself, as pure functions: move it (`chute state reset`), or
+// say of its open plan whether it landed (`chute state settle`). The shell loads the record, asks log and table, and
+// saves what comes out by compare-and-set, so that an owner that still runs is refused.
 #pragma once
 
 #include "core/decide.hpp"
@@ -33,6 +33,11 @@ struct move_request {
   std::optional<lane_id> lane;          // all partitions of this one
 };
 
+// The command that does it, as messages name it: `chute state VERB FILE --pipeline … --topic … OPTIONS`, ready for a
+// shell.
+std::string state_command(const std::string& verb, const std::string& file, const std::string& pipeline,
+                          const std::string& topic, const std::string& options);
+
 const char* to_string(enum move_request::target t); // "--to-earliest", …: as the command line has it
 
 // What is known of one partition of the lane.
@@ -44,8 +49,8 @@ struct move_facts {
 };
 
 struct move_base {
-  std::optional<lane_record> before; // nothing: there is none, or it cannot be read
-  std::uint64_t version = 0;         // the highest that is known of the lane; the move's is higher
+  std::optional<lane_record> before;   // nothing: there is none, or it cannot be read
+  std::uint64_t version = 0;           // the highest that is known of the lane; the move's is higher
   std::uint64_t lineage = 0, mark = 0; // random
   std::int32_t lanes = 0;
   std::uint64_t cluster = 0, destination = 0;

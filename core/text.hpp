@@ -41,7 +41,6 @@ std::string format_count(std::uint64_t n);
 // `text` for a message: control characters as \xNN, cut to `bytes_max` at a character's border, "…" where it was cut.
 std::string printable(std::string_view text, std::size_t bytes_max = 80);
 
-
 // A word of a shell's command line: in quotes where it needs them.
 std::string shell_word(std::string_view word);
 

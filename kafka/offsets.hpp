@@ -12,7 +12,6 @@ namespace chute::kafka {
 std::vector<committed_offset> read_offsets(const client_options& client, const std::string& group,
                                            const std::vector<topic_partition>& partitions, std::int64_t limit_ms);
 
-
 // Commits offsets in a group that nobody is in; where somebody is, the broker refuses. One answer an offset, in order.
 // What is not answered within `limit_ms` is unknown: it may have been written, but not later than its connection lives.
 std::vector<commit_answer> write_offsets(const client_options& client, const std::string& group,

@@ -140,9 +140,9 @@ struct order {
 std::optional<order> read_order(std::string_view path) {
   static constexpr std::string_view before = "/pipelines/";
   static constexpr std::pair<std::string_view, enum order::verb> verbs[] = {{"/pause", order::verb::pause},
-                                                                           {"/resume", order::verb::resume},
-                                                                           {"/reset", order::verb::reset},
-                                                                           {"/settle", order::verb::settle}};
+                                                                            {"/resume", order::verb::resume},
+                                                                            {"/reset", order::verb::reset},
+                                                                            {"/settle", order::verb::settle}};
   if (!path.starts_with(before)) return {};
   path.remove_prefix(before.size());
   for (const auto& [end, verb] : verbs) {

@@ -146,7 +146,7 @@ def _a_topic_made_anew(s):
     s.scenario.kit("topic", "delete", s.topic)
     s.scenario.kit("topic", "create", s.topic, "--partitions", 1)
     # A broker that deletes the offsets with the topic leaves a lane that began and has no record.
-    return "error", "truncated or made anew|its record is gone", "Contradictions"
+    return "error", "truncated or made anew|its record is gone", "--to-earliest"
 
 
 @mistake
@@ -156,7 +156,7 @@ def _offsets_that_another_tool_moved(s):
     s.scenario.produce(s.topic, 50, "--shape", "small")
     s.run_until_end()
     s.consumer_groups("--topic", s.topic, "--reset-offsets", "--to-earliest", "--execute")
-    return "error", "moved by another tool", "operations.md"
+    return "error", "moved by another tool", "--adopt"
 
 
 @mistake

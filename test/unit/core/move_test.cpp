@@ -80,8 +80,9 @@ TEST_CASE("move: only to an offset of the log") {
   for (const std::int64_t outside : {9, 201}) {
     const auto r = moved(base(record(50)), {0}, {facts(outside)});
     REQUIRE_FALSE(r);
-    CHECK(r.failure().text() == "state: topic t, lane 0, partition 0: offset " + std::to_string(outside) +
-                                    " is not in the log, which holds offsets from 10 to before 200 (name one of these)");
+    CHECK(r.failure().text() ==
+          "state: topic t, lane 0, partition 0: offset " + std::to_string(outside) +
+              " is not in the log, which holds offsets from 10 to before 200 (name one of these)");
   }
 }
 
