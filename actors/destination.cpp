@@ -7,7 +7,7 @@
 #include "clickhouse/questions.hpp"
 #include "clickhouse/schema.hpp"
 #include "clickhouse/tables.hpp"
-#include "core/move.hpp"
+#include "core/move_request.hpp"
 #include "formats/encoder.hpp"
 #include "formats/passthrough.hpp"
 

@@ -313,7 +313,8 @@ void clear_lanes(status_board& board, const std::string& name) {
 
 result<std::string> engine::reload(const topology& t, std::int64_t drain_ms) {
   auto& p = *parts_;
-  std::lock_guard one(p.reloading);
+  std::unique_lock one(p.reloading, std::try_to_lock);
+  if (!one.owns_lock()) return error{"engine", "a pipeline's state is being moved, or it is reloading", "try again"};
   if (!same_state(t.state, p.top.state))
     return error{"engine", "`state` is another one: positions would be looked for elsewhere", "restart to take it up"};
   auto chosen = choose(t, p.only);

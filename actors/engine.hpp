@@ -5,7 +5,7 @@
 #include "actors/extensions.hpp"
 #include "core/error.hpp"
 #include "core/event.hpp"
-#include "core/move.hpp"
+#include "core/move_request.hpp"
 #include "core/status.hpp"
 #include "core/topology.hpp"
 
@@ -65,7 +65,7 @@ public:
   // Takes up another topology: pipelines that are gone from it are drained, for up to `drain_ms`, and then stopped;
   // those that changed likewise, and started anew; new ones are started; all others are not touched. Blocks until then.
   // Where `kafka`, `clickhouse` or `memory` changed, every pipeline changed. An error (another `state`, an unknown
-  // name) changes nothing. Returns what was done, for people.
+  // name, a pipeline that is being moved) changes nothing. Returns what was done, for people.
   result<std::string> reload(const topology& t, std::int64_t drain_ms);
   result<void> pause(const std::string& pipeline);
   result<void> resume(const std::string& pipeline);

@@ -7,7 +7,7 @@
 #include "clickhouse/check.hpp"
 #include "clickhouse/questions.hpp"
 #include "clickhouse/schema.hpp"
-#include "core/move.hpp"
+#include "core/move_request.hpp"
 #include "core/text.hpp"
 #include "formats/decoder.hpp"
 #include "formats/encoder.hpp"

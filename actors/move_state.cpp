@@ -4,6 +4,7 @@
 #include "actors/open_store.hpp"
 #include "actors/quiet_context.hpp"
 #include "actors/worker.hpp"
+#include "core/move.hpp"
 #include "core/text.hpp"
 #include "kafka/offsets.hpp"
 #include "state/compare.hpp"

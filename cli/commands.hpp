@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cli/logging.hpp"
-#include "core/move.hpp"
+#include "core/move_request.hpp"
 
 #include <string>
 #include <vector>

@@ -23,7 +23,7 @@ add_library(chute::chute ALIAS chute_all)
 # <chute/core/error.hpp>, so that a host may have folders of the same names.
 set(headers
   actors/engine.hpp actors/event_message.hpp actors/extensions.hpp actors/load.hpp
-  core/block.hpp core/changes.hpp core/chunk.hpp core/error.hpp core/event.hpp core/ids.hpp core/status.hpp core/topology.hpp core/types.hpp
+  core/block.hpp core/changes.hpp core/chunk.hpp core/error.hpp core/event.hpp core/ids.hpp core/move_request.hpp core/status.hpp core/topology.hpp core/types.hpp
   formats/columns.hpp formats/datum.hpp formats/decoder.hpp formats/meta.hpp formats/new_fields.hpp formats/schema_cache.hpp formats/text_value.hpp formats/values.hpp formats/values_time.hpp
   state/store.hpp)
 foreach(header ${headers})

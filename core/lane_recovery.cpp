@@ -3,7 +3,7 @@
 // have been at work.
 #include "core/lane.hpp"
 
-#include "core/move.hpp"
+#include "core/move_request.hpp"
 
 namespace chute {
 

@@ -5,6 +5,7 @@
 
 #include "core/decide.hpp"
 #include "core/error.hpp"
+#include "core/move_request.hpp"
 #include "core/record.hpp"
 
 #include <cstdint>
@@ -13,32 +14,6 @@
 #include <vector>
 
 namespace chute {
-
-// What a person asks for.
-struct move_request {
-  enum class verb : std::uint8_t { reset, settle } what = verb::reset;
-  enum class target : std::uint8_t {
-    earliest, // the log's beginning
-    latest,   // its end
-    offset,   // `value`
-    time,     // the first record as young as `value` (Unix ms)
-    current,  // where it is, in the table and the cluster that the topology names now
-    table,    // after what the table holds: nothing that is there is sent again
-    adopted,  // where another tool moved the group's offsets to
-  } to = target::table;
-  enum class word : std::uint8_t { table, landed, not_landed } said = word::table; // settle
-  std::int64_t value = 0;
-  std::string topic;                    // empty: every topic of the pipeline
-  std::vector<partition_id> partitions; // none: all
-  std::optional<lane_id> lane;          // all partitions of this one
-};
-
-// The command that does it, as messages name it: `chute state VERB FILE --pipeline … --topic … OPTIONS`, ready for a
-// shell.
-std::string state_command(const std::string& verb, const std::string& file, const std::string& pipeline,
-                          const std::string& topic, const std::string& options);
-
-const char* to_string(enum move_request::target t); // "--to-earliest", …: as the command line has it
 
 // What is known of one partition of the lane.
 struct move_facts {

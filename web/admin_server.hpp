@@ -16,7 +16,7 @@
 #pragma once
 
 #include "core/error.hpp"
-#include "core/move.hpp"
+#include "core/move_request.hpp"
 #include "core/status.hpp"
 #include "core/topology.hpp"
 

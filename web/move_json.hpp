@@ -6,7 +6,7 @@
 #pragma once
 
 #include "core/error.hpp"
-#include "core/move.hpp"
+#include "core/move_request.hpp"
 #include "core/topology.hpp"
 
 #include <string>
