@@ -21,6 +21,7 @@ class destination;
 struct pipeline_context {
   topology top;
   pipeline_config config;
+  std::string file = "FILE"; // of the topology: commands that a message names hold it
   bool until_end = false;
   std::shared_ptr<spdlog::logger> log;
   std::shared_ptr<status_board> board;

@@ -115,7 +115,7 @@ decoder_options zone_of(const ch::server_facts& facts) {
 
 std::string anew_way_out(const destination::impl& d) {
   auto command = [&](const char* to) {
-    return state_command("reset", d.context->top.file, d.context->config.name, d.topic, to);
+    return state_command("reset", d.context->file, d.context->config.name, d.topic, to);
   };
   return "bring the old table back; or fill this one from the log's beginning: " + command("--to-earliest") +
          "; or go on in it where the other one ended: " + command("--to-current");

@@ -56,6 +56,7 @@ struct engine::parts {
   topology top;
   std::shared_ptr<spdlog::logger> log;
   std::shared_ptr<status_board> board = std::make_shared<status_board>();
+  std::string file;
   std::unique_ptr<caf::actor_system_config> config;
   std::unique_ptr<caf::actor_system> own;
   caf::actor_system* system = nullptr;
@@ -152,6 +153,7 @@ result<void> engine::parts::start(const topology& t, const pipeline_config& c) {
   auto context = std::make_shared<pipeline_context>();
   context->top = t;
   context->config = c;
+  context->file = file;
   context->until_end = until_end;
   context->log = log;
   context->board = board;
@@ -236,6 +238,7 @@ result<std::unique_ptr<engine>> engine::start(const topology& t, engine_options 
     p->keeps = *std::move(opened);
   }
   p->until_end = options.until_end;
+  p->file = options.file;
   p->only = options.pipelines;
   p->drain_ms = options.drain_ms;
   p->events = make_herald(options, *p->system, p->log);

@@ -28,6 +28,7 @@ namespace chute {
 extern const char* const version_text;
 
 struct engine_options {
+  std::string file = "FILE";           // of the topology: commands that a message names hold it
   bool until_end = false;              // read up to the ends of the topics as they are at the start, then drain
   std::vector<std::string> pipelines;  // only these; empty: all of the topology
   std::shared_ptr<spdlog::logger> log; // null: silent

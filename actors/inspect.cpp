@@ -72,7 +72,7 @@ void check_position(const context_ptr& c, const kafka::topic_partition& p, const
                    "the log ends at " + std::to_string(bounds->end.value) + ", before the position " +
                        std::to_string(next.value) + ": the topic was truncated or made anew",
                    "of a topic that was made anew, deliver all: " +
-                       state_command("reset", c->top.file, c->config.name, p.topic,
+                       state_command("reset", c->file, c->config.name, p.topic,
                                      "--partition " + std::to_string(p.partition.value) + " --to-earliest")});
 }
 
@@ -346,7 +346,7 @@ void check_lanes(const topology& t, const context_ptr& c, std::vector<finding>& 
     if (l.found) continue;
     const auto lane = where + ": topic " + l.topic + ", lane " + std::to_string(l.lane.value);
     const bool new_lane = l.problem == no_record;
-    const auto command = [&](const char* to) { return state_command("reset", t.file, c->config.name, l.topic, to); };
+    const auto command = [&](const char* to) { return state_command("reset", c->file, c->config.name, l.topic, to); };
     if (!new_lane)
       out.push_back({severity::error, lane, l.problem,
                      "to follow another tool: " + command("--adopt") +
@@ -419,12 +419,13 @@ void check_owners(const pipeline_config& p, const std::vector<kafka::topic_info>
 
 } // namespace
 
-std::vector<finding> check(const topology& t) {
+std::vector<finding> check(const topology& t, const std::string& file) {
   std::vector<finding> out;
   table_owners owners;
   if (t.pipelines.empty()) return {{severity::error, "topology", "it has no pipelines", "add one under pipelines:"}};
   for (const auto& p : t.pipelines) {
     auto c = quiet_context(t, p);
+    c->file = file;
     std::vector<kafka::topic_info> topics;
     auto k = kafka::inspector::open(c->kafka_client());
     if (!k.ok()) out.push_back({severity::error, "kafka", k.failure().cause, k.failure().way_out});

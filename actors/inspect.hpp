@@ -13,7 +13,8 @@ namespace chute {
 
 // Asks Kafka, ClickHouse and the store everything that could break the promise. Never fails as a whole: what cannot be
 // asked is a finding too.
-std::vector<finding> check(const topology& t);
+// `file`: of the topology, for the commands that findings name.
+std::vector<finding> check(const topology& t, const std::string& file = "FILE");
 
 // One lane as its store has it.
 struct lane_state_view {

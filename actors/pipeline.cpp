@@ -289,7 +289,7 @@ lane_setup setup_of(const pipeline_state& s, const std::string& topic, const top
   lane_config c;
   c.pipeline = p.name;
   c.topic = topic;
-  c.file = s.context->top.file;
+  c.file = s.context->file;
   c.lane = id;
   c.lanes = t.lanes;
   c.topic_partitions = t.partitions;

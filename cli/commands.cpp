@@ -20,7 +20,7 @@ int validate(const std::string& file) {
 int check(const check_options& options) {
   const auto t = load_or_complain(options.file);
   if (!t) return exit_config;
-  const std::vector<finding> found = chute::check(*t);
+  const std::vector<finding> found = chute::check(*t, options.file);
   std::cout << (options.json ? findings_json(found) : findings_text(found)) << std::flush;
   const bool bad = std::any_of(found.begin(), found.end(), [&](const finding& f) {
     return f.level == finding::severity::error || (options.strict && f.level == finding::severity::warning);

@@ -70,6 +70,7 @@ public:
     if (t->admin && !start_admin(*t->admin)) return exit_bad;
     engine_options o;
     o.until_end = options_.until_end;
+    o.file = options_.file;
     o.pipelines = options_.pipelines;
     o.log = log_;
     auto started = engine::start(*t, std::move(o));

@@ -866,7 +866,6 @@ result<topology> parse_topology(const std::string& yaml, const std::string& name
   }
   topology out = topology_reader(read, own, problems).read(root);
   if (!problems.empty()) return as_error(problems, name);
-  out.file = name;
   return out;
 }
 

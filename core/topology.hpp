@@ -162,7 +162,6 @@ struct pipeline_config {
 };
 
 struct topology {
-  std::string file; // as it was named when it was read: commands that a message names hold it
   kafka_config kafka;
   clickhouse_config clickhouse;
   state_config state;

@@ -90,7 +90,7 @@ TEST_CASE("stay: what the table holds beyond the position is filled in") {
   const auto r = must(moved(base(record(50, 80)), {0}, {facts({}, 70)}));
   CHECK(r.partitions[0].next == offset_t{50});
   CHECK(r.partitions[0].fill_to == offset_t{70});
-  CHECK(r.partitions[0].known == known_record{5, 1});
+  CHECK(r.partitions[0].known_at() == offset_t{49});
   CHECK(r.ever);
   CHECK_FALSE(must(moved(base(record(50, 80)), {0}, {facts({}, 49)})).partitions[0].fill_to);
 }
