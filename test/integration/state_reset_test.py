@@ -193,7 +193,9 @@ class Moved(state_parts.Scenario):
         self.assertEqual(shown[0]["partitions"][0]["next"], 500)
         self.assertEqual(shown[0]["partitions"][0]["blind"], 999)
         self.chute("state", "reset", file, "--to-latest")
-        self.mended(1_000)
+        engine = self.start("last", "--until-end")
+        self.assertEqual(engine.wait(60), 0)
+        self.exact(self.topic_, self.table_, records=1_000)
 
 
 class Plans(state_parts.Scenario):
