@@ -166,7 +166,7 @@ def _a_group_that_was_deleted(s):
     s.scenario.produce(s.topic, 50, "--shape", "small")
     s.run_until_end()
     s.consumer_groups("--delete")
-    return "error", "its record is gone", "operations.md"
+    return "error", "its record is gone", "--to-table"
 
 
 # -- ClickHouse --------------------------------------------------------------------------------------------------------
