@@ -162,6 +162,13 @@ struct inspector::impl final : handle {
   }
 };
 
+namespace {
+// A broker hands out a batch of records as a whole. One that is larger than what is asked of a partition comes only
+// where that partition is the first in the request: so ask for as much as a batch commonly is, of few partitions at a
+// time.
+constexpr std::size_t read_bytes = 1 << 20, read_at_once = 2;
+} // namespace
+
 inspector::inspector(std::unique_ptr<impl> state) : impl_(std::move(state)) {}
 inspector::~inspector() = default;
 
@@ -171,7 +178,8 @@ result<std::unique_ptr<inspector>> inspector::open(client_options options) {
                            {"offset.store.method", "none"},       {"auto.offset.reset", "error"},
                            {"isolation.level", "read_committed"}, {"enable.partition.eof", "true"},
                            {"queued.max.messages.kbytes", "64"}};
-  const settings defaults = {{"fetch.message.max.bytes", "65536"},
+  const settings defaults = {{"fetch.message.max.bytes", std::to_string(read_bytes)},
+                             {"fetch.max.bytes", std::to_string(read_at_once * read_bytes)},
                              {"fetch.wait.max.ms", "50"},
                              {"fetch.error.backoff.ms", "100"},
                              {"topic.metadata.propagation.max.ms", "5000"}};
@@ -339,8 +347,13 @@ std::vector<record_at> inspector::read(const std::vector<partition_offset>& plac
     index.push_back(i);
   }
   std::lock_guard hold(impl_->reading);
-  auto answers = side_by_side(impl_->rk, there).run(deadline);
-  for (std::size_t i = 0; i < index.size(); ++i) out[index[i]] = std::move(answers[i]);
+  for (std::size_t i = 0; i < there.size(); i += read_at_once) {
+    std::vector<partition_offset> some(there.begin() + static_cast<std::ptrdiff_t>(i),
+                                       there.begin() +
+                                           static_cast<std::ptrdiff_t>(std::min(there.size(), i + read_at_once)));
+    auto answers = side_by_side(impl_->rk, some).run(deadline);
+    for (std::size_t k = 0; k < answers.size(); ++k) out[index[i + k]] = std::move(answers[k]);
+  }
   return out;
 }
 

@@ -78,6 +78,7 @@ class ManyLanes(harness.Scenario):
             sleeper.wake()
         else:
             leaver = self.running.pop(dice.randrange(len(self.running)))
+            wait_until(leaver.status, 30, f"{leaver.name} is up")  # before that SIGTERM means what it means to any process
             if what == "killed":
                 leaver.kill()
             else:
