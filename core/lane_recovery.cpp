@@ -176,9 +176,11 @@ void lane::want_look(instant now) {
   suspects_.resize(base.partitions.size());
   for (std::size_t i = 0; i < base.partitions.size(); ++i) {
     const auto& p = base.partitions[i];
+    if (work_ && i < work_->content.known.size() && work_->content.known[i] && !mutant(bug::read_log_trusted))
+      suspect(i, {work_->content.last[i] + 1 - work_->content.known[i]->distance, work_->content.known[i]->hash});
     if (auto k = takes_.empty() || mutant(bug::read_log_trusted) ? std::nullopt : gathered_.last_record(i, p.next))
       suspect(i, {p.next - k->distance, k->hash});
-    else if (p.known) suspect(i, {*p.known_at(), p.known->hash});
+    else if (suspects_[i].empty() && p.known) suspect(i, {*p.known_at(), p.known->hash});
   }
   on_their_way_ = takes_;
   look_wanted_ = std::any_of(suspects_.begin(), suspects_.end(), [](auto& s) { return !s.empty(); });

@@ -437,3 +437,28 @@ TEST_CASE("what was read before a pause is looked at again, though nothing is do
       CHECK(h.has<fx_load>() == (same == 0));
     }
 }
+
+TEST_CASE("what was planned before a pause is looked at again before anything more is planned") {
+  for (int same : {0, 1}) {
+    CAPTURE(same);
+    harness h;
+    h.config.unseen_limit_ms = 2'000;
+    h.first_start();
+    h.give(records(0, 0, 5));
+    h.pass(1'000);
+    auto save = h.take<fx_save>(); // its answer comes after the pause
+    h.pass(2'500);
+    h.stored = save.text;
+    h.machine->saved(h.now, save.ticket, save_outcome::accepted, {});
+    h.acknowledge();
+    h.give(records(0, 5, 5));
+    h.pass(1'000);
+    CHECK_FALSE(h.has<fx_save>());
+    auto look = h.take<fx_inspect>();
+    REQUIRE(look.probes.at(0).at.has_value());
+    CHECK(*look.probes[0].at == offset_t{4});
+    auto seen = same ? log_facts::part::recognised::same : log_facts::part::recognised::differs;
+    h.machine->inspected(h.now, look.ticket, {true, {}, {{{0}, {20}, seen}}});
+    CHECK(h.has<fx_load>() == (same == 0));
+  }
+}
