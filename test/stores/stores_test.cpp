@@ -26,8 +26,8 @@ struct memory_world {
 struct directory {
   std::filesystem::path path;
   directory() {
-    char name[] = "/tmp/chute-store-XXXXXX";
-    path = mkdtemp(name);
+    auto name = (std::filesystem::temp_directory_path() / "chute-store-XXXXXX").string();
+    path = mkdtemp(name.data());
   }
   ~directory() { std::filesystem::remove_all(path); }
 };

@@ -19,8 +19,8 @@ constexpr std::int64_t limit = 5'000;
 struct directory {
   fs::path path;
   directory() {
-    char name[] = "/tmp/chute-file-store-XXXXXX";
-    path = mkdtemp(name);
+    auto name = (fs::temp_directory_path() / "chute-file-store-XXXXXX").string();
+    path = mkdtemp(name.data());
   }
   ~directory() { fs::remove_all(path); }
   std::unique_ptr<store> open() const {
