@@ -618,10 +618,7 @@ void lane::refreshed(instant now, ticket_t ticket, bool same, const std::string&
 
 // The records of a plan that is given up are read again with the new columns, and planned anew.
 void lane::read_anew(instant now) {
-  suspects_.resize(record_.partitions.size());
-  for (std::size_t i = 0; i < suspects_.size() && !mutant(bug::reread_log_trusted); ++i)
-    if (const auto& k = work_->content.known[i]) suspect(i, {work_->content.last[i] + 1 - k->distance, k->hash});
-  want_look(now);
+  if (!mutant(bug::reread_log_trusted)) want_look(now); // for the plan's records too
   work_.reset();
   std::vector<offset_t> from;
   for (auto& p : record_.partitions) from.push_back(p.next);

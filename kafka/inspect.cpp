@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <regex.h>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -300,10 +301,6 @@ public:
 private:
   void start(rd_kafka_t* rk, std::size_t i) {
     const auto& p = places_[i];
-    if (open_.count(p.where)) {
-      answers_[i].why = error{"kafka", to_string(p.where) + " is asked for twice at once", ""};
-      return;
-    }
     auto& topic = topics_[p.where.topic];
     if (!topic) topic.reset(rd_kafka_topic_new(rk, p.where.topic.c_str(), nullptr));
     if (p.offset.value < 0) answers_[i].what = record_at::status::out_of_range;
@@ -338,9 +335,14 @@ std::vector<record_at> inspector::read(const std::vector<partition_offset>& plac
   std::vector<record_at> out(places.size());
   std::vector<std::size_t> index;
   auto missing = impl_->find_missing(places, deadline);
+  std::set<topic_partition> seen;
   for (std::size_t i = 0; i < places.size(); ++i) {
     if (auto it = missing.find(places[i].where); it != missing.end()) {
       out[i].why = it->second;
+      continue;
+    }
+    if (!seen.insert(places[i].where).second) {
+      out[i].why = error{"kafka", to_string(places[i].where) + " is asked for twice at once", ""};
       continue;
     }
     there.push_back(places[i]);
