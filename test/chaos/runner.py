@@ -84,17 +84,19 @@ class Run:
     # -- a round -------------------------------------------------------------------------------------------------------
 
     def make_cells(self):
-        """Pipelines until the processes are used up: three members where a group may share its state, else one."""
+        """Pipelines until the processes are used up, at least one for each store if they suffice: two members and a guest where a group
+        may share its state, else one."""
         left, cells = self.processes, []
         while left > 0:
             i = len(cells)
             state = self.states[i % len(self.states)]
-            shared = state["store"] not in ALONE and left >= 2
-            members = min(2, left) if shared else 1
+            own = left - max(0, len(self.states) - i - 1)  # the others are for the stores that have no pipeline yet
+            shared = state["store"] not in ALONE and own >= 2
+            members = 2 if shared else 1
             cells.append(Cell(self.stage, f"r{self.rounds}{'abcdefghijklmnop'[i]}_{state['store']}", state, members=members,
                               window=100 if i // len(self.states) % 2 == 0 else 300, partitions=10, rate=self.rate,
                               url=self.proxy.url, partitioned=i % 3 == 2))
-            left -= members + (1 if shared and "members" in self.faults else 0)
+            left -= min(members + ("members" in self.faults), own) if shared else 1
         for c in cells:
             c.make_topic()
             c.make_table()
@@ -175,9 +177,9 @@ class Run:
 
     def go(self):
         """True: exact, and nothing else that must not be."""
-        end = time.monotonic() + self.seconds
         try:
             self.open()
+            end = time.monotonic() + self.seconds  # however long the parts took to start
             while (left := end - time.monotonic()) > 5 and not self.stage.troubles:
                 self.round(min(ROUND_SECONDS, left) if left < 1.5 * ROUND_SECONDS else ROUND_SECONDS)
             self.close()

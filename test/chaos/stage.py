@@ -22,6 +22,8 @@ sys.path.insert(0, str(ROOT / "test" / "integration"))
 
 import harness  # noqa: E402  (found by the line above)
 
+PARTS_VARIABLES = ("CHUTE_KAFKA", "CHUTE_CLICKHOUSE", "CHUTE_ZOOKEEPER", "CHUTE_REDIS", "CHUTE_RUN_DIR")
+
 
 def load_services():
     """dev/services as a module: its requests in Kafka's protocol."""
@@ -93,7 +95,8 @@ class Stage:
         self.addCleanup(lambda: (self.services("kafka", "stop"), self.services("clickhouse", "stop")))
 
     def services(self, part, command, *arguments, limit=240):
-        env = {k: v for k, v in os.environ.items() if k not in ("CHUTE_KAFKA", "CHUTE_CLICKHOUSE", "CHUTE_RUN_DIR")}
+        # Without the addresses of other parts, which a restart would be given in place of those of the start before.
+        env = {k: v for k, v in os.environ.items() if k not in PARTS_VARIABLES}
         done = subprocess.run([ROOT / "dev" / "services", "--run", self.dir / part, command, *map(str, arguments)], env=env,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               timeout=limit, start_new_session=True)

@@ -3,7 +3,9 @@
 import time
 
 import harness
-from harness import LONG, SESSION_MS, wait_until
+from harness import LONG, SESSION_MS, tail, wait_until
+
+AT_ONCE = 4
 
 
 class Pause(harness.Scenario):
@@ -18,6 +20,34 @@ class Pause(harness.Scenario):
 
     def test_store_redis(self):
         self.stop_and_wake("redis", 30 if LONG else 6)
+
+    def test_store_file(self):
+        """One process at a time has the directory. While its owner stands still nobody takes its place; woken it goes on, and once it
+        is gone the next one does."""
+        rounds = 30 if LONG else 6
+        topic, table = self.topic(12), self.table()
+        records = 6_000 * rounds
+        producer = self.produce_slowly(topic, records, records / (5.0 * rounds), "--broken-every", 997)
+        engine = self.start("one", table, topic, "file")
+        for round_ in range(rounds):
+            before = self.found(table)
+            wait_until(lambda: self.found(table) > before or producer.child.poll() is not None, 60,
+                       f"records land before round {round_}")
+            engine.pause()
+            woken_at = time.monotonic() + SESSION_MS / 1000 * self.random.uniform(1.2, 2.5)
+            refused = self.start(f"refused{round_}", table, topic, "file")
+            self.assertEqual(refused.wait(30), 1, refused.name)
+            self.assertIn(f"is in use by another process (process {engine.child.pid})", tail(refused.log))
+            time.sleep(max(0.0, woken_at - time.monotonic()))
+            if round_ % 2 == 0:
+                engine.wake()
+            else:
+                engine.kill()
+                engine = self.start(f"after{round_}", table, topic, "file")
+        self.assertEqual(producer.wait(60), 0)
+        self.arrived(table, records, 120, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(topic, table, records=records)
 
     def stop_and_wake(self, store, rounds):
         topic, table = self.topic(12), self.table()

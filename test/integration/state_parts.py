@@ -1,5 +1,6 @@
 """What holds the state of a pipeline, as tests break and mend it; and the commands that settle what an engine stopped for."""
 
+import itertools
 import re
 import shlex
 import shutil
@@ -9,6 +10,9 @@ import urllib.parse
 
 import harness
 from harness import CHUTE, REDIS, ROOT, SESSION_MS, Engine, tail, wait_until
+
+
+databases = itertools.count(1)  # of Redis, one a scenario
 
 
 class Redis:
@@ -117,8 +121,9 @@ class Group:
     def lose(self):
         self.tool("--delete-offsets", "--topic", self.scenario.topic_)
 
-    def reset(self, *to):
-        self.tool("--reset-offsets", "--topic", self.scenario.topic_, *to, "--execute")
+    def reset(self, *to, partition=None):
+        topic = self.scenario.topic_ + ("" if partition is None else f":{partition}")
+        self.tool("--reset-offsets", "--topic", topic, *to, "--execute")
 
 
 class Scenario(harness.Scenario):
@@ -133,7 +138,7 @@ class Scenario(harness.Scenario):
         self.more = {}
 
     def with_redis(self):
-        self.store = Redis(5)
+        self.store = Redis(next(databases))
         self.store.lose()
         self.addCleanup(self.store.lose)
         self.state = {"store": "redis", "url": self.store.url}
