@@ -59,8 +59,7 @@ void join_alone(self_ptr self) {
   if (now - s.waiting_since <= limit) return;
   self->send(s.pipeline,
              msg::failed{"state: the file store is for one process, but the group " + s.context->config.group +
-                         " has " + std::to_string(members->size()) + " other members (" + members->front().client_id +
-                         " on " + members->front().host + "); stop them, or use another store"});
+                         " has " + kafka::to_string(*members) + "; stop them, or use another store"});
 }
 
 void make_anew(self_ptr self, const std::string& why) {

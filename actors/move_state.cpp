@@ -106,14 +106,12 @@ private:
     for (;;) {
       auto members = must(tools_.kafka().group_members(group, limit_ms));
       if (members.empty()) return;
-      const auto& m = members.front();
-      const auto who = m.client_id + " on " + m.host + " (" + m.member_id + ")";
+      const auto who = kafka::to_string(members);
       if (mono_now() >= until)
-        throw failed({"state",
-                      "the group " + group + " is in use: " + std::to_string(members.size()) + " members, " + who,
-                      "stop whoever runs the pipeline; or let the one that runs it do this: give the address of its "
-                      "admin face with --admin"});
-      if (!std::exchange(told, true)) say("waits for the members of group " + group + " to go: " + who);
+        throw failed({"state", "the group " + group + " is in use: " + who,
+                      "stop these processes and try again; the last one may go on if it does this: give the address of "
+                      "its admin face with --admin"});
+      if (!std::exchange(told, true)) say("waits until nobody is in group " + group + ": " + who);
       pause(step_ms);
     }
   }

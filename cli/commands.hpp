@@ -15,6 +15,11 @@ inline constexpr int exit_bad = 1;     // a pipeline stopped, or could not drain
 inline constexpr int exit_usage = 64;  // the command line cannot be understood
 inline constexpr int exit_config = 78; // the topology's file is missing or wrong
 
+// Holds SIGINT, SIGTERM and SIGHUP back from the calling thread and those that it starts, until run() takes them or
+// release_signals() lets them through again.
+void hold_signals();
+void release_signals();
+
 struct run_options {
   std::string file;
   bool until_end = false;

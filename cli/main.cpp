@@ -184,6 +184,7 @@ int understood(CLI::App& app, int argc, char** argv) {
 } // namespace
 
 int main(int argc, char** argv) {
+  hold_signals(); // first of all: one that comes while `run` starts drains, as later
   command_line line;
   CLI::App app("chute moves records from Kafka into ClickHouse, every record exactly once.", "chute");
   app.require_subcommand(1);
@@ -194,6 +195,7 @@ int main(int argc, char** argv) {
   add_state(app, line);
   add_command(app, "version", "Print the version").callback([&line] { line.chosen = [] { return version(); }; });
   if (const int code = understood(app, argc, argv); code != exit_good) return code < 0 ? exit_good : code;
+  if (!app.got_subcommand("run")) release_signals();
   try {
     return line.chosen();
   } catch (const std::exception& e) {

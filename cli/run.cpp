@@ -35,13 +35,18 @@ std::int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now().time_since_epoch()).count();
 }
 
+sigset_t taken_signals() {
+  sigset_t out;
+  sigemptyset(&out);
+  for (const int s : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&out, s);
+  return out;
+}
+
 // Signals as events of the main thread. To be made before any other thread, which inherit the mask.
 class signals {
 public:
   signals() {
-    sigemptyset(&set_);
-    for (const int s : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set_, s);
-    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+    hold_signals();
     std::signal(SIGPIPE, SIG_IGN); // a peer that is gone is an error of that write
   }
   // Waits for one; 0 if none came in time.
@@ -52,7 +57,7 @@ public:
   }
 
 private:
-  sigset_t set_{};
+  const sigset_t set_ = taken_signals();
 };
 
 class runner {
@@ -236,6 +241,16 @@ private:
 };
 
 } // namespace
+
+void hold_signals() {
+  const sigset_t held = taken_signals();
+  pthread_sigmask(SIG_BLOCK, &held, nullptr);
+}
+
+void release_signals() {
+  const sigset_t held = taken_signals();
+  pthread_sigmask(SIG_UNBLOCK, &held, nullptr);
+}
 
 int run(const run_options& options, const log_options& log) { return runner(options, log).run(); }
 

@@ -393,6 +393,7 @@ private:
   void part_done(instant now);
   void complete(instant now);
   void halve(instant now, const std::string& reason);
+  void stop_at_rejected(const std::string& reason);
   void plan_anew(instant now, std::uint64_t records_max);
   void read_anew(instant now);
   bool quiet(instant now) const;
@@ -415,6 +416,7 @@ private:
   void expect(bool holds, const char* what) const;
   void check_send() const;
 
+  std::string way_past(std::size_t i, offset_t bad) const;
   partition_id partition_at(std::size_t i) const { return lane_partition_id(config_.lane, config_.lanes, i); }
   std::optional<std::size_t> index_of(partition_id p) const;
   offset_t until(std::size_t i) const;
@@ -461,8 +463,9 @@ private:
   std::vector<std::uint64_t> take_bytes_;
   std::vector<std::int64_t> ends_;   // the log's end as last seen; -1: not known
   std::vector<std::string> blocked_; // on_bad_record: stop met a bad record there
-  std::uint64_t rows_cap_ = 0;       // records a plan, smaller after a rejection
-  std::vector<offset_t> split_to_;   // until there plans are closed at once, in halves
+  std::vector<offset_t> blocked_at_;
+  std::uint64_t rows_cap_ = 0;     // records a plan, smaller after a rejection
+  std::vector<offset_t> split_to_; // until there plans are closed at once, in halves
   wall_ms server_started_ = 0;
   std::uint64_t blocks_ = 0; // as last told; 0: not known
   mono_ms odd_since_ = 0;    // the store gives an answer that may be stale

@@ -21,6 +21,13 @@ std::string lane::describe_plan() const {
   return out;
 }
 
+// A bad record that a lane stopped at. All before it is delivered.
+std::string lane::way_past(std::size_t i, offset_t bad) const {
+  return "; to go on behind this record, which is then not delivered: " +
+         command("reset", scope::partition, "--to-offset " + std::to_string(bad.value + 1), i) +
+         "; or set on_bad_record: dead_letter and start again, which keeps it as a dead letter";
+}
+
 // A person who compared by hand can say whether it landed.
 std::string lane::say_landed() const {
   return "; when you know whether it landed, say so: " + command("settle", scope::lane, "--landed") + " or " +
@@ -61,7 +68,8 @@ void lane::check_built(instant now) {
   auto& w = *work_;
   if (!gathered_.covers(w.p.last)) {
     for (auto& b : blocked_)
-      if (!b.empty()) return stop(b + ", within an open " + describe_plan());
+      if (!b.empty())
+        return stop(b + ", within an open " + describe_plan() + "; set on_bad_record: dead_letter and start again");
     return grant(now);
   }
   w.content = gathered_.take_to(w.p.last);
@@ -580,6 +588,19 @@ void lane::plan_anew(instant now, std::uint64_t records_max) {
             reason);
 }
 
+void lane::stop_at_rejected(const std::string& reason) {
+  const auto& pieces = work_->content.pieces;
+  for (std::size_t i = 0; i < pieces.size(); ++i)
+    for (const auto& p : pieces[i]) {
+      if (p.count == 0) continue;
+      offset_t at{p.from->offsets[p.first]};
+      return stop("record " + config_.topic + "/" + std::to_string(partition_at(i).value) + "/" +
+                  std::to_string(at.value) + ": " + reason + " (" + describe_plan() + "; on_bad_record: stop)" +
+                  way_past(i, at));
+    }
+  stop(reason + " (" + describe_plan() + "; on_bad_record: stop)");
+}
+
 void lane::halve(instant now, const std::string& reason) {
   auto& w = *work_;
   if (w.content.records > 1) {
@@ -587,8 +608,7 @@ void lane::halve(instant now, const std::string& reason) {
     rows_cap_ = std::max<std::uint64_t>(1, w.content.records / 2);
     return plan_anew(now, rows_cap_);
   }
-  auto where = record_.partitions.empty() ? std::string() : " (" + describe_plan() + ")";
-  if (config_.on_bad_record == bad_record_policy::stop) return stop(reason + where + " (on_bad_record: stop)");
+  if (config_.on_bad_record == bad_record_policy::stop) return stop_at_rejected(reason);
   took(lane_edge::single_rejected);
   bool skip = config_.on_bad_record == bad_record_policy::skip || mutant(bug::rejected_record_dropped);
   w.p.as = skip ? plan_as::skip : plan_as::dead_letter;

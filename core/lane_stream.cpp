@@ -21,6 +21,7 @@ void lane::restart_reading(instant now, const std::vector<offset_t>& from) {
   unread_since_.assign(from.size(), now.mono);
   take_bytes_.assign(from.size(), 0);
   blocked_.assign(from.size(), {});
+  blocked_at_.assign(from.size(), {});
   for (std::size_t i = 0; i < from.size(); ++i)
     if (from[i] < until(i)) effects_.push_back(fx_read{epoch_, partition_at(i), from[i]});
 }
@@ -79,6 +80,7 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
     if (blocked_[*i].empty())
       blocked_[*i] = "record " + config_.topic + "/" + std::to_string(c->partition.value) + "/" +
                      std::to_string(c->offsets[k]) + ": " + why + " (on_bad_record: stop)";
+    blocked_at_[*i] = {c->offsets[k]};
   }
   if (mutant(bug::gap_is_loss) && c->offsets.empty() && c->last >= c->first) return stop("records are missing");
   expect(gathered_.add(*i, c, now.mono, stop_at), "4: chunks are contiguous");
@@ -130,8 +132,8 @@ void lane::maybe_plan(instant now) {
   if (should_close(now) && !paused_) return make_plan(now, plan_as::rows, cut_gathered(rows_cap_), {});
   if (advance_ && (!gathered_.anything() || paused_)) return save(now, *advance_, purpose::done);
   if (advance_ || gathered_.anything()) return;
-  for (auto& b : blocked_)
-    if (!b.empty()) return stop(b);
+  for (std::size_t i = 0; i < blocked_.size(); ++i)
+    if (!blocked_[i].empty()) return stop(blocked_[i] + way_past(i, blocked_at_[i]));
   if (at_end() || draining_) release(true);
 }
 

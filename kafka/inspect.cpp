@@ -16,6 +16,7 @@ namespace chute::kafka {
 namespace {
 
 constexpr std::size_t asked_one_by_one_max = 8; // topics; for more of them the whole list is cheaper
+constexpr std::size_t members_named_max = 8;
 
 struct topic_deleter {
   void operator()(rd_kafka_topic_t* t) const { rd_kafka_topic_destroy(t); }
@@ -89,6 +90,16 @@ group_member_info info_of(const rd_kafka_MemberDescription_t* m) {
 }
 
 } // namespace
+
+std::string to_string(const std::vector<group_member_info>& members) {
+  std::string out = std::to_string(members.size()) + (members.size() == 1 ? " member: " : " members: ");
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (i == members_named_max) return out + ", …";
+    const auto& m = members[i];
+    out += (i ? ", " : "") + m.client_id + " on " + m.host + " (" + m.member_id + ")";
+  }
+  return out;
+}
 
 struct inspector::impl final : handle {
   std::mutex reading; // librdkafka reads a partition once at a time

@@ -46,6 +46,9 @@ struct group_member_info {
   std::vector<topic_partition> partitions; // as the group assigned them
 };
 
+// "2 members: chute on 10.0.0.1 (chute-4f1…), …", a few of them by name.
+std::string to_string(const std::vector<group_member_info>& members);
+
 class inspector {
 public:
   static result<std::unique_ptr<inspector>> open(client_options options);

@@ -32,6 +32,12 @@ def chute(*arguments, limit=30, env=None):
     return done.returncode, done.stdout, done.stderr
 
 
+def term_oneself():
+    """Between fork and exec: a signal that waits for the program."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 class WithoutParts(unittest.TestCase):
     """What needs neither Kafka nor ClickHouse."""
 
@@ -51,6 +57,45 @@ class WithoutParts(unittest.TestCase):
         code, out, err = chute("version")
         self.assertEqual((code, err), (0, ""))
         self.assertRegex(out, r"^chute \d+\.\d+\.\d+\n$")
+
+    def read_by(self, *command):
+        """A process that waits for a topology to be written, and a call that writes it."""
+        fifo = self.dir / "fifo.yaml"
+        os.mkfifo(fifo)
+        child = subprocess.Popen([CHUTE, *command, fifo], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                 text=True)
+        self.addCleanup(lambda: (child.kill(), child.wait(), child.stdout.close()))
+
+        def opened():
+            try:
+                return os.fdopen(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK), "w")
+            except OSError:  # nobody reads yet
+                return None
+
+        return child, wait_until(opened, 20, "the file is being read", every=0.002)
+
+    def test_sigterm_before_the_engine_is_up(self):
+        child, pipe = self.read_by("run")
+        for number in (signal.SIGTERM, signal.SIGINT):  # the second one, so that nobody is waited for who cannot be reached
+            child.send_signal(number)
+        with pipe:
+            pipe.write(FINE)
+        said, _ = child.communicate(timeout=60)
+        self.assertEqual(child.returncode, 1, said)
+        self.assertRegex(said, r"(?s)draining.*a second signal")
+
+    def test_sigterm_ends_the_other_commands(self):
+        child, pipe = self.read_by("validate")
+        with pipe:
+            child.send_signal(signal.SIGTERM)
+            self.assertEqual(child.wait(20), -signal.SIGTERM)
+
+    def test_signals_are_held_from_the_beginning(self):
+        """One that was sent before the program began is not lost either, and ends what does not drain."""
+        for command, code in ((["run", self.file("{}")], 78), (["version"], -signal.SIGTERM)):
+            child = subprocess.Popen([CHUTE, *command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                     preexec_fn=term_oneself)
+            self.assertEqual(child.wait(20), code, command)
 
     def test_help_everywhere(self):
         for command in ([], ["run"], ["validate"], ["check"], ["state"], ["state", "show"], ["version"]):

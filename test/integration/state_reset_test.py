@@ -1,11 +1,14 @@
 """What stops a pipeline, and what mends it: `chute state reset` and `chute state settle`, as the stop names them, with
 nobody running and through the engine that runs. Then topic and table are compared per offset."""
 
+import shlex
 import time
 
 import harness
 import state_parts
 from harness import Proxy, wait_until
+
+AT_ONCE = 4
 
 
 class Stops(state_parts.Scenario):
@@ -104,6 +107,45 @@ class Stops(state_parts.Scenario):
         self.obey(said, "--to-table")
         self.mended(2_000)
 
+    def skipped(self, limit, **more):
+        """Does what the engine says until it does not stop any more: the records that it was told to go on behind."""
+        told = set()
+        while True:
+            engine = self.start(f"bad{len(told)}", "--until-end", on_bad_record="stop", **more)
+            if engine.wait(60) == 0:
+                return told
+            said = self.stops(engine, "on_bad_record: stop)")
+            command = shlex.split(self.named(said, "--to-offset"))
+            partition, behind = (int(command[command.index(o) + 1]) for o in ("--partition", "--to-offset"))
+            self.assertIn(f"record {self.topic_}/{partition}/{behind - 1}: ", said)
+            self.assertNotIn((partition, behind - 1), told)
+            told.add((partition, behind - 1))
+            self.assertLessEqual(len(told), limit)
+            self.obey(said, "--to-offset")
+
+    def test_a_bad_record(self):
+        """It is passed over, and nothing else."""
+        self.topic_, self.table_ = self.topic(2), self.table()
+        self.produce(self.topic_, 1_000, "--broken-every", 400)
+        self.server.ask(f"ALTER TABLE {self.table_} ADD CONSTRAINT odd CHECK id != 700")
+        told = self.skipped(3)
+        done = self.kit("compare", self.topic_, "--table", self.table_, "--dead-letters", self.dead_letters, "--pipeline", self.name,
+                        "--json", check=False)
+        figures = harness.json.loads(done.stdout)
+        expected = {"produced": 1_000, "rows": 997, "dead_letters": 0, "doubled": 0, "missing": 3, "different": 0, "foreign": 0}
+        self.assertEqual({k: figures[k] for k in expected}, expected, figures["examples"])
+        places = " OR ".join(f"(_partition = {p} AND _offset = {o})" for p, o in told)
+        self.assertEqual(self.server.number(f"SELECT count() FROM {self.table_} WHERE {places}"), 0)
+
+    def test_a_bad_record_is_kept(self):
+        """The setting that the stop names."""
+        self.topic_, self.table_ = self.topic(1), self.table()
+        self.produce(self.topic_, 1_000, "--broken-every", 400)
+        engine = self.start("stopped", on_bad_record="stop")
+        self.stops(engine, "set on_bad_record: dead_letter and start again")
+        self.assertEqual(engine.wait(60), 1)
+        self.mended(1_000, on_bad_record="dead_letter")
+
 
 class Moved(state_parts.Scenario):
     """A deliberate replay lands, every time."""
@@ -139,6 +181,11 @@ class Moved(state_parts.Scenario):
         self.with_keeper_map()
         self.adopt_twice()
 
+    def test_a_foreign_reset_beside_redis(self):
+        self.store_group = state_parts.Group(self)
+        self.with_redis()
+        self.adopt_twice()
+
     def test_while_the_engine_runs(self):
         """A replay twice in a row, once of one partition; then the engine is killed in the middle of it."""
         engine = self.begin()
@@ -169,13 +216,33 @@ class Moved(state_parts.Scenario):
         engine = self.begin()
         alone, _ = self.topology(self.topic_, self.table_, name="alone", clickhouse=self.LIMITS)
         said = self.chute("state", "reset", alone, "--to-earliest", code=1)
-        self.assertIn(f"the group chute-{self.name} is in use: 1 members, chute", said)
+        self.assertIn(f"the group chute-{self.name} is in use: 1 member: chute on ", said)
         self.assertIn("--admin", said)
         engine.pause()  # its session ends, and nobody is in the group
         self.assertIn("sent again", self.chute("state", "reset", alone, "--to-earliest"))
         engine.wake()
         self.arrived(self.table_, 2_000, 60, engine)
         self.assertEqual(engine.stop(), 0)
+        self.landed_times(1_000, 2)
+
+    def test_several_members_are_named(self):
+        """Through one of them, too: the others must go, and nothing is changed while they are there."""
+        first = self.begin(kafka={"client.id": "first"})
+        second = self.start("second", kafka={"client.id": "second"})
+        for engine in (first, second):
+            wait_until(lambda: [lane["phase"] for p in (engine.status() or {"pipelines": []})["pipelines"] for lane in p["lanes"]] ==
+                       ["streaming"], 30, f"{engine.name} has one of the two lanes")
+        alone, _ = self.topology(self.topic_, self.table_, name="alone", clickhouse=self.LIMITS)
+        said = self.chute("state", "reset", alone, "--to-earliest", code=1)
+        self.assertRegex(said, f"the group chute-{self.name} is in use: 2 members: (first on .+, second on |second on .+, first on )")
+        self.assertIn("stop these processes", said)
+        said = self.chute("state", "reset", first.topology, "--to-earliest", code=1)
+        self.assertIn("is in use: 1 member: second on ", said)
+        self.assertEqual(self.found(self.table_), 1_000)
+        self.assertEqual(second.stop(), 0)
+        self.assertIn("sent again", self.chute("state", "reset", first.topology, "--to-earliest"))
+        self.arrived(self.table_, 2_000, 60, first)
+        self.assertEqual(first.stop(), 0)
         self.landed_times(1_000, 2)
 
     def test_to_a_time_and_to_what_is_new(self):

@@ -304,6 +304,9 @@ TEST_CASE("a single rejected record goes where the topology says") {
     h.planned(1);
     h.rejected();
     CHECK(h.machine->phase() == lane_phase::stopped);
+    auto reason = h.take<fx_stopped>().reason;
+    CHECK(reason.find("record t/0/0: ") == 0);
+    CHECK(reason.find("--topic t --partition 0 --to-offset 1`") != std::string::npos);
   }
 }
 
