@@ -17,11 +17,11 @@ TIME_LIMIT_SECONDS = 900
 
 
 class Chaos(harness.Scenario):
-    seconds = 600 if harness.LONG else 45
+    seconds = 600 if harness.LONG else 30
 
     def test_all_faults_and_stores(self):
-        run = runner.Run(self.dir / "run", seed=self.seed, seconds=self.seconds, stores=["kafka", "file"], faults=list(runner.FAULTS),
-                         processes=4)
+        run = runner.Run(self.dir / "run", seed=self.seed, seconds=self.seconds, stores=list(runner.STORES), faults=list(runner.FAULTS),
+                         processes=4, rate=120 if harness.LONG else 60)
         good = run.go()
         self.assertTrue(good, f"see above; seed {self.seed}, logs in {run.stage.dir}")
         # A run in which nothing happened proves nothing.
