@@ -174,8 +174,8 @@ void perform(self_ptr self, const fx_forgotten& fx) {
 void perform(self_ptr self, const fx_released& fx) {
   auto& s = self->state;
   s.over = true;
+  s.drained = fx.drained;
   s.context->board->lane(s.context->config.name, s.machine->status(), s.machine->counters());
-  self->send(s.with.pipeline, msg::lane_released{s.setup.name, fx.drained});
 }
 
 void perform(self_ptr self, const fx_stopped& fx) {
@@ -202,15 +202,33 @@ void publish(self_ptr self, mono_ms now) {
   s.context->board->lane(s.context->config.name, status, s.machine->counters());
 }
 
+// The partitions are free only once their readers have ended: whoever is given the lane next reads them anew.
+void end_if_unread(self_ptr self) {
+  auto& s = self->state;
+  if (!s.over || !s.readers.empty()) return;
+  self->send(s.with.pipeline, msg::lane_released{s.setup.name, s.drained});
+  self->quit();
+}
+
+void end(self_ptr self) {
+  for (auto& [p, r] : self->state.readers) self->send_exit(r, caf::exit_reason::user_shutdown);
+  end_if_unread(self);
+}
+
+void on_reader_down(self_ptr self, const caf::down_msg& m) {
+  auto& s = self->state;
+  // Readers end only when they are told to; one that died of an error takes its lane's pipeline along.
+  if (m.reason && m.reason != caf::exit_reason::user_shutdown)
+    self->send(s.with.pipeline, msg::failed{"a partition reader died: " + to_string(m.reason)});
+  std::erase_if(s.readers, [&](const auto& r) { return r.second.address() == m.source; });
+  end_if_unread(self);
+}
+
 void after_event(self_ptr self) {
   auto& s = self->state;
   // Effects may lead to effects only through messages: one pass is enough.
   for (auto& fx : s.machine->take_effects()) std::visit([&](const auto& f) { perform(self, f); }, fx);
-  if (s.over) {
-    for (auto& [p, r] : s.readers) self->send_exit(r, caf::exit_reason::user_shutdown);
-    s.readers.clear();
-    return self->quit();
-  }
+  if (s.over) return end(self);
   auto now = mono_now();
   publish(self, now);
   auto at = std::min(std::max(s.machine->next_wake(), now + 1), now + heartbeat_ms(s));
@@ -231,9 +249,7 @@ template <class F> void event(self_ptr self, F&& f) {
   } catch (const std::exception& e) {
     s.over = true;
     self->send(s.with.pipeline, msg::failed{e.what()});
-    self->send(s.with.pipeline, msg::lane_released{s.setup.name, false}); // or the pipeline would wait for this lane
-    for (auto& [p, r] : s.readers) self->send_exit(r, caf::exit_reason::user_shutdown);
-    self->quit();
+    end(self); // or the pipeline would wait for this lane
   }
 }
 
@@ -279,11 +295,7 @@ batcher_actor::behavior_type batcher(self_ptr self, context_ptr context, service
   s.with = std::move(with);
   s.setup = std::move(setup);
   s.machine = std::make_unique<lane>(s.setup.config, s.random);
-  self->set_down_handler([=](const caf::down_msg& m) {
-    // Readers end only when they are told to; one that died of an error takes its lane's pipeline along.
-    if (!self->state.over && m.reason && m.reason != caf::exit_reason::user_shutdown)
-      self->send(self->state.with.pipeline, msg::failed{"a partition reader died: " + to_string(m.reason)});
-  });
+  self->set_down_handler([=](const caf::down_msg& m) { on_reader_down(self, m); });
   return {
       [=](const msg::converted& m) { on_converted(self, m); },
       [=](const msg::read_failure& m) {

@@ -26,7 +26,7 @@ struct batcher_state {
   mono_ms published_at = 0;
   lane_phase published_phase = lane_phase::unassigned;
   std::string published_wait;
-  bool over = false;
+  bool over = false, drained = false; // over: nothing more is begun; it ends with the last of its readers
 };
 
 batcher_actor::behavior_type batcher(batcher_actor::stateful_pointer<batcher_state> self, context_ptr context,

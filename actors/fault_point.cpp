@@ -16,6 +16,7 @@ namespace chute {
 namespace {
 
 constexpr int soon_us_max = 8'000;
+constexpr std::chrono::seconds late_by{2};
 
 struct wish {
   std::string name; // empty: none
@@ -44,7 +45,9 @@ void kill_soon() {
 
 void fault_point(std::string_view name, fault_at when) {
   static wish w;
-  if (w.name != name || --w.passes_left != 0) return;
+  if (w.name != name) return;
+  if (when == fault_at::late) return std::this_thread::sleep_for(late_by);
+  if (--w.passes_left != 0) return;
   if (when == fault_at::soon) return kill_soon();
   if (when == fault_at::failure) throw std::runtime_error("fault point " + w.name);
   std::raise(SIGKILL);

@@ -11,6 +11,7 @@ enum class fault_at : unsigned char {
   once,    // exactly here
   failure, // no kill: throws std::runtime_error
   soon,    // at a random moment of the next milliseconds: in the middle of what follows
+  late,    // no kill: what follows comes 2 s later, every time
 };
 
 #ifdef CHUTE_FAULT_POINTS

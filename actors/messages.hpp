@@ -64,6 +64,9 @@ struct take_chunk {
   std::uint64_t epoch;
   std::uint64_t bytes;
 };
+struct read_again { // to itself, after what could not be begun
+  read_from what;
+};
 struct stop_reading {};
 
 // to a batcher
@@ -208,8 +211,9 @@ struct idle {};
 // --- interfaces ------------------------------------------------------------------------------------------------------
 
 // Reads one partition, a chunk for each credit.
-using reader_actor = caf::typed_actor<caf::reacts_to<msg::read_from>, caf::reacts_to<msg::take_chunk>,
-                                      caf::reacts_to<msg::stop_reading>, caf::reacts_to<msg::wake>>;
+using reader_actor =
+    caf::typed_actor<caf::reacts_to<msg::read_from>, caf::reacts_to<msg::read_again>, caf::reacts_to<msg::take_chunk>,
+                     caf::reacts_to<msg::stop_reading>, caf::reacts_to<msg::wake>>;
 
 // Runs a lane: events in, effects out.
 using batcher_actor = caf::typed_actor<
@@ -270,6 +274,7 @@ using pipeline_actor =
 CHUTE_MESSAGE(chute::msg::tick)
 CHUTE_MESSAGE(chute::msg::wake)
 CHUTE_MESSAGE(chute::msg::read_from)
+CHUTE_MESSAGE(chute::msg::read_again)
 CHUTE_MESSAGE(chute::msg::take_chunk)
 CHUTE_MESSAGE(chute::msg::stop_reading)
 CHUTE_MESSAGE(chute::msg::converted)

@@ -19,6 +19,7 @@ using shown = enum pipeline_status::state;
 
 constexpr mono_ms tick_every_ms = 250;
 constexpr mono_ms revoke_limit_ms = 60'000; // under half of max.poll.interval.ms
+constexpr mono_ms lose_limit_ms = 60'000;   // how long a lane that gives up may need for its readers to end
 constexpr std::int64_t question_ms = 10'000;
 constexpr mono_ms count_every_ms = 5'000;
 constexpr mono_ms look_every_ms = 5'000;
@@ -208,6 +209,7 @@ void start_prepare(self_ptr self) {
 
 void start_begin(self_ptr self) {
   auto& s = self->state;
+  s.begun_number = s.assignment_number;
   findings known;
   known.number = s.assignment_number;
   known.topics = s.topics;
@@ -220,6 +222,19 @@ void start_begin(self_ptr self) {
 }
 
 // --- running ---------------------------------------------------------------------------------------------------------
+
+// Lanes of an assignment that was lost may still be ending. What is given anew waits for them: a lane and its
+// partitions are one actor's at a time.
+bool any_left_over(const pipeline_state& s) {
+  return std::any_of(s.lanes.begin(), s.lanes.end(),
+                     [&](const auto& l) { return l.second.assignment != s.assignment_number; });
+}
+
+void begin_if_free(self_ptr self) {
+  auto& s = self->state;
+  bool wanted = s.at == phase::running && !s.revoking && !s.assignment.empty() && s.begun_number != s.assignment_number;
+  if (wanted && !s.job_running && !any_left_over(s)) start_begin(self);
+}
 
 mono_ms retry_after(pipeline_state& s) {
   return mono_now() + std::min<mono_ms>(5'000, 250ll << std::min(s.tries++, 5));
@@ -345,7 +360,7 @@ void start_lanes(self_ptr self, const findings& f) {
     auto actor = self->spawn(batcher, context_ptr(s.context), s.with,
                              setup_of(s, name.topic, s.topics[name.topic], name.lane, seats.size()));
     watch(self, actor);
-    s.lanes[name] = {actor, false};
+    s.lanes[name] = {actor, f.number, false};
     self->send(actor, msg::control{msg::control::what::assign});
     if (s.paused) self->send(actor, msg::control{msg::control::what::pause});
     if (s.draining) self->send(actor, msg::control{msg::control::what::drain});
@@ -465,10 +480,7 @@ void on_prepared(self_ptr self, const msg::prepared& m) {
     return;
   }
   if (s.at == phase::preparing) return join(self, *f);
-  if (stale) {
-    if (!s.assignment.empty() && !s.revoking) start_begin(self);
-    return;
-  }
+  if (stale) return begin_if_free(self);
   start_lanes(self, *f);
   check_finished(self);
 }
@@ -486,7 +498,7 @@ void on_assigned(self_ptr self, const msg::group_assigned& m) {
     show(self, s.paused ? shown::paused : shown::streaming);
     return check_finished(self);
   }
-  if (!s.job_running) start_begin(self);
+  begin_if_free(self);
 }
 
 void check_revoked(self_ptr self) {
@@ -506,9 +518,9 @@ void on_revoked(self_ptr self, const msg::group_revoked& m) {
   s.context->log->info("pipeline {}: the group {} its partitions", s.context->config.name,
                        m.lost ? "lost" : "takes back");
   order_all(self, m.lost ? msg::control::what::lose : msg::control::what::revoke);
+  s.revoke_deadline = mono_now() + revoke_limit_ms;
   if (m.lost) return;
   s.revoking = true;
-  s.revoke_deadline = mono_now() + revoke_limit_ms;
   check_revoked(self);
 }
 
@@ -522,6 +534,7 @@ void on_released(self_ptr self, const msg::lane_released& m) {
   s.lanes.erase(it);
   s.context->board->lane_gone(s.context->config.name, m.name.topic, m.name.lane);
   check_revoked(self);
+  begin_if_free(self);
   check_finished(self);
 }
 
@@ -642,6 +655,16 @@ void count_blocks(self_ptr self, mono_ms now) {
   }
 }
 
+// Lanes that do not end in time are told to give up; those that do not even then would keep what others own by now.
+void end_left_over(self_ptr self, mono_ms now) {
+  auto& s = self->state;
+  if (now >= s.revoke_deadline + lose_limit_ms) {
+    end_now(self, "lanes whose partitions the group took back do not end; restart chute, and report this");
+    return finish(self);
+  }
+  if (now >= s.revoke_deadline) order_all(self, msg::control::what::lose);
+}
+
 void on_tick(self_ptr self) {
   auto& s = self->state;
   if (s.at == phase::over) return;
@@ -652,7 +675,7 @@ void on_tick(self_ptr self) {
   }
   if (now >= s.count_at) count_blocks(self, now);
   if (now >= s.look_at) look_at_columns(self, now);
-  if (s.revoking && now >= s.revoke_deadline) order_all(self, msg::control::what::lose);
+  if (s.at == phase::running && any_left_over(s)) end_left_over(self, now);
   check_finished(self);
   if (s.at != phase::over) self->delayed_send(self, std::chrono::milliseconds(tick_every_ms), msg::tick{});
 }

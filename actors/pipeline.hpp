@@ -20,6 +20,7 @@ struct topic_runtime {
 
 struct lane_entry {
   batcher_actor actor;
+  std::uint64_t assignment; // the number of the one that it was begun for
   bool stopped = false;
 };
 
@@ -33,9 +34,9 @@ struct pipeline_state {
   std::map<std::string, std::map<std::int32_t, std::int64_t>> until; // as the topics ended at the start
   std::map<lane_name, lane_entry> lanes;
   std::vector<kafka::topic_partition> assignment;
-  std::uint64_t assignment_number = 0;
-  std::set<lane_name> drained; // --until-end: lanes that this process brought to their end
-  mono_ms confirm_at = 0;      // when to ask the group about the others
+  std::uint64_t assignment_number = 0, begun_number = 0; // begun: the last one whose lanes were begun, or are about to
+  std::set<lane_name> drained;                           // --until-end: lanes that this process brought to their end
+  mono_ms confirm_at = 0;                                // when to ask the group about the others
   bool confirming = false;
   mono_ms count_at = 0, look_at = 0;
   bool job_running = false;

@@ -12,6 +12,7 @@ namespace {
 
 using self_ptr = reader_actor::stateful_pointer<reader_state>;
 constexpr std::size_t records_max = 16'384; // in a chunk
+constexpr std::chrono::seconds retry_after{1};
 
 read_error kind_of(const kafka::stream_error& e) {
   switch (e.what) {
@@ -39,13 +40,31 @@ void serve(self_ptr self) {
   }
 }
 
+result<void> open(self_ptr self) {
+  auto& s = self->state;
+  if (s.source) return {};
+  // The callback comes from librdkafka's threads and must not keep the actor alive.
+  auto address = caf::actor_cast<caf::actor_addr>(self->ctrl());
+  auto stream = s.fetcher->open_stream(s.where, [address] {
+    if (auto a = caf::actor_cast<reader_actor>(address)) caf::anon_send(a, msg::wake{});
+  });
+  if (!stream.ok()) return stream.failure();
+  s.source = std::move(*stream);
+  return {};
+}
+
+// What cannot be begun is tried again: the credits that were given meanwhile wait.
 void start(self_ptr self, const msg::read_from& m) {
   auto& s = self->state;
+  if (m.epoch != s.epoch) s.credits.clear();
   s.epoch = m.epoch;
   s.spec = m.spec;
-  s.credits.clear();
-  if (auto r = s.source->start(m.from); !r.ok())
-    self->send(s.to, msg::read_failure{s.epoch, s.where.partition, read_error::other, r.failure().text()});
+  s.stopped = false;
+  auto r = open(self);
+  if (r.ok()) r = s.source->start(m.from);
+  if (r.ok()) return serve(self);
+  self->send(s.to, msg::read_failure{s.epoch, s.where.partition, read_error::other, r.failure().text()});
+  self->delayed_send(self, retry_after, msg::read_again{m});
 }
 
 } // namespace
@@ -54,19 +73,15 @@ reader_actor::behavior_type reader(self_ptr self, context_ptr context, std::shar
                                    kafka::topic_partition where, converter_actor converter, batcher_actor to) {
   auto& s = self->state;
   s.context = std::move(context);
+  s.fetcher = std::move(fetcher);
   s.where = std::move(where);
   s.converter = std::move(converter);
   s.to = std::move(to);
-  // The callback comes from librdkafka's threads and must not keep the actor alive.
-  auto address = caf::actor_cast<caf::actor_addr>(self->ctrl());
-  auto stream = fetcher->open_stream(s.where, [address] {
-    if (auto a = caf::actor_cast<reader_actor>(address)) caf::anon_send(a, msg::wake{});
-  });
-  if (stream.ok()) s.source = std::move(*stream);
-  else self->send(s.to, msg::read_failure{0, s.where.partition, read_error::other, stream.failure().text()});
   return {
-      [=](const msg::read_from& m) {
-        if (self->state.source) start(self, m);
+      [=](const msg::read_from& m) { start(self, m); },
+      [=](const msg::read_again& m) {
+        const auto& s = self->state;
+        if (m.what.epoch == s.epoch && !s.stopped) start(self, m.what);
       },
       [=](const msg::take_chunk& m) {
         if (m.epoch != self->state.epoch) return;
@@ -75,6 +90,7 @@ reader_actor::behavior_type reader(self_ptr self, context_ptr context, std::shar
       },
       [=](const msg::stop_reading&) {
         self->state.credits.clear();
+        self->state.stopped = true;
         if (self->state.source) self->state.source->stop();
       },
       [=](const msg::wake&) { serve(self); },

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "actors/context.hpp"
+#include "actors/fault_point.hpp"
 
 #include <deque>
 #include <set>
@@ -10,14 +11,17 @@ namespace chute {
 
 struct reader_state {
   context_ptr context;
-  std::unique_ptr<kafka::stream> source;
+  std::shared_ptr<kafka::fetcher> fetcher;
+  std::unique_ptr<kafka::stream> source; // before the first start: null
   kafka::topic_partition where;
   converter_actor converter;
   batcher_actor to;
   std::uint64_t epoch = 0;
+  bool stopped = false;
   decoder_spec_ptr spec;
   std::deque<std::uint64_t> credits; // bytes; at most a few, the lane bounds them
   const char* name = "reader";
+  ~reader_state() { fault_point("reader_ends", fault_at::late); }
 };
 
 reader_actor::behavior_type reader(reader_actor::stateful_pointer<reader_state> self, context_ptr context,

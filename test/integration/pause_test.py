@@ -49,6 +49,23 @@ class Pause(harness.Scenario):
         self.assertEqual(engine.stop(), 0)
         self.exact(topic, table, records=records)
 
+    def test_lanes_of_before_end_late(self):
+        """What the group gives anew waits for whoever still reads it: nothing is left without a reader."""
+        topic, table = self.topic(3), self.table()
+        file, port = self.topology(topic, table)
+        engine = harness.Engine(self, file, admin=port, env={"CHUTE_FAULT_POINT": "reader_ends"})
+        for round_ in range(3):
+            self.produce(topic, 900, "--first", 900 * round_)
+            self.arrived(table, 900 * (round_ + 1), 60, engine)
+            engine.pause()
+            time.sleep(SESSION_MS / 1000 * 2)
+            engine.wake()
+        self.produce(topic, 900, "--first", 2700)
+        self.arrived(table, 3600, 60, engine)
+        self.assertGreaterEqual(engine.log.read_text().count("the group lost its partitions"), 2, "partitions were lost")
+        self.assertEqual(engine.stop(), 0)
+        self.exact(topic, table, records=3600)
+
     def stop_and_wake(self, store, rounds):
         topic, table = self.topic(12), self.table()
         records = 6_000 * rounds
