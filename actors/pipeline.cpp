@@ -31,6 +31,15 @@ void show(self_ptr self, shown what, const std::string& why = {}) {
   c.board->pipeline(c.config.name, what, why);
 }
 
+// What a pipeline is that has joined its group. Topics that wait make it wait, as lanes do: whoever only looks at the
+// state, or at /ready, must learn that some records are not delivered.
+void show_running(self_ptr self) {
+  auto& s = self->state;
+  if (s.draining) return show(self, shown::draining);
+  if (s.paused) return show(self, shown::paused);
+  show(self, s.topics_wait_for.empty() ? shown::streaming : shown::waiting, s.topics_wait_for);
+}
+
 void order_all(self_ptr self, enum msg::control::what order) {
   for (auto& [name, l] : self->state.lanes) self->send(l.actor, msg::control{order});
 }
@@ -365,16 +374,18 @@ void start_lanes(self_ptr self, const findings& f) {
     if (s.paused) self->send(actor, msg::control{msg::control::what::pause});
     if (s.draining) self->send(actor, msg::control{msg::control::what::drain});
   }
-  show(self, s.paused ? shown::paused : shown::streaming);
-  if (f.troubles.empty()) {
-    s.tries = 0;
-    return;
-  }
+  s.topics_wait_for.clear();
   for (auto& [name, why] : f.troubles) {
-    s.context->log->warn("pipeline {}: topic {} waits: {}", s.context->config.name, name, why);
-    s.context->board->trouble(s.context->config.name, "topic " + name + " waits: " + why);
+    const auto told = "topic " + name + " waits: " + why;
+    s.context->log->warn("pipeline {}: {}", s.context->config.name, told);
+    s.context->board->trouble(s.context->config.name, told);
+    if (s.topics_wait_for.empty()) s.topics_wait_for = told;
   }
-  s.retry_at = retry_after(s);
+  if (f.troubles.size() > 1)
+    s.topics_wait_for += " (and " + std::to_string(f.troubles.size() - 1) + " more of its topics wait)";
+  show_running(self);
+  if (f.troubles.empty()) s.tries = 0;
+  else s.retry_at = retry_after(s);
 }
 
 // --- ending ----------------------------------------------------------------------------------------------------------
@@ -476,7 +487,12 @@ void on_prepared(self_ptr self, const msg::prepared& m) {
     s.retry_at = retry_after(s);
     s.context->log->warn("pipeline {} waits: {}", s.context->config.name, m.failure);
     s.context->board->trouble(s.context->config.name, m.failure);
-    if (s.lanes.empty()) show(self, shown::waiting, m.failure);
+    if (s.lanes.empty()) {
+      show(self, shown::waiting, m.failure);
+    } else if (s.at == phase::running) {
+      s.topics_wait_for = m.failure;
+      show_running(self);
+    }
     return;
   }
   if (s.at == phase::preparing) return join(self, *f);
@@ -495,7 +511,8 @@ void on_assigned(self_ptr self, const msg::group_assigned& m) {
   s.context->board->rebalanced(s.context->config.name);
   s.context->log->info("pipeline {}: the group gave {} partitions", s.context->config.name, m.partitions.size());
   if (m.partitions.empty()) {
-    show(self, s.paused ? shown::paused : shown::streaming);
+    s.topics_wait_for.clear(); // they wait with others
+    show_running(self);
     return check_finished(self);
   }
   begin_if_free(self);
@@ -616,7 +633,7 @@ void on_order(self_ptr self, const msg::order& m) {
   case what::resume:
     s.paused = m.order == what::pause;
     order_all(self, s.paused ? msg::control::what::pause : msg::control::what::resume);
-    if (s.at == phase::running) show(self, s.paused ? shown::paused : shown::streaming);
+    if (s.at == phase::running) show_running(self);
   }
 }
 

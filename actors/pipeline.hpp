@@ -43,6 +43,7 @@ struct pipeline_state {
   std::size_t assigned_times = 0;
   std::size_t fetched_partitions = 0; // that the fetcher's memory is divided by
   std::set<std::string> first_topics; // of a pattern: those that there were when this process began
+  std::string topics_wait_for;        // of a pattern: why some of its topics cannot begin yet; empty: all have
   bool revoking = false;
   mono_ms revoke_deadline = 0, retry_at = 0;
   int tries = 0;

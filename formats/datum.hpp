@@ -41,7 +41,7 @@ const char* name_of(datum_kind k);
 struct datum {
   datum_kind kind = datum_kind::null;
   std::uint8_t scale = 0;
-  bool has_number = false;
+  bool has_number = false; // of a timestamp: its scale is the value's, and others may have up to 9
   union {
     std::int64_t number = 0;
     double real;

@@ -41,7 +41,9 @@ value_shape& value_shape::of_elements() {
 
 void value_shape::add(const datum& d) {
   kinds |= kind_of(d);
-  if (d.kind == datum_kind::decimal || kind_of(d) == kind::timestamp) scale = std::max(scale, d.scale);
+  constexpr std::uint8_t finest = 9;
+  if (d.kind == datum_kind::decimal) scale = std::max(scale, d.scale);
+  if (kind_of(d) == kind::timestamp) scale = std::max(scale, d.has_number ? finest : d.scale);
   if (d.kind != datum_kind::list) return;
   for (const datum* c = d.first; c; c = c->next) of_elements().add(*c);
 }
@@ -52,6 +54,16 @@ void value_shape::add(const value_shape& other) {
   if (other.element) of_elements().add(*other.element);
 }
 
+namespace {
+
+// At least 19 digits before the point, as many as Int64 has.
+std::string decimal_of(unsigned scale) {
+  constexpr unsigned digits = 38, digits_max = 76, whole = 19;
+  return "Decimal(" + std::to_string(scale > digits - whole ? digits_max : digits) + ", " + std::to_string(scale) + ")";
+}
+
+} // namespace
+
 std::optional<std::string> type_of(const value_shape& s, bool json) {
   const auto kinds = s.kinds & ~std::uint32_t{kind::null};
   const auto nullable = [](const std::string& type) { return "Nullable(" + type + ")"; };
@@ -61,7 +73,7 @@ std::optional<std::string> type_of(const value_shape& s, bool json) {
   if (kinds == kind::natural) return nullable("UInt64");
   if (within(kinds, kind::integer | kind::natural | kind::huge)) return nullable("Int256");
   if (within(kinds, kind::integer | kind::real)) return nullable("Float64");
-  if (within(kinds, kind::integer | kind::decimal)) return nullable("Decimal(38, " + std::to_string(s.scale) + ")");
+  if (within(kinds, kind::integer | kind::decimal)) return nullable(decimal_of(s.scale));
   if (kinds == kind::uuid) return nullable("UUID");
   if (kinds == kind::date) return nullable("Date32");
   if (kinds == kind::timestamp)

@@ -359,6 +359,7 @@ datum* message_reader::moment_of(datum& record, datum_kind k) {
   for (; n % unit != 0; unit /= 1000) scale = static_cast<std::uint8_t>(scale + 3);
   datum& d = arena_.make(k);
   d.scale = scale;
+  d.has_number = true;
   if (__builtin_mul_overflow(s, giga / unit, &d.number) || __builtin_add_overflow(d.number, n / unit, &d.number))
     return refuse("holds a time beyond 64 bits of nanoseconds");
   return &d;

@@ -2,6 +2,7 @@
 
 #include "formats/avro_schema.hpp"
 #include "formats/encoder.hpp"
+#include "formats/passthrough.hpp"
 #include "formats/protobuf_schema.hpp"
 
 #include <algorithm>
@@ -141,16 +142,87 @@ std::shared_ptr<chunk> decode(decoder& d, const std::vector<std::string_view>& v
   return out;
 }
 
-// The bodies of the insert in every encoding that takes these columns.
-std::string bodies_of(const std::shared_ptr<chunk>& c, const std::vector<target_column>& targets) {
-  if (c->rows.rows == 0) return "";
+std::string text_of(result<body> b) {
+  if (!b) fail(b.failure().text());
   std::string out;
-  for (const std::string encoding : {"native", "row_binary", "json_each_row"}) {
-    if (!can_encode(encoding, targets)) continue;
-    auto b = encode(encoding, std::vector<chunk_rows>{{c, 0, c->rows.rows}}, targets);
-    if (!b) fail(b.failure().text());
-    for (const auto& p : b->pieces) out += p;
+  for (const auto& p : b->pieces) out += p;
+  return out;
+}
+
+// Behind the row that `rows` begins with and its line end, read as ClickHouse does; npos: it has no end.
+std::size_t json_row_end(std::string_view rows) {
+  int depth = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const char c = rows[i];
+    if (c == '"') quoted = !quoted;
+    else if (quoted) i += c == '\\';
+    else if (c == '{' || c == '[') ++depth;
+    else if ((c == '}' || c == ']') && --depth == 0) return rows.substr(i + 1, 1) == "\n" ? i + 2 : rows.npos;
   }
+  return rows.npos;
+}
+
+std::size_t csv_row_end(std::string_view rows, char delimiter) {
+  enum { start, plain, quoted, closed } at = start; // of a field; closed: behind a quote that may be one of two
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const char c = rows[i];
+    if (at == quoted) at = c == '"' ? closed : quoted;
+    else if (c == delimiter) at = start;
+    else if (c == '"' && at != plain) at = quoted;
+    else if (c == '\n' || c == '\r') return c == '\n' ? i + 1 : rows.npos;
+    else if (at != start || (c != ' ' && c != '\t')) at = plain;
+  }
+  return rows.npos;
+}
+
+std::size_t line_end(std::string_view rows) {
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (rows[i] == '\n') return i + 1;
+    else if (rows[i] == '\\') ++i; // takes what follows into the field, line ends too
+  return rows.npos;
+}
+
+std::size_t row_end(const passthrough_config& config, std::string_view rows) {
+  if (config.format.starts_with("JSON")) return json_row_end(rows);
+  return config.format == "CSV" ? csv_row_end(rows, config.delimiter) : line_end(rows);
+}
+
+// The body that ClickHouse reads itself: it finds in it the rows that chute put there, and no others.
+std::string passthrough_body(const std::shared_ptr<chunk>& c, const passthrough_config& config) {
+  const auto whole = text_of(encode_passthrough(config, std::vector<chunk_rows>{{c, 0, c->rows.rows}}));
+  std::string_view rest = whole;
+  for (std::size_t i = 0; i < c->rows.rows; ++i) {
+    const auto one = text_of(encode_passthrough(config, std::vector<chunk_rows>{{c, i, 1}}));
+    must(rest.starts_with(one), "a row is the same in the middle of others");
+    must(row_end(config, rest) == one.size(), "a value is one row");
+    rest.remove_prefix(one.size());
+  }
+  must(rest.empty(), "as many rows as records");
+  return whole;
+}
+
+// A value that is taken goes out as it came, but for what stands around its row.
+void check_passed_on(const passthrough_config& config, const chunk& c, const std::vector<std::string_view>& values) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    auto row = values[i];
+    const bool taken = take_row(config, row) == nullptr;
+    must(taken == (c.outcomes[i] == outcome::row), "an outcome is the row's");
+    if (!taken) continue;
+    must(values[i].find(row) != values[i].npos, "a row is a part of its value");
+    auto again = row;
+    must(take_row(config, again) == nullptr && again == row, "a row is a row");
+  }
+}
+
+// The bodies of the insert in every encoding that takes these columns.
+std::string bodies_of(const std::shared_ptr<chunk>& c, const wanted_decoder& how) {
+  if (c->rows.rows == 0) return "";
+  if (how.format == "passthrough") return passthrough_body(c, how.options.passthrough);
+  std::string out;
+  for (const std::string encoding : {"native", "row_binary", "json_each_row"})
+    if (can_encode(encoding, how.targets))
+      out += text_of(encode(encoding, std::vector<chunk_rows>{{c, 0, c->rows.rows}}, how.targets));
   return out;
 }
 
@@ -213,6 +285,7 @@ void check_records(used_decoders& d, const std::vector<std::string_view>& values
   if (!d.together) return;
   const auto together = decode(*d.together, values, values.size());
   check(*together, values.size());
+  if (d.how.format == "passthrough") check_passed_on(d.how.options.passthrough, *together, values);
   // Alone; for some inputs in a decoder that has seen nothing.
   constexpr std::size_t fresh_one_in = 64; // making one takes longer than the records
   std::size_t sum = 0;
@@ -221,7 +294,7 @@ void check_records(used_decoders& d, const std::vector<std::string_view>& values
   const auto alone = decode(fresh ? *fresh : *d.alone, values, 1);
   check(*alone, values.size());
   must(together->outcomes == alone->outcomes, "neighbours changed an outcome");
-  must(bodies_of(together, d.how.targets) == bodies_of(alone, d.how.targets), "neighbours changed a value");
+  must(bodies_of(together, d.how) == bodies_of(alone, d.how), "neighbours changed a value");
   for (std::size_t i = 0; i < alone->dead.size(); ++i)
     must(together->dead[i].error == alone->dead[i].error, "neighbours changed a reason");
 }
@@ -232,7 +305,7 @@ void check_same(const wanted_decoder& a, const wanted_decoder& b, const std::vec
   if (!first || !second) return;
   const auto one = decode(*first, values, values.size()), other = decode(*second, values, values.size());
   must(one->outcomes == other->outcomes, "the short way changed an outcome");
-  must(bodies_of(one, a.targets) == bodies_of(other, b.targets), "the short way changed a value");
+  must(bodies_of(one, a) == bodies_of(other, b), "the short way changed a value");
   for (std::size_t i = 0; i < one->dead.size(); ++i)
     must(one->dead[i].error == other->dead[i].error, "the short way changed a reason");
 }
@@ -290,31 +363,47 @@ wanted_decoder delimited_decoder(const std::string& format, unsigned choice) {
 
 wanted_decoder raw_decoder_for(unsigned choice) { return {"raw", {fixed_columns()[choice % std::size(columns)]}, {}}; }
 
+wanted_decoder passthrough_decoder_for(unsigned choice) {
+  static const std::string formats[] = {"JSONEachRow", "JSONCompactEachRow", "CSV", "TabSeparated", "TSKV"};
+  constexpr char delimiters[] = {',', ';', '|', '\t', ' '};
+  const auto known = [](const char* name, const char* type, const char* what) {
+    return target_column{{name, *parse_type(type), "", ""}, {column_source::from::meta, what}, nullptr};
+  };
+  wanted_decoder w{"passthrough", {fixed_columns()[0], known("_topic", "LowCardinality(String)", "topic")}, {}};
+  if (choice & 0x40) w.targets.push_back(known("_key", "Nullable(String)", "key"));
+  w.options.topic = "t,;\t\"\\";
+  w.options.record_bytes_max = 1u << 20;
+  w.options.passthrough = {formats[choice % std::size(formats)],
+                           delimiters[choice / std::size(formats) % std::size(delimiters)]};
+  return w;
+}
+
+wanted_decoder chosen_decoder(const std::string& format, unsigned choice) {
+  if (format == "passthrough") return passthrough_decoder_for(choice);
+  return format == "raw" ? raw_decoder_for(choice) : delimited_decoder(format, choice);
+}
+
 // Formats whose decoders only the first byte chooses.
 void check_chosen(const std::string& format, std::string_view input) {
   static std::map<std::pair<std::string, unsigned>, used_decoders> known;
   const auto choice = take_choice(input);
   auto at = known.find({format, choice});
-  if (at == known.end())
-    at = known
-             .emplace(std::pair(format, choice),
-                      make_used(format == "raw" ? raw_decoder_for(choice) : delimited_decoder(format, choice)))
-             .first;
+  if (at == known.end()) at = known.emplace(std::pair(format, choice), make_used(chosen_decoder(format, choice))).first;
   check_records(at->second, parts_of(input, format == "raw" ? binary_separator : "\x1e"));
 }
 
 } // namespace
 
 const std::vector<std::string>& fuzz_targets() {
-  static const std::vector<std::string> all = {"json",     "connect_json", "avro", "avro_object",
-                                               "protobuf", "csv",          "tsv",  "raw"};
+  static const std::vector<std::string> all = {"json", "connect_json", "avro", "avro_object", "protobuf",
+                                               "csv",  "tsv",          "raw",  "passthrough"};
   return all;
 }
 
 void check_property(const std::string& target, std::string_view input) {
   if (target == "json" || target == "connect_json") check_json(target, input);
-  else if (target == "csv" || target == "tsv" || target == "raw") check_chosen(target, input);
-  else check_with_schema(target, input);
+  else if (target.starts_with("avro") || target == "protobuf") check_with_schema(target, input);
+  else check_chosen(target, input);
 }
 
 } // namespace chute::test

@@ -9,7 +9,7 @@
 
 namespace chute::test {
 
-// json, connect_json, avro, avro_object, protobuf, csv, tsv, raw.
+// json, connect_json, avro, avro_object, protobuf, csv, tsv, raw, passthrough.
 const std::vector<std::string>& fuzz_targets();
 
 // The input is one byte that chooses columns and options (not for json), for avro, avro_object and protobuf a schema,

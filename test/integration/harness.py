@@ -170,17 +170,28 @@ class Engine(Process):
         self.admin, self.topology = admin, topology
         super().__init__(scenario, name, [CHUTE, "run", topology, *options], env)
 
-    def status(self):
-        """What /status says; nothing while it does not answer."""
+    def get(self, path):
+        """The code and the JSON that the admin face answers; nothing, twice, while it does not."""
         try:
             connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=3)
             try:
-                connection.request("GET", "/status")
-                return json.loads(connection.getresponse().read())
+                connection.request("GET", path)
+                reply = connection.getresponse()
+                return reply.status, json.loads(reply.read())
             finally:
                 connection.close()
         except (OSError, ValueError, http.client.HTTPException):
-            return None
+            return None, None
+
+    def status(self):
+        """What /status says; nothing while it does not answer."""
+        return self.get("/status")[1]
+
+    def ready(self):
+        """The code of /ready and, of the first pipeline, its state and reason."""
+        code, answer = self.get("/ready")
+        first = ((answer or {}).get("pipelines") or [{}])[0]
+        return code, first.get("state"), first.get("reason")
 
     def reasons(self):
         """Why it waits or stopped, in its own words."""

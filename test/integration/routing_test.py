@@ -6,7 +6,7 @@ import time
 import harness
 from harness import wait_until
 
-TIME_LIMIT_SECONDS = 300
+TIME_LIMIT_SECONDS = 420
 
 
 class Where(harness.Scenario):
@@ -88,6 +88,14 @@ class Patterns(harness.Scenario):
     def run_pattern(self, *options, name="chute", **more):
         return self.engine(self.pattern, f"{self.database}.{{topic}}", *options, name=name, **{**self.form, **more})
 
+    def waits_for(self, engine, topic):
+        code, state, reason = engine.ready()
+        return code == 503 and state == "waiting" and topic in reason
+
+    def lanes(self, engine):
+        pipelines = (engine.status() or {}).get("pipelines") or [{"lanes": []}]
+        return [(l["topic"], l["lane"]) for l in pipelines[0]["lanes"]]
+
     def count(self, table):
         try:
             return self.server.number(f"SELECT count() FROM {table}")
@@ -105,10 +113,13 @@ class Patterns(harness.Scenario):
         # A topic whose table is missing waits, and holds nobody up.
         b, table_b = self.make("b", 300, table=False)
         engine.says(f"{self.name}_b", limit=60)
+        wait_until(lambda: self.waits_for(engine, b), 30, lambda: f"it is not ready: {engine.ready()}")
         self.produce(a, 300, "--first", 1_000)
         wait_until(lambda: self.count(table_a) == 300, 60, lambda: f"a goes on: {self.count(table_a)}; {engine.reasons()}")
+        self.assertEqual(engine.ready()[0], 503, "while one topic waits, also after it was tried again")
         self.assertEqual(self.table(suffix="_b"), table_b)
         wait_until(lambda: self.count(table_b) == 300, 90, lambda: f"b came later: {self.count(table_b)}; {engine.reasons()}")
+        wait_until(lambda: engine.ready()[0] == 200, 30, lambda: f"it is ready again: {engine.ready()}")
         engine.kill()
         # One that comes while nobody is there.
         c, table_c = self.make("c", 250)
@@ -134,6 +145,41 @@ class Patterns(harness.Scenario):
         self.addCleanup(self.drop, table)
         self.run_until_end(topic, f"{self.database}.{{topic}}")
         self.assertEqual(self.count(table), 50)
+
+    def test_topics_that_come_while_two_processes_run_and_are_killed(self):
+        """The group divides the new topics' partitions between both, each time anew, while the others' records land."""
+        settings = {"start": "earliest", "batch": {"rows": 50, "wait": "20ms"}}
+        made, step = [self.make("a", 400)], 200
+        engines = [self.run_pattern(name=f"first{n}", **settings) for n in range(2)]
+        produced = {made[0][0]: 400}
+
+        def landed(records):
+            wait_until(lambda: all(self.count(t) >= records[name] for name, t in made), 90,
+                       lambda: f"{[(name, self.count(t), records[name]) for name, t in made]}; {[e.reasons() for e in engines]}")
+
+        landed(produced)
+        for round_, letter in enumerate("bcde"):
+            topic, table = self.make(letter, 400, table=round_ != 1)
+            made.append((topic, table))
+            produced[topic] = 400
+            for name, _ in made[:-1]:  # the older ones go on meanwhile
+                self.produce(name, step, "--first", 1_000 * (round_ + 1))
+                produced[name] += step
+            if round_ == 1:  # its table comes later than it
+                wait_until(lambda: any(self.waits_for(e, topic) for e in engines), 60,
+                           lambda: f"one says that {topic} waits: {[e.ready() for e in engines]}")
+                self.assertEqual(self.table(suffix=f"_{letter}"), table)
+            if round_ % 2:
+                victim = round_ // 2
+                wait_until(lambda: self.count(table) > 0, 90, lambda: f"{topic} begins: {[e.reasons() for e in engines]}")
+                engines[victim].kill()
+                engines[victim] = self.run_pattern(name=f"again{round_}", **settings)
+            landed(produced)
+        wait_until(lambda: all(self.lanes(e) for e in engines), 60, lambda: f"both have lanes: {[self.lanes(e) for e in engines]}")
+        for e in engines:
+            self.assertEqual(e.stop(), 0)
+        for topic, table in made:
+            self.exact_one(topic, table, produced[topic])
 
     def test_kills_while_topics_come(self):
         made, letters = [], "abcd"

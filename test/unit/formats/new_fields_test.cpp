@@ -48,3 +48,28 @@ TEST_CASE("new fields: dead_letter") {
   CHECK(decode_values("connect_json", {field("id", "UInt32")}, o, {R"({"schema":null,"payload":{"id":2,"a":1}})"}) ==
         lines{"! field 'a' has no column (on_new_field: dead_letter)"});
 }
+
+TEST_CASE("new fields: decimals keep as many digits before the point as Int64 has") {
+  value_shape s;
+  s.kinds = value_shape::decimal;
+  for (const auto& [scale, type] : {std::pair{2, "Nullable(Decimal(38, 2))"},
+                                    {19, "Nullable(Decimal(38, 19))"},
+                                    {20, "Nullable(Decimal(76, 20))"},
+                                    {60, "Nullable(Decimal(76, 60))"}}) {
+    s.scale = static_cast<std::uint8_t>(scale);
+    CHECK(type_of(s, true) == type);
+  }
+}
+
+TEST_CASE("new fields: a timestamp whose schema tells no scale has room for the finest") {
+  datum d;
+  d.kind = datum_kind::timestamp;
+  d.scale = 3;
+  value_shape of_schema, of_value;
+  of_schema.add(d);
+  CHECK(type_of(of_schema, true) == "Nullable(DateTime64(3, 'UTC'))");
+  d.scale = 0;
+  d.has_number = true;
+  of_value.add(d);
+  CHECK(type_of(of_value, true) == "Nullable(DateTime64(9, 'UTC'))");
+}
