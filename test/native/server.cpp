@@ -19,7 +19,8 @@ constexpr const char* insert_settings =
 // Types that need leave, so that as many as possible are tried.
 constexpr const char* query_settings =
     "&allow_suspicious_low_cardinality_types=1&allow_suspicious_variant_types=1&enable_time_time64_type=1"
-    "&enable_nullable_tuple_type=1&allow_experimental_qbit_type=1&flatten_nested=0&session_timezone=UTC";
+    "&max_query_size=10000000&enable_nullable_tuple_type=1&allow_experimental_qbit_type=1&flatten_nested=0&session_"
+    "timezone=UTC";
 
 std::string unhex(const std::string& hex) {
   std::string out;
@@ -66,7 +67,7 @@ void server::insert(const std::string& table, const body& b, const std::string& 
   for (const auto& p : b.pieces) content += p;
   for (const auto& c : b.columns) columns += (columns.empty() ? "`" : ", `") + c + "`";
   std::string settings = insert_settings + more;
-  for (const auto& [name, value] : b.settings) settings += "&" + name + "=" + value;
+  for (const auto& [name, value] : b.settings) settings += "&" + name + "=" + url_encoded(value);
   post("INSERT INTO " + table + " (" + columns + ") FORMAT " + b.format, settings, content);
 }
 

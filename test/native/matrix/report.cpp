@@ -35,8 +35,8 @@ std::string cell(const std::string& outcome) {
   return shown(outcome);
 }
 
-std::string joined(const std::vector<std::string>& names) {
-  if (names.size() == formats.size()) return "all";
+std::string joined(const std::vector<std::string>& names, const std::vector<std::string>& all) {
+  if (names.size() == all.size()) return "all";
   std::string out;
   for (const auto& n : names) out += (out.empty() ? "" : ", ") + n;
   return out;
@@ -49,9 +49,9 @@ const sample& aspect_of(const matrix_type& t, const std::string& aspect, std::si
 }
 
 // A line for each set of formats in which all the same happens.
-void add_plain(const seen_type& s, std::string& out) {
+void add_plain(const seen_type& s, const std::vector<std::string>& all, std::string& out) {
   std::vector<std::pair<std::vector<std::string>, std::vector<std::string>>> groups; // outcomes, formats
-  for (const auto& format : formats) {
+  for (const auto& format : all) {
     std::vector<std::string> row;
     for (const auto& a : aspects) {
       std::size_t at = 0;
@@ -64,7 +64,7 @@ void add_plain(const seen_type& s, std::string& out) {
     if (!known) groups.push_back({row, {format}});
   }
   for (const auto& [outcomes, names] : groups) {
-    out += "| `" + s.of->type + "` | " + joined(names);
+    out += "| `" + s.of->type + "` | " + joined(names, all);
     for (std::size_t i = 0; i < aspects.size(); ++i) {
       if (aspects[i] == "missing") continue;
       out += " | " + cell(outcomes[i]);
@@ -89,7 +89,7 @@ void add_composite(const seen_type& s, std::string& out) {
     }
     std::string cells;
     for (const auto& [outcome, names] : groups)
-      cells += (cells.empty() ? "" : "; ") + (groups.size() > 1 ? joined(names) + ": " : "") + cell(outcome);
+      cells += (cells.empty() ? "" : "; ") + (groups.size() > 1 ? joined(names, formats) + ": " : "") + cell(outcome);
     const auto text = given.what == value::missing                       ? "missing"
                       : given.what == value::text && given.text_.empty() ? "an empty text"
                                                                          : shown(as_json(given));
@@ -97,28 +97,40 @@ void add_composite(const seen_type& s, std::string& out) {
   }
 }
 
-bool is_plain(const matrix_type& t) { return t.samples[0].outcome("raw") != "!start"; }
+constexpr const char* plain_head =
+    "| column | formats | smallest | largest | the integer 0 | null or missing | empty text | below the smallest | "
+    "above "
+    "the largest | the text `x` | the list `[1]` | true |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n";
 
 } // namespace
 
-std::string tables(const std::vector<seen_type>& seen) {
+std::string tables(const std::vector<seen_type>& seen, const std::vector<seen_type>& passed) {
   std::string out;
   for (const auto& r : reasons) out += (out.empty() ? "\n" : ",\n") + ("✗ " + r.shown) + ": " + r.means;
-  out += ".\n\n| column | formats | smallest | largest | the integer 0 | null or missing | empty text | below "
-         "the smallest | above the largest | the text `x` | the list `[1]` | true |\n"
-         "|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+  out += std::string(".\n\n") + plain_head;
   for (const auto& s : seen)
-    if (s.of->documented && is_plain(*s.of)) add_plain(s, out);
+    if (s.of->documented && s.of->is_plain()) add_plain(s, formats, out);
   out += "\nColumns made of others. With `raw` a pipeline does not start with such a column.\n\n"
          "| column | the value, written as JSON | becomes |\n|---|---|---|\n";
   for (const auto& s : seen)
-    if (s.of->documented && !is_plain(*s.of)) add_composite(s, out);
-  std::size_t wrapped = 0;
-  for (const auto& s : seen) wrapped += !s.of->documented;
-  return out + "\nThe same values were tried in " + std::to_string(wrapped) +
-         " types that hold one of the first table: in Nullable, LowCardinality, both and SimpleAggregateFunction they "
-         "are the same,\nbut null, missing and csv's empty field are NULL where the type has it; in Array, Map and "
-         "Tuple csv and tsv read JSON,\nraw does not start, and a null within Array or Map is a bad record.\n\n";
+    if (s.of->documented && !s.of->is_plain()) add_composite(s, out);
+  std::size_t wrapped = 0, keys = 0;
+  for (const auto& s : seen) wrapped += !s.of->documented, keys += s.outcomes.contains(key_formats[0]);
+  out +=
+      "\nThe same values were tried in " + std::to_string(wrapped) +
+      " types that hold one of the first table: in Nullable, LowCardinality, both and SimpleAggregateFunction they "
+      "are the same,\nbut null, missing and csv's empty field are NULL where the type has it; in Array, Map and "
+      "Tuple csv and tsv read JSON,\nraw does not start, and a null within Array or Map is a bad record.\n\n"
+      "The values of the first table were tried as fields of keys, too (`key`), in json, connect_json, avro, protobuf "
+      "and raw, with " +
+      std::to_string(keys) +
+      " types:\nthey become what they become in values.\n\n"
+      "With `format: passthrough` ClickHouse reads the same values, as below: often more leniently. An error there is "
+      "its refusal\nof the batch, from which the record comes out as a dead letter.\n\n";
+  out += plain_head;
+  for (const auto& s : passed)
+    if (s.of->is_plain()) add_plain(s, passed_formats, out);
+  return out + "\n";
 }
 
 bool same_as_documented(const std::string& path, const std::string& tables, bool rewrite) {

@@ -15,7 +15,8 @@ struct seen_type {
   std::map<std::string, std::vector<std::string>> outcomes; // by format, one a sample
 };
 
-std::string tables(const std::vector<seen_type>& seen);
+// `passed`: the same with passthrough, by passed_formats.
+std::string tables(const std::vector<seen_type>& seen, const std::vector<seen_type>& passed);
 
 // Puts `tables` between the markers of the file. Whether it stood there already; `rewrite`: writes it.
 bool same_as_documented(const std::string& path, const std::string& tables, bool rewrite);

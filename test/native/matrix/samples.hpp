@@ -10,6 +10,14 @@
 namespace chute::test {
 
 inline const std::vector<std::string> formats = {"json", "connect_json", "avro", "protobuf", "csv", "tsv", "raw"};
+// Values that ClickHouse reads itself, in each of the formats that passthrough takes.
+inline const std::vector<std::string> passed_formats = {"JSONEachRow", "JSONCompactEachRow", "CSV", "TabSeparated",
+                                                        "TSKV"};
+// Formats of keys: "key:" and one of `formats`, of which the same is expected.
+inline const std::vector<std::string> key_formats = {"key:json", "key:connect_json", "key:avro", "key:protobuf",
+                                                     "key:raw"};
+inline bool is_key_format(const std::string& format) { return format.starts_with("key:"); }
+inline std::string base_format(const std::string& format) { return is_key_format(format) ? format.substr(4) : format; }
 
 // The aspects that every type must have; types may have more.
 //  min max zero: the smallest and the largest value (or the emptiest and a full one), and the integer 0 or what is
@@ -27,6 +35,7 @@ inline const std::vector<std::string> aspects = {"min",   "max",   "zero", "null
 //    record, for the reason in reasons
 //  "!json": a bad record because the value (or the text of a field) is not JSON
 //  "!start": the format does not go together with the column; the pipeline does not start
+//  "!refused": only with passthrough: ClickHouse refuses the insert
 struct reason {
   std::string name, words, shown, means; // of the error; in the tables; there, what it stands for
 };
@@ -44,6 +53,7 @@ inline const std::vector<reason> reasons = {
     {"!blank", "is empty", "blank", "no JSON at all"},
     {"!json", "is not JSON", "JSON", "not JSON"},
     {"!start", "", "start", "the pipeline does not start"},
+    {"!refused", "", "refused", "refused by ClickHouse, with passthrough"},
 };
 
 struct sample {
@@ -66,6 +76,9 @@ struct matrix_type {
   std::vector<sample> samples;
   std::string read = "@"; // the expression that is read back
   bool documented = true; // has lines of its own in docs/formats.md
+
+  // Of one value; else made of others.
+  bool is_plain() const { return samples[0].outcome("raw") != "!start"; }
 };
 
 // Types of one plain value.

@@ -67,7 +67,46 @@ written write_delimited(const value& v, bool tabs) {
   return w;
 }
 
+// As ClickHouse writes values in SQL, which is how it reads those that hold others out of a line.
+std::string as_literal(const value& v) {
+  const auto held = [](const value& part) {
+    switch (part.what) {
+    case value::missing:
+    case value::null: return std::string("NULL");
+    case value::list:
+    case value::map:
+    case value::record: return as_literal(part);
+    case value::boolean:
+    case value::integer:
+    case value::decimal:
+    case value::real: return as_text(part);
+    default: break;
+    }
+    std::string out = "'";
+    for (const char c : part.text_) out += c == '\'' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+    return out + "'";
+  };
+  if (v.what != value::list && v.what != value::map && v.what != value::record) return as_text(v);
+  std::string out;
+  for (const auto& [name, part] : v.parts)
+    out += (out.empty() ? "" : ",") + (v.what == value::map ? held(a_text(name)) + ":" : "") + held(part);
+  return v.what == value::list ? "[" + out + "]" : v.what == value::map ? "{" + out + "}" : "(" + out + ")";
+}
+
 } // namespace
+
+std::string write_passed(const std::string& format, const value& v, const std::string& type, const std::string& other) {
+  const bool missing = v.what == value::missing;
+  if (format == "JSONEachRow")
+    return "{" + (missing ? "" : "\"c\":" + as_json(v) + ",") + "\"other\":\"" + other + "\"}";
+  if (format == "JSONCompactEachRow") return "[" + as_json(v) + ",\"" + other + "\"]";
+  const bool json = type.starts_with("JSON") || type.starts_with("Dynamic") || type.starts_with("Variant");
+  const auto text = missing ? "" : v.what == value::null ? "\\N" : json ? as_text(v) : as_literal(v);
+  if (format == "CSV") return quoted_csv(text) + "," + other;
+  const auto field = v.what == value::null ? text : escaped_tsv(text);
+  if (format == "TabSeparated") return field + "\t" + other;
+  return (missing ? "" : "c=" + field + "\t") + "other=" + other;
+}
 
 std::string as_json(const value& v) {
   switch (v.what) {

@@ -17,6 +17,9 @@ struct written {
 // Formats: json, connect_json, avro, protobuf, csv, tsv, raw.
 written write_record(const std::string& format, const value& v);
 
+// A row of the columns `c` (of this type) and `other`, digits, as ClickHouse reads it in this format.
+std::string write_passed(const std::string& format, const value& v, const std::string& type, const std::string& other);
+
 // As JSON, as a person would write it: dates, times, uuids and symbols as strings, bytes as they are.
 std::string as_json(const value& v);
 // As the text of a CSV field: scalars plainly, all others as JSON.
