@@ -275,7 +275,11 @@ void on_control(self_ptr self, const msg::control& m) {
 void on_starts(self_ptr self, const msg::starts_read& m) {
   auto& s = self->state;
   if (!m.partly->why.empty()) return event(self, [&](lane& l, instant now) { l.loaded(now, m.ticket, *m.partly); });
-  self->send(s.with.keeper, msg::load_lane{m.ticket, key_of(s), m.partly, self->address()});
+  const auto& c = s.setup.config;
+  std::vector<partition_id> partitions;
+  for (std::size_t i = 0; i < lane_partition_count(c.lane, c.lanes, c.topic_partitions); ++i)
+    partitions.push_back(lane_partition_id(c.lane, c.lanes, i));
+  self->send(s.with.keeper, msg::load_lane{m.ticket, key_of(s), std::move(partitions), m.partly, self->address()});
 }
 
 void on_converted(self_ptr self, const msg::converted& m) {

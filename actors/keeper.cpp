@@ -154,31 +154,48 @@ void save_all(self_ptr self) {
   s.saves.clear();
 }
 
-// What the group's offsets say of lanes whose records are in another store. Read before the store: what was noted then
-// had been saved before.
-void read_notes(self_ptr self, std::vector<std::shared_ptr<lane_loaded>>& out) {
-  auto& s = self->state;
-  if (s.group_is_store || s.context->top.state.store == store_kind::memory) return;
-  std::vector<kafka::topic_partition> seats;
-  for (auto& m : s.loads) seats.push_back({m.key.topic, {m.key.lane.value}});
-  auto committed = s.group->committed(seats, store_limit_ms);
+// What the group's offset of one partition says of its lane.
+void take_offset(self_ptr self, lane_loaded& out, const kafka::topic_partition& where, bool seat,
+                 const kafka::committed_offset& c) {
   using status = enum kafka::committed_offset::status;
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    auto& c = committed[i];
-    if (c.what == status::failed) {
-      out[i]->what = lane_loaded::state::failed;
-      out[i]->why = c.why ? c.why->text() : "the group's offsets could not be read";
-    }
-    if (c.what != status::found) continue;
-    if (auto note = read_note(c.metadata)) {
-      out[i]->noted_lineage = note->lineage;
-      out[i]->noted_version = note->version;
-    } else if (!c.metadata.starts_with(record_marker)) {
-      out[i]->what = lane_loaded::state::foreign;
-      out[i]->why = "offset " + std::to_string(c.next.value) + " of " + kafka::to_string(seats[i]) +
-                    " in the group, where only the " + s.keeps->name() + " store's own notes belong";
-    }
+  if (out.what != lane_loaded::state::absent) return; // what was found out before stands
+  if (c.what == status::failed) {
+    out.what = lane_loaded::state::failed;
+    out.why = c.why ? c.why->text() : "the group's offsets could not be read";
   }
+  if (c.what != status::found) return;
+  if (moved_by_another_tool(c.metadata, seat)) {
+    out.what = lane_loaded::state::foreign;
+    out.why = "offset " + std::to_string(c.next.value) + " of " + kafka::to_string(where) +
+              " in the group, where only chute's own notes belong (store " + self->state.keeps->name() + ")";
+  } else if (auto note = seat ? read_note(c.metadata) : std::nullopt) {
+    out.noted_lineage = note->lineage;
+    out.noted_version = note->version;
+  }
+}
+
+// What the group's offsets say beside the store: whether somebody moved one, and, where the records are in another
+// store, what was saved. Read before the store: what was noted then had been saved before.
+void read_group(self_ptr self, std::vector<std::shared_ptr<lane_loaded>>& out) {
+  auto& s = self->state;
+  if (s.context->top.state.store == store_kind::memory) return;
+  struct place {
+    std::size_t lane;
+    bool seat;
+  };
+  std::vector<place> places;
+  std::vector<kafka::topic_partition> wanted;
+  for (std::size_t i = 0; i < s.loads.size(); ++i)
+    for (auto p : s.loads[i].partitions) {
+      bool seat = p == s.loads[i].partitions.front();
+      if (seat && s.group_is_store) continue; // the store's own
+      places.push_back({i, seat});
+      wanted.push_back({s.loads[i].key.topic, p});
+    }
+  if (wanted.empty()) return;
+  auto committed = s.group->committed(wanted, store_limit_ms);
+  for (std::size_t k = 0; k < places.size(); ++k)
+    take_offset(self, *out[places[k].lane], wanted[k], places[k].seat, committed[k]);
 }
 
 void take_over(lane_loaded& out, loaded& f) {
@@ -203,7 +220,7 @@ void load_all(self_ptr self) {
     keys.push_back(m.key);
     outs.push_back(std::make_shared<lane_loaded>(*m.partly));
   }
-  read_notes(self, outs);
+  read_group(self, outs);
   auto found = s.keeps->load(keys, store_limit_ms);
   for (std::size_t i = 0; i < found.size(); ++i) {
     auto& m = s.loads[i];

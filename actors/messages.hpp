@@ -134,6 +134,7 @@ struct starts_read {
 struct load_lane {
   ticket_t ticket;
   lane_key key;
+  std::vector<partition_id> partitions; // of the lane; the seat is the first
   std::shared_ptr<const lane_loaded> partly;
   caf::actor_addr from;
 };

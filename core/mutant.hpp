@@ -124,6 +124,7 @@
   bug(old_generation_unknown, unit, "kafka: an old generation is a refusal") \
   bug(unreadable_offset_is_absent, unit, "kafka: an offset that cannot be read is not absent") \
   bug(foreign_offset_is_absent, unit, "kafka: an offset that another tool moved is not a first start") \
+  bug(offset_beside_seat_ignored, unit, "an offset beside the seat's that another tool moved is noticed") \
   bug(copied_metadata_believed, unit, "kafka: the metadata belongs to its offset") \
   bug(save_behind_unknown, unit, "kafka: behind an unknown save nothing is written before it was read") \
   bug(written_not_read_back, unit, "keeper_map: a save counts once its row was read back") \

@@ -1,5 +1,6 @@
 #include "state/offset_note.hpp"
 
+#include "core/mutant.hpp"
 #include "core/record.hpp"
 
 #include <charconv>
@@ -41,6 +42,11 @@ std::optional<offset_note> read_note(std::string_view metadata) {
   if (n.store.empty() || !number(next_word(metadata), 16, n.lineage) || !number(metadata, 10, n.version))
     return std::nullopt;
   return n;
+}
+
+bool moved_by_another_tool(std::string_view metadata, bool seat) {
+  if (!seat && mutant(bug::offset_beside_seat_ignored)) return false;
+  return !metadata.starts_with(record_marker);
 }
 
 } // namespace chute

@@ -19,4 +19,7 @@ struct offset_note {
 std::string write_note(const offset_note& n);
 std::optional<offset_note> read_note(std::string_view metadata);
 
+// Whether another tool than the engine committed an offset with this metadata. `seat`: of the lane's seat.
+bool moved_by_another_tool(std::string_view metadata, bool seat);
+
 } // namespace chute

@@ -186,6 +186,31 @@ class Moved(state_parts.Scenario):
         self.with_redis()
         self.adopt_twice()
 
+    def one_beside_the_seat(self):
+        """The lane's other partition alone is moved, and is adopted alone."""
+        group = state_parts.Group(self)
+        engine = self.begin(lanes=1)
+        self.assertEqual(engine.stop(), 0)
+        group.reset("--to-earliest", partition=1)
+        engine = self.start("moved", lanes=1)
+        said = self.stops(engine, f"offsets were moved by another tool: offset 0 of {self.topic_}/1")
+        self.assertEqual(engine.wait(60), 1)
+        self.assertEqual(self.found(self.table_), 1_000)
+        self.assertEqual(self.obey(said, "--adopt").count("sent again"), 1)
+        of_one = self.server.number(f"SELECT count() FROM {self.table_} WHERE _partition = 1")
+        engine = self.start("last", lanes=1)
+        self.arrived(self.table_, 1_000 + of_one, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        counts = self.server.ask(f"SELECT _partition, count() / uniqExact(_offset) FROM {self.table_} GROUP BY 1 ORDER BY 1")
+        self.assertEqual(counts, "0\t1\n1\t2")
+
+    def test_a_partition_beside_the_seat(self):
+        self.one_beside_the_seat()
+
+    def test_a_partition_beside_the_seat_and_another_store(self):
+        self.with_redis()
+        self.one_beside_the_seat()
+
     def test_while_the_engine_runs(self):
         """A replay twice in a row, once of one partition; then the engine is killed in the middle of it."""
         engine = self.begin()

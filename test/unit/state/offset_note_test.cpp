@@ -24,3 +24,12 @@ TEST_CASE("what is no note is none") {
   CHECK(!read_note(encode_record(test::record_of(1, 1, 1))));
   CHECK(!decode_record(write_note({"file", 1, 1})));
 }
+
+TEST_CASE("an offset without the engine's words was moved by another tool") {
+  for (bool seat : {true, false}) {
+    CHECK(moved_by_another_tool("", seat));
+    CHECK(moved_by_another_tool("somebody's", seat));
+    CHECK_FALSE(moved_by_another_tool(write_note({"kafka", 1, 2}), seat));
+    CHECK_FALSE(moved_by_another_tool(encode_record(test::record_of(1, 1, 1)), seat));
+  }
+}
