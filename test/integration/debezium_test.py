@@ -83,7 +83,8 @@ class Debezium(harness.Scenario):
         """Lives that are killed at random passes of these points, then one to the end."""
         topic = self.topic(self.partitions)
         self.send(topic, source.events, encode)
-        settings = {"envelope": "debezium", "batch": {"rows": 500, "wait": "50ms"}, "clickhouse": {"limits": LIMITS}, **pipeline}
+        rows = len(source.events) // 40  # more batches than the passes of a point that are waited for, however fast the machine
+        settings = {"envelope": "debezium", "batch": {"rows": rows, "wait": "50ms"}, "clickhouse": {"limits": LIMITS}, **pipeline}
         for number, point in enumerate(points):
             file, port = self.topology(topic, table, name=f"life{number}", **settings)
             where = f"{point}:{self.random.randrange(2, 10)}"
