@@ -268,6 +268,7 @@ void on_control(self_ptr self, const msg::control& m) {
     case order::drain: return l.drain(now);
     case order::pause: return l.pause(true);
     case order::resume: return l.pause(false);
+    case order::look: return l.log_suspected(now);
     }
   });
 }
@@ -303,6 +304,8 @@ batcher_actor::behavior_type batcher(self_ptr self, context_ptr context, service
   return {
       [=](const msg::converted& m) { on_converted(self, m); },
       [=](const msg::read_failure& m) {
+        if (m.what != read_error::other)
+          self->send(self->state.with.pipeline, msg::log_differed{self->state.setup.name});
         event(self, [&](lane& l, instant now) { l.read_failed(now, m.epoch, m.partition, m.what, m.why); });
       },
       [=](const msg::loaded_lane& m) { event(self, [&](lane& l, instant now) { l.loaded(now, m.ticket, *m.what); }); },

@@ -117,7 +117,7 @@ struct new_columns {
   decoder_spec_ptr spec;
 };
 struct control {
-  enum class what : std::uint8_t { assign, revoke, lose, drain, pause, resume } order;
+  enum class what : std::uint8_t { assign, revoke, lose, drain, pause, resume, look } order;
 };
 struct block_count {
   std::uint64_t blocks;
@@ -173,6 +173,9 @@ struct group_trouble {
 struct lane_released {
   lane_name name;
   bool drained;
+};
+struct log_differed { // a lane's reader was told that its place is not in the log
+  lane_name name;
 };
 struct lane_stopped {
   lane_name name;
@@ -261,13 +264,12 @@ using worker_actor = caf::typed_actor<caf::reacts_to<msg::job>>;
 using pool_actor = caf::typed_actor<caf::reacts_to<msg::job>, caf::reacts_to<msg::idle, worker_actor>>;
 
 // Starts, supervises and ends everything of one pipeline.
-using pipeline_actor =
-    caf::typed_actor<caf::reacts_to<msg::prepared>, caf::reacts_to<msg::described>, caf::reacts_to<msg::others_drained>,
-                     caf::reacts_to<msg::fields_found>, caf::reacts_to<msg::fields_answered>,
-                     caf::reacts_to<msg::group_assigned>, caf::reacts_to<msg::group_revoked>,
-                     caf::reacts_to<msg::group_trouble>, caf::reacts_to<msg::lane_released>,
-                     caf::reacts_to<msg::lane_stopped>, caf::reacts_to<msg::refresh_wanted>,
-                     caf::reacts_to<msg::failed>, caf::reacts_to<msg::order>, caf::reacts_to<msg::tick>>;
+using pipeline_actor = caf::typed_actor<
+    caf::reacts_to<msg::prepared>, caf::reacts_to<msg::described>, caf::reacts_to<msg::others_drained>,
+    caf::reacts_to<msg::fields_found>, caf::reacts_to<msg::fields_answered>, caf::reacts_to<msg::group_assigned>,
+    caf::reacts_to<msg::group_revoked>, caf::reacts_to<msg::group_trouble>, caf::reacts_to<msg::lane_released>,
+    caf::reacts_to<msg::lane_stopped>, caf::reacts_to<msg::log_differed>, caf::reacts_to<msg::refresh_wanted>,
+    caf::reacts_to<msg::failed>, caf::reacts_to<msg::order>, caf::reacts_to<msg::tick>>;
 
 } // namespace chute
 
@@ -305,6 +307,7 @@ CHUTE_MESSAGE(chute::msg::group_revoked)
 CHUTE_MESSAGE(chute::msg::group_trouble)
 CHUTE_MESSAGE(chute::msg::lane_released)
 CHUTE_MESSAGE(chute::msg::lane_stopped)
+CHUTE_MESSAGE(chute::msg::log_differed)
 CHUTE_MESSAGE(chute::msg::refresh_wanted)
 CHUTE_MESSAGE(chute::msg::failed)
 CHUTE_MESSAGE(chute::msg::order)

@@ -555,6 +555,12 @@ void on_released(self_ptr self, const msg::lane_released& m) {
   check_finished(self);
 }
 
+// The topic may have been made anew: the other lanes' places may be in the new log, by chance.
+void on_log_differed(self_ptr self, const msg::log_differed& m) {
+  for (auto& [name, l] : self->state.lanes)
+    if (name.topic == m.name.topic && name != m.name) self->send(l.actor, msg::control{msg::control::what::look});
+}
+
 void on_stopped(self_ptr self, const msg::lane_stopped& m) {
   auto& s = self->state;
   auto it = s.lanes.find(m.name);
@@ -732,6 +738,7 @@ pipeline_actor::behavior_type pipeline(self_ptr self, std::shared_ptr<pipeline_c
       },
       [=](const msg::lane_released& m) { on_released(self, m); },
       [=](const msg::lane_stopped& m) { on_stopped(self, m); },
+      [=](const msg::log_differed& m) { on_log_differed(self, m); },
       [=](const msg::refresh_wanted& m) { on_refresh(self, m); },
       [=](const msg::failed& m) { end_now(self, m.what); },
       [=](const msg::order& m) { on_order(self, m); },

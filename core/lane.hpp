@@ -69,8 +69,10 @@ struct lane_config {
   std::int64_t retry_first_ms = 100, retry_max_ms = 30'000;
   int again_and_again = 3;
   // A topic can be made anew and filled within seconds. Who did not look at the log for longer than `unseen_limit_ms`
-  // (more than a heartbeat of the engine) looks again before anything more is planned; everyone, from time to time.
-  std::int64_t unseen_limit_ms = 2'000, look_at_log_ms = 60'000;
+  // (more than a heartbeat of the engine) looks again before anything more is planned; everyone, from time to time. So
+  // does who is given records of a partition that had none for longer than `idle_limit_ms`: what it waited for may be
+  // another log's.
+  std::int64_t unseen_limit_ms = 2'000, idle_limit_ms = 1'000, look_at_log_ms = 60'000;
   // So far back from `next` a row or dead letter of this lane is looked for before "none" is believed. A pipeline that
   // takes few of the records finds none nearby.
   std::int64_t control_offsets = 1'000'000;
@@ -237,6 +239,8 @@ public:
   void answered(instant now, ticket_t ticket, const table_answer& answer, bool token_running);
   void refreshed(instant now, ticket_t ticket, bool same, const std::string& why);
   void columns_changed(instant now, std::uint64_t fingerprint);
+  // Another lane of the topic met a log that is not the one it read: this one looks before it plans anything more.
+  void log_suspected(instant now);
   void tick(instant now);
   void revoke(instant now); // finish what is under way, then released
   void lose(instant now);   // forget at once
@@ -363,8 +367,11 @@ private:
     std::uint32_t hash;
   };
   void want_look(instant now);
+  void look_soon(instant now);
+  void suspect_read(std::size_t i);
   void suspect(std::size_t i, seen_record r);
   void suspect_chunk(instant now, std::size_t i, const chunk& c);
+  void suspect_idle(instant now, std::size_t i);
   bool log_differs(std::size_t i, const lane_partition& p, const log_facts::part& f) const;
   void look_at_log(instant now);
   void looked_at_log(instant now, const log_facts& facts);
@@ -452,9 +459,13 @@ private:
   // chunks were on their way then.
   std::vector<std::deque<seen_record>> suspects_;
   std::vector<int> on_their_way_;
+  std::vector<bool> suspect_asked_; // by the look that is on its way
   ticket_t look_ticket_ = 0;
   mono_ms look_at_ = 0, compared_at_ = 0; // compared_at_: recovery asked for the log's bounds
+  mono_ms look_at_all_at_ = 0;            // then every partition is looked at, not only the suspected ones
+  bool looks_at_all_ = false;             // the look that is on its way
   std::vector<mono_ms> unread_since_;     // one a partition: nothing was asked of its reader since; 0: something is
+  std::vector<mono_ms> heard_at_;         // one a partition: when its reader last answered, or was started
   std::vector<mono_ms> short_since_;      // the log was seen to end before `next`
 
   // streaming

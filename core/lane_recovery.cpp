@@ -174,19 +174,34 @@ void lane::want_look(instant now) {
   if (mutant(bug::known_not_compared) || config_.delivery == delivery_mode::at_least_once) return;
   const auto& base = advance_ ? *advance_ : record_;
   suspects_.resize(base.partitions.size());
-  for (std::size_t i = 0; i < base.partitions.size(); ++i) {
-    const auto& p = base.partitions[i];
-    if (work_ && i < work_->content.known.size() && work_->content.known[i] && !mutant(bug::read_log_trusted))
-      suspect(i, {work_->content.last[i] + 1 - work_->content.known[i]->distance, work_->content.known[i]->hash});
-    if (auto k = takes_.empty() || mutant(bug::read_log_trusted) ? std::nullopt : gathered_.last_record(i, p.next))
-      suspect(i, {p.next - k->distance, k->hash});
-    else if (suspects_[i].empty() && p.known) suspect(i, {*p.known_at(), p.known->hash});
-  }
+  for (std::size_t i = 0; i < base.partitions.size(); ++i) suspect_read(i);
   on_their_way_ = takes_;
+  look_soon(now);
+}
+
+void lane::look_soon(instant now) {
   look_wanted_ = std::any_of(suspects_.begin(), suspects_.end(), [](auto& s) { return !s.empty(); });
   if (!look_wanted_) return;
+  if (look_ticket_ != 0 && looks_at_all_) look_at_all_at_ = now.mono; // it counts no longer
   look_ticket_ = 0;
   look_at_ = now.mono;
+}
+
+// What was read of a partition, and what was planned or done of it, last.
+void lane::suspect_read(std::size_t i) {
+  const auto& p = (advance_ ? *advance_ : record_).partitions[i];
+  if (work_ && i < work_->content.known.size() && work_->content.known[i] && !mutant(bug::read_log_trusted))
+    suspect(i, {work_->content.last[i] + 1 - work_->content.known[i]->distance, work_->content.known[i]->hash});
+  if (auto k = takes_.empty() || mutant(bug::read_log_trusted) ? std::nullopt : gathered_.last_record(i, p.next))
+    suspect(i, {p.next - k->distance, k->hash});
+  else if (suspects_[i].empty() && p.known) suspect(i, {*p.known_at(), p.known->hash});
+}
+
+void lane::log_suspected(instant now) {
+  seen(now);
+  if (phase_ != lane_phase::streaming && phase_ != lane_phase::draining && phase_ != lane_phase::settling) return;
+  want_look(now);
+  maybe_plan(now);
 }
 
 void lane::suspect(std::size_t i, seen_record r) {
@@ -200,25 +215,36 @@ void lane::suspect_chunk(instant now, std::size_t i, const chunk& c) {
   --on_their_way_[i];
   if (c.offsets.empty()) return;
   suspect(i, {{c.offsets.back()}, static_cast<std::uint32_t>(c.hashes.back())});
-  if (look_wanted_) return; // the looks go on until there are none
-  look_wanted_ = true;
-  look_ticket_ = 0;
-  look_at_ = now.mono;
+  if (!look_wanted_) look_soon(now); // else the looks go on until there are none
+}
+
+// Before the chunk that ends a time without any is added: what came before it must still be there.
+void lane::suspect_idle(instant now, std::size_t i) {
+  bool idle = now.mono - heard_at_[i] > config_.idle_limit_ms && !mutant(bug::idle_log_trusted);
+  heard_at_[i] = now.mono;
+  if (!idle || config_.delivery == delivery_mode::at_least_once || mutant(bug::known_not_compared)) return;
+  suspects_.resize(record_.partitions.size());
+  suspect_read(i);
+  if (!look_wanted_) look_soon(now);
 }
 
 // While streaming: is the log still the one that was read? A topic that was made anew and refilled looks like it.
 void lane::look_at_log(instant now) {
-  look_at_ = now.mono + config_.look_at_log_ms;
+  looks_at_all_ = now.mono >= look_at_all_at_;
+  if (looks_at_all_) look_at_all_at_ = now.mono + config_.look_at_log_ms;
+  look_at_ = look_at_all_at_;
   if (config_.delivery == delivery_mode::at_least_once) return;
   look_ticket_ = new_ticket();
   const auto& base = advance_ ? *advance_ : record_; // all that is done
   suspects_.resize(base.partitions.size());
+  suspect_asked_.assign(base.partitions.size(), false);
   fx_inspect fx{look_ticket_, {}};
   for (std::size_t i = 0; i < base.partitions.size(); ++i) {
     const auto& p = base.partitions[i];
     fx_inspect::probe probe{partition_at(i), {}, 0};
-    if (!suspects_[i].empty()) probe = {partition_at(i), suspects_[i].front().at, suspects_[i].front().hash};
-    else if (p.known) probe = {partition_at(i), p.known_at(), p.known->hash};
+    suspect_asked_[i] = !suspects_[i].empty();
+    if (suspect_asked_[i]) probe = {partition_at(i), suspects_[i].front().at, suspects_[i].front().hash};
+    else if (p.known && looks_at_all_) probe = {partition_at(i), p.known_at(), p.known->hash};
     fx.probes.push_back(probe);
   }
   effects_.push_back(std::move(fx));
@@ -229,13 +255,14 @@ void lane::look_at_log(instant now) {
 bool lane::log_differs(std::size_t i, const lane_partition& p, const log_facts::part& f) const {
   using seen_as = log_facts::part::recognised;
   if (f.known == seen_as::differs || f.end < p.known_base() || f.end < gathered_.position(i)) return true;
-  return f.known == seen_as::gone && !suspects_[i].empty() && suspects_[i].front().at >= p.next && f.low <= p.next;
+  return f.known == seen_as::gone && suspect_asked_[i] && suspects_[i].front().at >= p.next && f.low <= p.next;
 }
 
 void lane::looked_at_log(instant now, const log_facts& facts) {
   look_ticket_ = 0;
   if (!facts.answered) {
     look_at_ = now.mono + look_retry_ms;
+    if (looks_at_all_) look_at_all_at_ = look_at_;
     if (look_wanted_) waiting_ = "the log, which is looked at before anything more is planned: " + facts.why;
     return;
   }
@@ -252,9 +279,9 @@ void lane::looked_at_log(instant now, const log_facts& facts) {
   took(lane_edge::log_confirmed);
   if (look_wanted_) waiting_.clear();
   look_wanted_ = false;
-  for (auto& all : suspects_) {
-    if (!all.empty()) all.pop_front();
-    look_wanted_ |= !all.empty();
+  for (std::size_t i = 0; i < suspects_.size(); ++i) {
+    if (suspect_asked_[i]) suspects_[i].pop_front(); // one that came meanwhile is asked about next
+    look_wanted_ |= !suspects_[i].empty();
   }
   if (look_wanted_) look_at_ = now.mono;
   maybe_plan(now);
@@ -442,7 +469,7 @@ void lane::marked_started(instant now, ticket_t ticket, bool ok, const std::stri
 
 void lane::settle(instant now) {
   recovery_tries_ = 0;
-  look_at_ = now.mono + config_.look_at_log_ms;
+  look_at_ = look_at_all_at_ = now.mono + config_.look_at_log_ms;
   if (config_.delivery == delivery_mode::at_least_once) record_.open.reset();
   std::vector<offset_t> from;
   for (auto& p : record_.partitions) from.push_back(p.next);

@@ -19,6 +19,7 @@ void lane::restart_reading(instant now, const std::vector<offset_t>& from) {
   gathered_.restart(from);
   takes_.assign(from.size(), 0);
   unread_since_.assign(from.size(), now.mono);
+  heard_at_.assign(from.size(), now.mono);
   take_bytes_.assign(from.size(), 0);
   blocked_.assign(from.size(), {});
   blocked_at_.assign(from.size(), {});
@@ -82,6 +83,7 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
                      std::to_string(c->offsets[k]) + ": " + why + " (on_bad_record: stop)";
     blocked_at_[*i] = {c->offsets[k]};
   }
+  suspect_idle(now, *i);
   if (mutant(bug::gap_is_loss) && c->offsets.empty() && c->last >= c->first) return stop("records are missing");
   expect(gathered_.add(*i, c, now.mono, stop_at), "4: chunks are contiguous");
   ends_[*i] = std::max(ends_[*i], c->last.value + 1);

@@ -82,6 +82,7 @@
   bug(short_log_believed_at_once, sim, "a log that ends too early is looked at twice, 10 s apart") \
   bug(plan_beyond_log, sim, "the log does not end within the open plan") \
   bug(read_log_trusted, unit, "after a pause what was read before is looked at in the log again") \
+  bug(idle_log_trusted, unit, "what comes after a time without records is another log's, perhaps") \
   bug(reread_log_trusted, unit, "a plan whose records are read once more finds the log that it was read from") \
   bug(filled_log_trusted, unit, "the log up to the end of a plan that landed in part is the one that it was read from") \
   bug(known_not_compared, sim, "the last record done is still the same") \

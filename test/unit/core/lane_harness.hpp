@@ -74,7 +74,7 @@ struct harness {
     config.fingerprint = 33;
     config.batch = {100, 1 << 20, 1000};
     config.trust.there = config.trust.not_there = true;
-    config.unseen_limit_ms = INT64_MAX; // tests let time pass in one step
+    config.unseen_limit_ms = config.idle_limit_ms = INT64_MAX; // tests let time pass in one step
   }
   lane& start() {
     machine = std::make_unique<lane>(config, random);

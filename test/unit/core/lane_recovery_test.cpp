@@ -462,3 +462,67 @@ TEST_CASE("what was planned before a pause is looked at again before anything mo
     CHECK(h.has<fx_load>() == (same == 0));
   }
 }
+
+TEST_CASE("what comes after a time without records is looked at before anything more is planned") {
+  for (int idle : {0, 1})
+    for (int same : {0, 1}) {
+      CAPTURE(idle);
+      CAPTURE(same);
+      harness h;
+      h.config.idle_limit_ms = 2'000;
+      h.first_start();
+      h.give(records(0, 0, 5));
+      h.pass(1'000);
+      h.accept();
+      h.acknowledge();
+      h.pass(100);
+      h.accept();
+      h.pass(idle ? 2'500 : 100);
+      CHECK_FALSE(h.has<fx_inspect>());
+      h.give(records(0, 5, 5));
+      h.pass(1'000);
+      CHECK(h.has<fx_inspect>() == (idle == 1));
+      CHECK(h.has<fx_save>() == (idle == 0));
+      if (!idle) continue;
+      auto look = h.take<fx_inspect>();
+      REQUIRE(look.probes.at(0).at.has_value());
+      CHECK(*look.probes[0].at == offset_t{4});
+      auto seen = same ? log_facts::part::recognised::same : log_facts::part::recognised::differs;
+      h.machine->inspected(h.now, look.ticket, {true, {}, {{{0}, {20}, seen}}});
+      CHECK(h.has<fx_save>() == (same == 1));
+      CHECK(h.has<fx_load>() == (same == 0));
+    }
+}
+
+TEST_CASE("a lane whose neighbour met another log looks before it plans anything more") {
+  harness h;
+  h.first_start();
+  h.give(records(0, 0, 5));
+  h.machine->log_suspected(h.now);
+  h.pass(1'000);
+  CHECK_FALSE(h.has<fx_save>());
+  auto look = h.take<fx_inspect>();
+  CHECK(*look.probes.at(0).at == offset_t{4});
+  h.machine->inspected(h.now, look.ticket, {true, {}, {{{0}, {20}, log_facts::part::recognised::same}}});
+  CHECK(h.has<fx_save>());
+}
+
+TEST_CASE("what became suspect while the log was looked at is looked at next") {
+  harness h(2);
+  h.config.idle_limit_ms = 1'000;
+  h.first_start();
+  h.give(records(0, 0, 5));
+  h.machine->log_suspected(h.now);
+  h.pass(10);
+  auto first = h.take<fx_inspect>(); // of partition 0 alone
+  CHECK_FALSE(first.probes.at(1).at.has_value());
+  h.give(records(1, 0, 5)); // was on its way
+  auto same = log_facts::part::recognised::same, not_asked = log_facts::part::recognised::not_asked;
+  h.machine->inspected(h.now, first.ticket, {true, {}, {{{0}, {20}, same}, {{0}, {20}, not_asked}}});
+  h.pass(1'000);
+  CHECK_FALSE(h.has<fx_save>());
+  auto second = h.take<fx_inspect>();
+  CHECK(*second.probes.at(1).at == offset_t{4});
+  h.machine->inspected(h.now, second.ticket, {true, {}, {{{0}, {20}, not_asked}, {{0}, {20}, same}}});
+  CHECK(h.has<fx_save>());
+}
