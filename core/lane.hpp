@@ -72,7 +72,7 @@ struct lane_config {
   // (more than a heartbeat of the engine) looks again before anything more is planned; everyone, from time to time. So
   // does who is given records of a partition that had none for longer than `idle_limit_ms`: what it waited for may be
   // another log's.
-  std::int64_t unseen_limit_ms = 2'000, idle_limit_ms = 1'000, look_at_log_ms = 60'000;
+  std::int64_t unseen_limit_ms = 2'000, idle_limit_ms = 2'000, look_at_log_ms = 60'000;
   // So far back from `next` a row or dead letter of this lane is looked for before "none" is believed. A pipeline that
   // takes few of the records finds none nearby.
   std::int64_t control_offsets = 1'000'000;
@@ -465,7 +465,7 @@ private:
   mono_ms look_at_all_at_ = 0;            // then every partition is looked at, not only the suspected ones
   bool looks_at_all_ = false;             // the look that is on its way
   std::vector<mono_ms> unread_since_;     // one a partition: nothing was asked of its reader since; 0: something is
-  std::vector<mono_ms> heard_at_;         // one a partition: when its reader last answered, or was started
+  std::vector<mono_ms> heard_at_;         // one a partition: when its reader last answered, or was asked after a rest
   std::vector<mono_ms> short_since_;      // the log was seen to end before `next`
 
   // streaming

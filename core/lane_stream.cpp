@@ -47,6 +47,7 @@ void lane::grant(instant now) {
       if (!needed && !room && (takes_[i] > 0 || gathered_.bytes() >= limit || gathered_.records() >= 2 * rows_cap_))
         break;
       if (takes_[i] == 0 && now.mono - unread_since_[i] > config_.unseen_limit_ms) want_look(now);
+      if (takes_[i] == 0) heard_at_[i] = now.mono;
       ++takes_[i];
       take_bytes_[i] += each;
       out += each;
