@@ -127,13 +127,19 @@ void perform(self_ptr self, const fx_mark_started& fx) {
           });
 }
 
+// What is read up to an end is not waited for.
+pace pace_of(const batcher_state& s) {
+  if (!s.setup.config.until.empty()) return {};
+  return pace::of(s.setup.config.batch.wait_ms, static_cast<std::uint64_t>(s.setup.name.lane.value));
+}
+
 void perform(self_ptr self, const fx_read& fx) {
   auto& s = self->state;
   auto it = s.readers.find(fx.partition);
   if (it == s.readers.end()) {
     auto& converter = s.with.converters[static_cast<std::size_t>(fx.partition.value) % s.with.converters.size()];
     auto r = self->spawn(reader, s.context, s.with.fetcher, kafka::topic_partition{s.setup.name.topic, fx.partition},
-                         converter, batcher_actor(self));
+                         converter, batcher_actor(self), pace_of(s));
     self->monitor(r);
     it = s.readers.emplace(fx.partition, r).first;
   }

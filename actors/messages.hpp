@@ -67,6 +67,7 @@ struct take_chunk {
 struct read_again { // to itself, after what could not be begun
   read_from what;
 };
+struct rested {}; // to itself, when a pause between two chunks is over
 struct stop_reading {};
 
 // to a batcher
@@ -217,7 +218,7 @@ struct idle {};
 // Reads one partition, a chunk for each credit.
 using reader_actor =
     caf::typed_actor<caf::reacts_to<msg::read_from>, caf::reacts_to<msg::read_again>, caf::reacts_to<msg::take_chunk>,
-                     caf::reacts_to<msg::stop_reading>, caf::reacts_to<msg::wake>>;
+                     caf::reacts_to<msg::stop_reading>, caf::reacts_to<msg::rested>, caf::reacts_to<msg::wake>>;
 
 // Runs a lane: events in, effects out.
 using batcher_actor = caf::typed_actor<
@@ -235,6 +236,7 @@ struct convert_request {
   partition_id partition;
   decoder_spec_ptr spec;
   batcher_actor to;
+  mono_ms arrived_at;
 };
 using converter_actor = caf::typed_actor<caf::reacts_to<convert_request>, caf::reacts_to<msg::schemas_fetched>,
                                          caf::reacts_to<msg::fields_added>, caf::reacts_to<msg::wake>>;
@@ -278,6 +280,7 @@ CHUTE_MESSAGE(chute::msg::tick)
 CHUTE_MESSAGE(chute::msg::wake)
 CHUTE_MESSAGE(chute::msg::read_from)
 CHUTE_MESSAGE(chute::msg::read_again)
+CHUTE_MESSAGE(chute::msg::rested)
 CHUTE_MESSAGE(chute::msg::take_chunk)
 CHUTE_MESSAGE(chute::msg::stop_reading)
 CHUTE_MESSAGE(chute::msg::converted)

@@ -257,6 +257,12 @@ std::size_t partitions_of(const std::map<std::string, topic_runtime>& topics) {
   return std::max<std::size_t>(1, n);
 }
 
+// A fetch costs a broker some ten microseconds a partition, however little there is.
+std::int64_t fetch_rest_ms(std::int64_t wait_ms, std::size_t partitions) {
+  const auto for_many = static_cast<std::int64_t>(std::min<std::size_t>(partitions / 5, 200));
+  return std::min(wait_ms / 5, std::max(std::min<std::int64_t>(wait_ms / 16, 50), for_many));
+}
+
 // False: it cannot be, and the pipeline ends.
 bool open_fetcher(self_ptr self, std::size_t partitions) {
   auto& s = self->state;
@@ -264,6 +270,7 @@ bool open_fetcher(self_ptr self, std::size_t partitions) {
   options.client = s.context->kafka_client();
   options.buffer_bytes = std::max<std::uint64_t>(s.context->top.memory_bytes / s.context->pipelines / 4, 4 << 20);
   options.partitions = partitions;
+  if (!s.context->until_end) options.rest_ms = fetch_rest_ms(s.context->config.batch.wait_ms, partitions);
   auto fetcher = kafka::fetcher::open(options);
   if (!fetcher.ok()) {
     self->send(pipeline_actor(self), msg::failed{fetcher.failure().text()});

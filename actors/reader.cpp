@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace chute {
 
@@ -22,21 +23,44 @@ read_error kind_of(const kafka::stream_error& e) {
   }
 }
 
+// Where little comes in one chunk, the next is not taken before more has come. Not while the log's end was not seen:
+// what is read again after a start is waited for.
+void rest(self_ptr self, const kafka::raw_batch& raw, mono_ms now) {
+  auto& s = self->state;
+  s.caught_up = s.caught_up || raw.end;
+  const auto took = now - std::exchange(s.taken_at, now);
+  if (raw.more || !s.caught_up) return;
+  const auto until = s.rhythm.rest_until(now, took, raw.records.size(), raw.bytes);
+  if (until <= now) return;
+  s.resting = true;
+  s.came->quiet = true;
+  self->delayed_send(self, std::chrono::milliseconds(until - now), msg::rested{});
+}
+
+void end_rest(self_ptr self) {
+  self->state.resting = false;
+  self->state.came->quiet = false;
+}
+
 // Serves credits while there is something to take; else the queue's wake-up calls again.
 void serve(self_ptr self) {
   auto& s = self->state;
-  while (!s.credits.empty() && s.source && s.source->running()) {
+  while (!s.credits.empty() && !s.resting && s.source && s.source->running()) {
+    const auto since = s.came->since.exchange(0);
+    const auto now = mono_now();
     auto raw = std::make_shared<kafka::raw_batch>(s.source->take(records_max, s.credits.front()));
     if (raw->failure) {
       auto& f = *raw->failure;
       self->send(s.to, msg::read_failure{s.epoch, s.where.partition, kind_of(f), f.why.text()});
     }
+    rest(self, *raw, now);
     if (raw->last < raw->first) {
       if (raw->more) continue;
       return; // nothing passed: the credit waits
     }
     s.credits.pop_front();
-    self->send(s.converter, convert_request{raw, s.epoch, s.where.topic, s.where.partition, s.spec, s.to});
+    self->send(s.converter,
+               convert_request{raw, s.epoch, s.where.topic, s.where.partition, s.spec, s.to, since > 0 ? since : now});
   }
 }
 
@@ -45,7 +69,10 @@ result<void> open(self_ptr self) {
   if (s.source) return {};
   // The callback comes from librdkafka's threads and must not keep the actor alive.
   auto address = caf::actor_cast<caf::actor_addr>(self->ctrl());
-  auto stream = s.fetcher->open_stream(s.where, [address] {
+  auto stream = s.fetcher->open_stream(s.where, [address, came = s.came] {
+    mono_ms none = 0;
+    if (came->since == 0) came->since.compare_exchange_strong(none, mono_now());
+    if (came->quiet) return;
     if (auto a = caf::actor_cast<reader_actor>(address)) caf::anon_send(a, msg::wake{});
   });
   if (!stream.ok()) return stream.failure();
@@ -59,7 +86,8 @@ void start(self_ptr self, const msg::read_from& m) {
   if (m.epoch != s.epoch) s.credits.clear();
   s.epoch = m.epoch;
   s.spec = m.spec;
-  s.stopped = false;
+  s.stopped = s.caught_up = false;
+  end_rest(self);
   auto r = open(self);
   if (r.ok()) r = s.source->start(m.from);
   if (r.ok()) return serve(self);
@@ -70,8 +98,10 @@ void start(self_ptr self, const msg::read_from& m) {
 } // namespace
 
 reader_actor::behavior_type reader(self_ptr self, context_ptr context, std::shared_ptr<kafka::fetcher> fetcher,
-                                   kafka::topic_partition where, converter_actor converter, batcher_actor to) {
+                                   kafka::topic_partition where, converter_actor converter, batcher_actor to,
+                                   pace rhythm) {
   auto& s = self->state;
+  s.rhythm = rhythm;
   s.context = std::move(context);
   s.fetcher = std::move(fetcher);
   s.where = std::move(where);
@@ -92,6 +122,10 @@ reader_actor::behavior_type reader(self_ptr self, context_ptr context, std::shar
         self->state.credits.clear();
         self->state.stopped = true;
         if (self->state.source) self->state.source->stop();
+      },
+      [=](const msg::rested&) {
+        end_rest(self);
+        serve(self);
       },
       [=](const msg::wake&) { serve(self); },
   };
@@ -155,7 +189,7 @@ bool convert(converter_ptr self, const convert_request& r) {
   out->partition = r.partition;
   out->first = r.raw->first;
   out->last = r.raw->last;
-  out->reached_end = r.raw->end.has_value();
+  out->arrived_at = r.arrived_at;
   s.with->decode(r.raw->records, *r.raw, *out);
   auto fields = s.with->take_new_fields();
   std::erase_if(fields, [&](const new_field& f) { return s.hopeless.contains(f.name); });

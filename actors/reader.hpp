@@ -3,11 +3,19 @@
 
 #include "actors/context.hpp"
 #include "actors/fault_point.hpp"
+#include "core/pace.hpp"
 
+#include <atomic>
 #include <deque>
 #include <set>
 
 namespace chute {
+
+// When a partition's queue became non-empty: written by librdkafka's threads.
+struct arrival {
+  std::atomic<bool> quiet = false; // the reader rests: it looks by itself
+  std::atomic<mono_ms> since = 0;  // 0: nothing has come since the last look
+};
 
 struct reader_state {
   context_ptr context;
@@ -20,13 +28,17 @@ struct reader_state {
   bool stopped = false;
   decoder_spec_ptr spec;
   std::deque<std::uint64_t> credits; // bytes; at most a few, the lane bounds them
+  pace rhythm;
+  bool resting = false, caught_up = false; // caught up: the partition's end was seen since the start
+  mono_ms taken_at = 0;                    // when it took last
+  std::shared_ptr<arrival> came = std::make_shared<arrival>();
   const char* name = "reader";
   ~reader_state() { fault_point("reader_ends", fault_at::late); }
 };
 
 reader_actor::behavior_type reader(reader_actor::stateful_pointer<reader_state> self, context_ptr context,
                                    std::shared_ptr<kafka::fetcher> fetcher, kafka::topic_partition where,
-                                   converter_actor converter, batcher_actor to);
+                                   converter_actor converter, batcher_actor to, pace rhythm);
 
 // Makes chunks of records. Records may name schemas that are not known yet: the converter then asks a worker to fetch
 // them, and what comes meanwhile waits, so that chunks stay in order. A registry that cannot be reached is asked again

@@ -67,7 +67,7 @@ struct chunk {
   block rows;                       // of the records whose outcome is `row`, in order
   std::vector<dead_letter> dead;    // as many as there are outcomes `dead_letter` or `stop`, in order
   std::uint64_t fields_ignored = 0; // fields without a column
-  bool reached_end = false;         // the partition's end was seen after `last`
+  std::int64_t arrived_at = 0;      // monotonic ms when its first record could be taken; 0: just now
   std::size_t byte_size() const;    // memory held, for the budget
   std::size_t rows_of(std::size_t record) const {
     return record < row_counts.size() ? row_counts[record] : outcomes[record] == outcome::row;

@@ -70,8 +70,8 @@ struct lane_config {
   int again_and_again = 3;
   // A topic can be made anew and filled within seconds. Who did not look at the log for longer than `unseen_limit_ms`
   // (more than a heartbeat of the engine) looks again before anything more is planned; everyone, from time to time. So
-  // does who is given records of a partition that had none for longer than `idle_limit_ms`: what it waited for may be
-  // another log's.
+  // does a lane that is given records after it had none for longer than `idle_limit_ms`, or one of its partitions for
+  // longer than `look_at_log_ms`: what it waited for may be another log's.
   std::int64_t unseen_limit_ms = 2'000, idle_limit_ms = 2'000, look_at_log_ms = 60'000;
   // So far back from `next` a row or dead letter of this lane is looked for before "none" is believed. A pipeline that
   // takes few of the records finds none nearby.
@@ -371,7 +371,7 @@ private:
   void suspect_read(std::size_t i);
   void suspect(std::size_t i, seen_record r);
   void suspect_chunk(instant now, std::size_t i, const chunk& c);
-  void suspect_idle(instant now, std::size_t i);
+  void suspect_idle(instant now, mono_ms arrived, std::size_t i);
   bool log_differs(std::size_t i, const lane_partition& p, const log_facts::part& f) const;
   void look_at_log(instant now);
   void looked_at_log(instant now, const log_facts& facts);
@@ -460,12 +460,15 @@ private:
   std::vector<std::deque<seen_record>> suspects_;
   std::vector<int> on_their_way_;
   std::vector<bool> suspect_asked_; // by the look that is on its way
+  std::vector<offset_t> reached_;   // when that was asked: the log's ends cannot lie below
   ticket_t look_ticket_ = 0;
   mono_ms look_at_ = 0, compared_at_ = 0; // compared_at_: recovery asked for the log's bounds
   mono_ms look_at_all_at_ = 0;            // then every partition is looked at, not only the suspected ones
   bool looks_at_all_ = false;             // the look that is on its way
   std::vector<mono_ms> unread_since_;     // one a partition: nothing was asked of its reader since; 0: something is
   std::vector<mono_ms> heard_at_;         // one a partition: when its reader last answered, or was asked after a rest
+  mono_ms heard_any_ = 0;                 // when records last came of any
+  bool unheard_ = false;                  // none came for too long, and no partition is suspected for it yet
   std::vector<mono_ms> short_since_;      // the log was seen to end before `next`
 
   // streaming

@@ -218,13 +218,18 @@ void lane::suspect_chunk(instant now, std::size_t i, const chunk& c) {
   if (!look_wanted_) look_soon(now); // else the looks go on until there are none
 }
 
-// Before the chunk that ends a time without any is added: what came before it must still be there.
-void lane::suspect_idle(instant now, std::size_t i) {
-  bool idle = now.mono - heard_at_[i] > config_.idle_limit_ms && !mutant(bug::idle_log_trusted);
-  heard_at_[i] = now.mono;
+// Before the chunk that ends a time without any is added: what came before it must still be there. A topic is made anew
+// with all of its partitions, so a lane that heard of one of them in the meantime need not look at the others each
+// time.
+void lane::suspect_idle(instant now, mono_ms arrived, std::size_t i) {
+  if (arrived - heard_any_ > config_.idle_limit_ms && !mutant(bug::idle_log_trusted)) unheard_ = true;
+  const bool idle = unheard_ || arrived - heard_at_[i] > std::max(config_.idle_limit_ms, config_.look_at_log_ms);
+  heard_any_ = std::max(heard_any_, arrived);
+  heard_at_[i] = arrived;
   if (!idle || config_.delivery == delivery_mode::at_least_once || mutant(bug::known_not_compared)) return;
   suspects_.resize(record_.partitions.size());
   suspect_read(i);
+  if (!suspects_[i].empty()) unheard_ = false; // else nothing of it is known, and the next one tells
   if (!look_wanted_) look_soon(now);
 }
 
@@ -238,11 +243,13 @@ void lane::look_at_log(instant now) {
   const auto& base = advance_ ? *advance_ : record_; // all that is done
   suspects_.resize(base.partitions.size());
   suspect_asked_.assign(base.partitions.size(), false);
+  reached_.clear();
   fx_inspect fx{look_ticket_, {}};
   for (std::size_t i = 0; i < base.partitions.size(); ++i) {
     const auto& p = base.partitions[i];
     fx_inspect::probe probe{partition_at(i), {}, 0};
     suspect_asked_[i] = !suspects_[i].empty();
+    reached_.push_back(std::max(p.known_base(), gathered_.position(i)));
     if (suspect_asked_[i]) probe = {partition_at(i), suspects_[i].front().at, suspects_[i].front().hash};
     else if (p.known && looks_at_all_) probe = {partition_at(i), p.known_at(), p.known->hash};
     fx.probes.push_back(probe);
@@ -254,7 +261,7 @@ void lane::look_at_log(instant now) {
 // retention passed it: it is read again.
 bool lane::log_differs(std::size_t i, const lane_partition& p, const log_facts::part& f) const {
   using seen_as = log_facts::part::recognised;
-  if (f.known == seen_as::differs || f.end < p.known_base() || f.end < gathered_.position(i)) return true;
+  if (f.known == seen_as::differs || f.end < reached_[i]) return true;
   return f.known == seen_as::gone && suspect_asked_[i] && suspects_[i].front().at >= p.next && f.low <= p.next;
 }
 

@@ -20,6 +20,8 @@ void lane::restart_reading(instant now, const std::vector<offset_t>& from) {
   takes_.assign(from.size(), 0);
   unread_since_.assign(from.size(), now.mono);
   heard_at_.assign(from.size(), now.mono);
+  heard_any_ = now.mono;
+  unheard_ = false;
   take_bytes_.assign(from.size(), 0);
   blocked_.assign(from.size(), {});
   blocked_at_.assign(from.size(), {});
@@ -84,9 +86,10 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
                      std::to_string(c->offsets[k]) + ": " + why + " (on_bad_record: stop)";
     blocked_at_[*i] = {c->offsets[k]};
   }
-  suspect_idle(now, *i);
+  const auto arrived = std::min(now.mono, std::max(heard_at_[*i], c->arrived_at > 0 ? c->arrived_at : now.mono));
+  suspect_idle(now, arrived, *i);
   if (mutant(bug::gap_is_loss) && c->offsets.empty() && c->last >= c->first) return stop("records are missing");
-  expect(gathered_.add(*i, c, now.mono, stop_at), "4: chunks are contiguous");
+  expect(gathered_.add(*i, c, arrived, stop_at), "4: chunks are contiguous");
   ends_[*i] = std::max(ends_[*i], c->last.value + 1);
   suspect_chunk(now, *i, *c);
   if (work_ && work_->at == step::building) check_built(now);

@@ -3,10 +3,12 @@
 #include "kafka/handle.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <map>
 #include <mutex>
 #include <set>
+#include <thread>
 #include <utility>
 
 namespace chute::kafka {
@@ -36,6 +38,8 @@ public:
     std::lock_guard hold(lock_);
     streamed_.erase(p);
   }
+
+  std::int64_t rest_ms = 0;
 
 private:
   std::mutex lock_;
@@ -113,6 +117,27 @@ settings needed_of(const fetch_options& o) {
           // A partition whose queue is full rests for up to a second, so bytes are the only limit.
           {"queued.min.messages", "1000000"},
           {"queued.max.messages.kbytes", std::to_string(portion_of(o).queue / 1024)}};
+}
+
+// librdkafka asks for more as soon as it has an answer, and it has no fetch sessions: where records trickle in over a
+// thousand partitions it would send a thousand names for a handful of records, hundreds of times a second. To let the
+// broker wait instead (fetch.min.bytes) is worse: it looks at all partitions of a waiting fetch whenever one is written
+// to. So the thread that speaks to the broker rests before it looks at a small answer, which it may for this short.
+rd_kafka_resp_err_t rest_after_fetch(rd_kafka_t* rk, int, const char*, std::int32_t, std::int16_t api, std::int16_t,
+                                     std::int32_t, std::size_t size, std::int64_t rtt_us, rd_kafka_resp_err_t err,
+                                     void*) {
+  constexpr std::int16_t fetch = 1; // ApiKey: https://kafka.apache.org/protocol#protocol_api_keys
+  constexpr std::size_t small = 128 << 10;
+  const auto* c = static_cast<const connection*>(static_cast<const handle*>(rd_kafka_opaque(rk)));
+  if (api != fetch || err || !c || size >= small) return RD_KAFKA_RESP_ERR_NO_ERROR;
+  const auto rest =
+      std::chrono::milliseconds(c->rest_ms) - std::chrono::microseconds(std::max<std::int64_t>(0, rtt_us));
+  if (rest.count() > 0) std::this_thread::sleep_for(rest);
+  return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+rd_kafka_resp_err_t rest_at_fetches(rd_kafka_t* rk, const rd_kafka_conf_t*, void*, char*, std::size_t) {
+  return rd_kafka_interceptor_add_on_response_received(rk, "chute", rest_after_fetch, nullptr);
 }
 
 } // namespace
@@ -205,15 +230,17 @@ struct stream::impl {
   }
 
   rd_kafka_message_t* next() { return taken[taken_at++]; }
-  // The partition's end, or an error: either ends a batch.
-  void take_event(raw_batch& out, rd_kafka_message_t* m) {
-    if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+  // The partition's end, or an error. False: it ends the batch. More may have come behind what was the end.
+  bool pass_event(raw_batch& out, rd_kafka_message_t* m) {
+    const bool end = m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+    if (end) {
       position = std::max(position, offset_t{m->offset});
       out.end = position;
     } else {
       fail(out, m->err, rd_kafka_message_errstr(m));
     }
     rd_kafka_message_destroy(m);
+    return end;
   }
 };
 
@@ -264,13 +291,14 @@ raw_batch stream::take(std::size_t max_records, std::uint64_t max_bytes) {
     if (full) break;
     s.next();
     if (m->err) {
-      s.take_event(out, m);
-      break;
+      if (!s.pass_event(out, m)) break;
+      continue;
     }
     if (m->offset < s.position.value) { // of before a start; librdkafka drops these itself
       rd_kafka_message_destroy(m);
       continue;
     }
+    out.end.reset();
     out.held_->messages.push_back(m);
     out.records.push_back(view_of(m));
     out.bytes += m->len + m->key_len;
@@ -296,8 +324,12 @@ fetcher::~fetcher() = default;
 
 result<std::unique_ptr<fetcher>> fetcher::open(fetch_options options) {
   auto state = std::make_shared<impl>();
+  state->rest_ms = options.rest_ms;
   if (auto done = open_handle(*state, options.client, defaults_of(options), needed_of(options),
-                              [](rd_kafka_conf_t* c) { rd_kafka_conf_set_error_cb(c, stream::impl::on_error); });
+                              [](rd_kafka_conf_t* c) {
+                                rd_kafka_conf_set_error_cb(c, stream::impl::on_error);
+                                rd_kafka_conf_interceptor_add_on_new(c, "chute", rest_at_fetches, nullptr);
+                              });
       !done)
     return done.failure();
   return std::unique_ptr<fetcher>(new fetcher(std::move(state)));

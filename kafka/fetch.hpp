@@ -19,6 +19,9 @@ struct fetch_options {
   // with more partitions than that allows, and all of them standing still with much to read, it is exceeded.
   std::uint64_t buffer_bytes = 128ull << 20;
   std::size_t partitions = 1;
+  // Where little comes, the least time between two fetches of a broker: each names every partition, and costs both
+  // sides accordingly. Records come later by at most this.
+  std::int64_t rest_ms = 0;
 };
 
 // Why a stream does not go on. It needs a start() to go on, unless it is transient.

@@ -175,10 +175,10 @@ struct inspector::impl final : handle {
 };
 
 namespace {
-// A broker hands out a batch of records as a whole. One that is larger than what is asked of a partition comes only
-// where that partition is the first in the request: so ask for as much as a batch commonly is, of few partitions at a
-// time.
-constexpr std::size_t read_bytes = 1 << 20, read_at_once = 2;
+// A broker hands out a batch of records as a whole, and one that is larger than what is asked of a partition only where
+// that partition is the first in the request, which is another one in each. So ask for little, of many partitions: what
+// producers send by default comes at once, larger batches one a request, and not much that nobody wants.
+constexpr std::size_t read_bytes = 32 << 10, read_at_once = 32;
 } // namespace
 
 inspector::inspector(std::unique_ptr<impl> state) : impl_(std::move(state)) {}

@@ -134,6 +134,9 @@ void add_produce(CLI::App& app, shared_options& shared, produce_options& o) {
   c->add_option("--records", o.what.count, "How many");
   c->add_option("--first", o.what.first, "Number of the first one")->capture_default_str();
   c->add_option("--seed", o.what.records.seed)->capture_default_str();
+  c->add_option("--run", o.what.run, "So many records in a row go to one partition")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   c->add_option("--rate", o.what.rate, "Records a second (0: as fast as it goes)")->capture_default_str();
   c->add_option("--size", o.what.records.size, "Bytes a record aims at")->capture_default_str();
   c->add_option("--broken-every", o.what.records.broken_every, "Each n-th cannot become a row (0: none)")

@@ -163,7 +163,7 @@ private:
     maker_.make(i, made_);
     r_.headers.clear();
     r_.key.reset();
-    r_.partition = static_cast<int>(i % static_cast<std::uint64_t>(to_.partitions()));
+    r_.partition = static_cast<int>(i / what_.run % static_cast<std::uint64_t>(to_.partitions()));
     if (what_.keys) {
       key_ = "c" + std::to_string(made_.customer);
       r_.key = key_;

@@ -15,6 +15,7 @@ struct production {
   record_options records;
   std::uint64_t count = 0;
   std::uint64_t first = 0;   // number of the first record: a second run goes on where the first ended
+  std::uint64_t run = 1;     // so many in a row go to one partition, as a producer without keys fills a batch
   double rate = 0;           // records a second; 0: as fast as it goes
   bool transactions = false; // in transactions of 1,000; every fourth is preceded by one that is aborted
   bool keys = false;         // keys and headers too; the partition follows from the key

@@ -494,6 +494,49 @@ TEST_CASE("what comes after a time without records is looked at before anything 
     }
 }
 
+TEST_CASE("who heard of one partition knows that the topic was not made anew, for a while") {
+  harness h(2);
+  h.config.idle_limit_ms = 2'000;
+  h.config.look_at_log_ms = 10'000;
+  h.first_start();
+  const auto round = [&](int partition, std::int64_t first, mono_ms pause) {
+    h.pass(pause);
+    h.give(records(partition, first, 1));
+    h.pass(h.config.batch.wait_ms);
+    if (h.has<fx_inspect>()) return false;
+    h.accept();
+    h.acknowledge();
+    h.pass(1);
+    h.accept();
+    return true;
+  };
+  REQUIRE(round(1, 0, 0));
+  std::int64_t n = 0;
+  while (h.now.mono < 9'000) REQUIRE(round(0, n++, 500));
+  CHECK(round(1, 1, 0)); // it was silent for long, but not the lane
+  // Neither of them was heard: the first that is, is looked at.
+  CHECK_FALSE(round(1, 2, 2'500));
+}
+
+TEST_CASE("a silent lane looks at the first partition of which it knows something") {
+  harness h(2);
+  h.config.idle_limit_ms = 2'000;
+  h.first_start();
+  h.give(records(0, 0, 5));
+  h.pass(h.config.batch.wait_ms);
+  h.accept();
+  h.acknowledge();
+  h.pass(1);
+  h.accept();
+  h.pass(3'000);
+  h.give(records(1, 0, 5)); // nothing was known of it
+  h.give(records(0, 5, 5));
+  h.pass(h.config.batch.wait_ms);
+  auto look = h.take<fx_inspect>();
+  CHECK_FALSE(look.probes.at(1).at.has_value());
+  CHECK(*look.probes.at(0).at == offset_t{4});
+}
+
 TEST_CASE("a lane whose neighbour met another log looks before it plans anything more") {
   harness h;
   h.first_start();
@@ -505,6 +548,55 @@ TEST_CASE("a lane whose neighbour met another log looks before it plans anything
   CHECK(*look.probes.at(0).at == offset_t{4});
   h.machine->inspected(h.now, look.ticket, {true, {}, {{{0}, {20}, log_facts::part::recognised::same}}});
   CHECK(h.has<fx_save>());
+}
+
+TEST_CASE("an answer about the log is held against what was read when it was asked for") {
+  for (int cut : {0, 1}) {
+    CAPTURE(cut);
+    harness h;
+    h.first_start();
+    h.give(records(0, 0, 5));
+    h.machine->log_suspected(h.now);
+    h.pass(1'000);
+    auto look = h.take<fx_inspect>();
+    h.give(records(0, 5, 5)); // read while the question was on its way
+    auto same = log_facts::part::recognised::same;
+    h.machine->inspected(h.now, look.ticket, {true, {}, {{{0}, {cut ? 4 : 5}, same}}});
+    CHECK(h.has<fx_load>() == (cut == 1));
+  }
+}
+
+TEST_CASE("records count from when they could be taken") {
+  harness h;
+  h.config.idle_limit_ms = 2'000;
+  h.first_start();
+  auto lay = [&](std::int64_t first, mono_ms for_ms) {
+    auto c = std::const_pointer_cast<chunk>(records(0, first, 5));
+    c->arrived_at = h.now.mono - for_ms;
+    h.give(c);
+  };
+  h.pass(900);
+  lay(0, 700);
+  h.pass(h.config.batch.wait_ms - 701);
+  CHECK_FALSE(h.has<fx_save>());
+  h.pass(1);
+  CHECK(h.has<fx_save>());
+  h.accept();
+  h.acknowledge();
+  h.pass(100);
+  h.accept();
+  h.pass(1'100); // the first records lay there 2,200 ms ago, and these came 1,900 ms after them ...
+  lay(5, 300);
+  h.pass(h.config.batch.wait_ms - 300);
+  CHECK_FALSE(h.has<fx_inspect>());
+  h.accept();
+  h.acknowledge();
+  h.pass(100);
+  h.accept();
+  h.pass(2'400); // ... but those after more than 2,000
+  lay(10, 0);
+  h.pass(1'000);
+  CHECK(h.has<fx_inspect>());
 }
 
 TEST_CASE("what became suspect while the log was looked at is looked at next") {
