@@ -1,8 +1,10 @@
 // The log, its readers, the consumer group.
+#include "core/pace.hpp"
 #include "test/sim/inside.hpp"
 #include "test/sim/world.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace chute::sim {
 
@@ -49,6 +51,7 @@ void world::read(std::uint8_t n, std::uint8_t l, const fx_read& fx) {
   r.epoch = fx.epoch;
   r.position = fx.from.value;
   r.credits = 0;
+  r.since = -1;
 }
 
 void world::take(std::uint8_t n, std::uint8_t l, const fx_take& fx) {
@@ -74,7 +77,8 @@ void world::feed_waiting(int partition) {
   }
 }
 
-chunk_ptr world::cut_chunk(int partition, std::int64_t from, std::int64_t to, std::uint32_t columns) const {
+std::shared_ptr<sim_chunk> world::cut_chunk(int partition, std::int64_t from, std::int64_t to,
+                                            std::uint32_t columns) const {
   auto c = std::make_shared<sim_chunk>();
   c->columns = columns;
   c->partition = {partition};
@@ -113,6 +117,7 @@ void world::fetch(const event& e) {
                                             : strikes_.below(2) ? read_error::unknown_topic
                                                                 : read_error::other);
     later(0, failed);
+    r.since = -1;
     auto again = e;
     return later(outside ? 1'000 : net(), again);
   }
@@ -120,8 +125,19 @@ void world::fetch(const event& e) {
     r.waiting = true;
     return;
   }
+  if (s_.rests) {
+    if (r.since < 0) {
+      r.since = now_;
+      r.rests_until = now_ + net_.between(0, pace::period_most);
+      auto taken = e;
+      return later(r.rests_until - now_, taken);
+    }
+    if (now_ < r.rests_until) return; // it is taken then
+  }
   auto to = std::min(log.end(), r.position + net_.between(1, 7));
-  chunks_.push_back(cut_chunk(partition, r.position, to, p.columns));
+  auto cut = cut_chunk(partition, r.position, to, p.columns);
+  if (s_.rests) cut->arrived_at = std::exchange(r.since, -1) + p.mono_base;
+  chunks_.push_back(std::move(cut));
   r.position = to;
   --r.credits;
   auto c = e;

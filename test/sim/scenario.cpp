@@ -97,6 +97,7 @@ scenario draw_scenario(std::uint64_t seed, const wishes& w) {
   c.on_bad_record = d.chance(850) ? bad_record_policy::dead_letter : bad_record_policy::skip;
   draw_window(d, s);
   s.rebalance_limit_ms = d.chance(500) ? 300'000 : 15'000;
+  s.rests = d.chance(400);
   return s;
 }
 
@@ -113,6 +114,7 @@ std::string describe(const scenario& s) {
   if (s.wild_log) out += ", wild log";
   if (s.wild_store) out += ", wild store";
   if (!s.count_told) out += ", inserts not counted";
+  if (s.rests) out += ", readers rest";
   if (c.trust.quorum) out += ", quorum";
   if (c.on_data_loss == data_loss_policy::resume) out += ", on_data_loss continue";
   if (c.on_bad_record == bad_record_policy::skip) out += ", on_bad_record skip";

@@ -71,6 +71,7 @@ struct scenario {
   int table_partitions = 1;
   bool plain = false;     // MergeTree that is not replicated
   bool count_told = true; // the number of inserts ever made is known
+  bool rests = false;     // readers let records come together before they hand them on
   int records = 20;
   bool flat = false;                   // nothing happens by chance: an exhaustive search decides
   std::uint32_t faults_wanted = 10;    // faults go on until there were so many

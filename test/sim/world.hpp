@@ -133,6 +133,7 @@ struct reader {
   std::int64_t position = 0;
   int credits = 0;
   ms last_chunk = 0;
+  ms since = -1, rests_until = 0; // since: something lies there to be taken; -1: nothing that was seen
 };
 
 struct lane_slot {
@@ -387,7 +388,7 @@ private:
   void take(std::uint8_t p, std::uint8_t l, const fx_take& fx);
   void fetch(const event& e);
   void feed_waiting(int partition);
-  chunk_ptr cut_chunk(int partition, std::int64_t from, std::int64_t to, std::uint32_t columns) const;
+  std::shared_ptr<sim_chunk> cut_chunk(int partition, std::int64_t from, std::int64_t to, std::uint32_t columns) const;
   void inspect(std::uint8_t p, std::uint8_t l, const fx_inspect& fx);
   void inspect_arrives(const event& e);
   void group_joins(std::uint32_t handle, std::uint8_t p);
