@@ -15,6 +15,7 @@
 #include "kafka/offsets.hpp"
 #include "kafka/topic_settings.hpp"
 #include "state/kafka_store.hpp"
+#include "state/offset_note.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -493,6 +494,21 @@ lane_state_view view_of(const pipeline_config& p, const lane_key& key, const loa
   return v;
 }
 
+// Offsets of the lane that another tool than the engine committed: its seat's belongs to the store that is `kafka`.
+void tell_moved(lane_state_view& v, const std::vector<kafka::topic_partition>& parts, offset_log& offsets,
+                bool seat_too) {
+  std::vector<offset_log::place> places;
+  for (std::size_t n = seat_too ? 0 : 1; n < parts.size(); ++n) places.push_back({parts[n].topic, parts[n].partition});
+  if (places.empty()) return;
+  const auto found = offsets.committed(places, limit_ms);
+  for (std::size_t n = 0; n < found.size(); ++n)
+    if (found[n].what == offset_log::entry::status::found &&
+        moved_by_another_tool(found[n].metadata, seat_too && n == 0))
+      v.problem += (v.problem.empty() ? "moved by another tool: offset " : ", offset ") +
+                   std::to_string(found[n].next.value) + " of " + places[n].topic + "/" +
+                   std::to_string(places[n].partition.value);
+}
+
 result<void> show_pipeline(const topology& t, const pipeline_config& p, store* shared,
                            std::vector<lane_state_view>& out) {
   auto c = quiet_context(t, p);
@@ -516,6 +532,7 @@ result<void> show_pipeline(const topology& t, const pipeline_config& p, store* s
       std::vector<kafka::topic_partition> parts;
       for (std::size_t n = 0; v.found && n < v.record.partitions.size(); ++n)
         parts.push_back({topic.name, lane_partition_id(v.lane, v.record.lanes, n)});
+      tell_moved(v, parts, offsets, shared != nullptr);
       for (auto& b : (*k)->bounds(parts, limit_ms)) v.ends.push_back(b.ok() ? b->end.value : -1);
       out.push_back(std::move(v));
     }

@@ -196,7 +196,10 @@ class Moved(state_parts.Scenario):
         said = self.stops(engine, f"offsets were moved by another tool: offset 0 of {self.topic_}/1")
         self.assertEqual(engine.wait(60), 1)
         self.assertEqual(self.found(self.table_), 1_000)
+        moved = f"moved by another tool: offset 0 of {self.topic_}/1\n"
+        self.assertIn(moved, self.chute("state", "show", engine.topology))
         self.assertEqual(self.obey(said, "--adopt").count("sent again"), 1)
+        self.assertNotIn(moved, self.chute("state", "show", engine.topology))
         of_one = self.server.number(f"SELECT count() FROM {self.table_} WHERE _partition = 1")
         engine = self.start("last", lanes=1)
         self.arrived(self.table_, 1_000 + of_one, 60, engine)
