@@ -2,8 +2,12 @@
 
 import base64
 import datetime
+import http.client
+import http.server
 import json
 import struct
+import threading
+import urllib.parse
 import uuid
 
 import harness
@@ -17,7 +21,20 @@ TYPES = {"score": "Nullable(Float64)", "count": "Nullable(Int64)", "flag": "Null
          "tags": "Array(Nullable(String))"}
 
 
-class NewField(harness.Scenario):
+class Growing(harness.Scenario):
+    def kill_one(self, engines, n, topic, table, settings):
+        victim = n % 2
+        engines[victim].kill()
+        engines[victim] = self.engine(topic, table, name=f"again{n}", **settings)
+
+    def drain(self, table, total, engines):
+        self.arrived(table, total, 120, *engines)
+        for e in engines:
+            wait_until(e.status, 30, f"{e.name} is up, so that it can be asked to drain")
+            self.assertEqual(e.stop(), 0)
+
+
+class NewField(Growing):
     def record(self, i, total):
         """More fields the later it comes; any of them may be null or missing."""
         r = {"id": i, "text": f"t{i}"}
@@ -43,13 +60,8 @@ class NewField(harness.Scenario):
             self.send(topic, records[n * step:(n + 1) * step])
             if n % 3 == 1:
                 self.arrived(table, n * step + 1, 60)  # while these land
-                victim = n % 2
-                engines[victim].kill()
-                engines[victim] = self.engine(topic, table, name=f"again{n}", **settings)
-        self.arrived(table, total, 120, *engines)
-        for e in engines:
-            wait_until(e.status, 30, f"{e.name} is up, so that it can be asked to drain")
-            self.assertEqual(e.stop(), 0)
+                self.kill_one(engines, n, topic, table, settings)
+        self.drain(table, total, engines)
         self.judge(topic, table, records)
 
     def judge(self, topic, table, records):
@@ -73,6 +85,68 @@ class NewField(harness.Scenario):
         self.assertEqual(self.server.ask(f"SELECT groupArray(id) FROM (SELECT id FROM {table} ORDER BY id)"), "[1,3]")
         self.assertEqual(self.server.ask(f"SELECT error FROM {self.dead_letters} WHERE pipeline = '{self.name}'"),
                          "field \\'more\\' has no column (on_new_field: dead_letter)")
+
+    def test_on_cluster(self):
+        topic, table = self.topic(4), self.table(columns=harness.SMALL_COLUMNS)
+        cluster = Cluster(self, "main one")
+        records = [self.record(i, 700) for i in range(700)]
+        self.send(topic, records)
+        self.run_until_end(topic, table, url=cluster.url, on_new_field="add_column", clickhouse={"cluster": "main one"})
+        self.judge(topic, table, records)
+        self.assertTrue(cluster.said)
+        database, name = table.split(".")
+        for said in cluster.said:
+            self.assertTrue(said.startswith(f"ALTER TABLE `{database}`.`{name}` ON CLUSTER `main one` ADD COLUMN IF NOT EXISTS `"), said)
+
+
+class Cluster:
+    """A face before the server which takes away `ON CLUSTER`: the embedded engine has no distributed DDL. It keeps the statements."""
+
+    def __init__(self, scenario, name):
+        cluster, self.said = self, []
+        target, words = urllib.parse.urlsplit(scenario.server.url), f" ON CLUSTER `{name}`".encode()
+
+        class Face(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def body(self):
+                if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+                    return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                whole = b""
+                while size := int(self.rfile.readline(), 16):
+                    whole += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+                return whole
+
+            def do_POST(self):
+                body = self.body()
+                if words in body:
+                    cluster.said.append(body.decode())
+                left_out = ("host", "connection", "content-length", "transfer-encoding", "expect")
+                headers = {k: v for k, v in self.headers.items() if k.lower() not in left_out}
+                server = http.client.HTTPConnection(target.hostname, target.port, timeout=60)
+                server.request("POST", self.path, body.replace(words, b""), headers)
+                reply = server.getresponse()
+                answer = reply.read()
+                self.send_response(reply.status)
+                for k, v in reply.getheaders():
+                    if k.lower() not in ("connection", "content-length", "transfer-encoding"):
+                        self.send_header(k, v)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+                server.close()
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Face)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        scenario.addCleanup(server.server_close)
+        scenario.addCleanup(server.shutdown)
+        self.url = f"http://127.0.0.1:{server.server_port}"
 
 
 DAY, SECOND = datetime.date(1970, 1, 1), 1_714_566_600  # 2024-05-01 12:30:00
@@ -214,7 +288,7 @@ def at(i, fraction):
     return f"{datetime.datetime.fromtimestamp(SECOND + i, datetime.timezone.utc):%Y-%m-%d %H:%M:%S}.{fraction}"
 
 
-class NewFieldOfSchemas(harness.Scenario):
+class NewFieldOfSchemas(Growing):
     """Formats whose schemas tell types: the columns are what the schema says, whatever the first values are like."""
 
     shown = {"count": "toString(count) AS count", "score": "score", "day": "toString(day) AS day", "at": "toString(at) AS at",
@@ -241,13 +315,8 @@ class NewFieldOfSchemas(harness.Scenario):
                 self.arrived(table, step, 90, *engines)  # all run, and know the table without the columns
             if n % 3 == 1 and kills:
                 self.arrived(table, n * step + 1, 60)  # while these land
-                victim = n % 2
-                engines[victim].kill()
-                engines[victim] = self.engine(topic, table, name=f"again{n}", **settings)
-        self.arrived(table, total, 120, *engines)
-        for e in engines:
-            wait_until(e.status, 30, f"{e.name} is up, so that it can be asked to drain")
-            self.assertEqual(e.stop(), 0)
+                self.kill_one(engines, n, topic, table, settings)
+        self.drain(table, total, engines)
         errors = self.server.rows(f"SELECT error, count() AS n FROM {self.dead_letters} WHERE pipeline = '{self.name}' GROUP BY error")
         self.assertEqual(errors, [])
         types = {r["name"]: r["type"] for r in self.server.rows(f"DESCRIBE TABLE {table}")}
