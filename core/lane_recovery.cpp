@@ -229,7 +229,8 @@ void lane::suspect_idle(instant now, mono_ms arrived, std::size_t i) {
   if (!idle || config_.delivery == delivery_mode::at_least_once || mutant(bug::known_not_compared)) return;
   suspects_.resize(record_.partitions.size());
   suspect_read(i);
-  if (!suspects_[i].empty()) unheard_ = false; // else nothing of it is known, and the next one tells
+  if (!suspects_[i].empty() || mutant(bug::unheard_forgotten))
+    unheard_ = false; // else nothing of it is known, and the next one tells
   if (!look_wanted_) look_soon(now);
 }
 
@@ -261,7 +262,8 @@ void lane::look_at_log(instant now) {
 // retention passed it: it is read again.
 bool lane::log_differs(std::size_t i, const lane_partition& p, const log_facts::part& f) const {
   using seen_as = log_facts::part::recognised;
-  if (f.known == seen_as::differs || f.end < reached_[i]) return true;
+  if (f.known == seen_as::differs || f.end < (mutant(bug::look_against_now) ? gathered_.position(i) : reached_[i]))
+    return true;
   return f.known == seen_as::gone && suspect_asked_[i] && suspects_[i].front().at >= p.next && f.low <= p.next;
 }
 

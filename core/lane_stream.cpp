@@ -86,7 +86,8 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
                      std::to_string(c->offsets[k]) + ": " + why + " (on_bad_record: stop)";
     blocked_at_[*i] = {c->offsets[k]};
   }
-  const auto arrived = std::min(now.mono, std::max(heard_at_[*i], c->arrived_at > 0 ? c->arrived_at : now.mono));
+  const auto arrived = std::min(
+      now.mono, std::max(heard_at_[*i], c->arrived_at > 0 && !mutant(bug::arrival_ignored) ? c->arrived_at : now.mono));
   suspect_idle(now, arrived, *i);
   if (mutant(bug::gap_is_loss) && c->offsets.empty() && c->last >= c->first) return stop("records are missing");
   expect(gathered_.add(*i, c, arrived, stop_at), "4: chunks are contiguous");

@@ -83,6 +83,9 @@
   bug(plan_beyond_log, sim, "the log does not end within the open plan") \
   bug(read_log_trusted, unit, "after a pause what was read before is looked at in the log again") \
   bug(idle_log_trusted, unit, "what comes after a time without records is another log's, perhaps") \
+  bug(unheard_forgotten, unit, "a lane that was silent looks at a partition of which it knows something") \
+  bug(look_against_now, unit, "an answer about the log is older than what was read since") \
+  bug(arrival_ignored, unit, "records count from when they could be taken, not from when they were") \
   bug(reread_log_trusted, unit, "a plan whose records are read once more finds the log that it was read from") \
   bug(filled_log_trusted, unit, "the log up to the end of a plan that landed in part is the one that it was read from") \
   bug(known_not_compared, sim, "the last record done is still the same") \
