@@ -325,11 +325,13 @@ fetcher::~fetcher() = default;
 result<std::unique_ptr<fetcher>> fetcher::open(fetch_options options) {
   auto state = std::make_shared<impl>();
   state->rest_ms = options.rest_ms;
-  if (auto done = open_handle(*state, options.client, defaults_of(options), needed_of(options),
-                              [](rd_kafka_conf_t* c) {
-                                rd_kafka_conf_set_error_cb(c, stream::impl::on_error);
-                                rd_kafka_conf_interceptor_add_on_new(c, "chute", rest_at_fetches, nullptr);
-                              });
+  const auto rest = [](rd_kafka_conf_t* c) {
+    rd_kafka_conf_interceptor_add_on_new(c, "chute", rest_at_fetches, nullptr);
+  };
+  if (auto done = open_handle(
+          *state, options.client, defaults_of(options), needed_of(options),
+          [](rd_kafka_conf_t* c) { rd_kafka_conf_set_error_cb(c, stream::impl::on_error); },
+          options.rest_ms > 0 ? +rest : nullptr);
       !done)
     return done.failure();
   return std::unique_ptr<fetcher>(new fetcher(std::move(state)));

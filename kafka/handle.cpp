@@ -7,6 +7,7 @@
 #include <cctype>
 #include <cstdlib>
 #include <ctime>
+#include <mutex>
 
 namespace chute::kafka {
 
@@ -83,6 +84,13 @@ bool may_be_secret(std::string name) {
   return std::any_of(words.begin(), words.end(), [&](const char* w) { return name.find(w) != std::string::npos; });
 }
 
+void keep_for_ever(rd_kafka_conf_t* conf) {
+  static std::mutex lock;
+  static std::vector<rd_kafka_conf_t*> kept;
+  std::lock_guard hold(lock);
+  kept.push_back(conf);
+}
+
 using conf_ptr = std::unique_ptr<rd_kafka_conf_t, decltype(&rd_kafka_conf_destroy)>;
 
 result<void> set(rd_kafka_conf_t* conf, const std::string& name, const std::string& value) {
@@ -123,7 +131,7 @@ error make_error(rd_kafka_resp_err_t code, const std::string& doing, const std::
 }
 
 result<void> open_handle(handle& h, const client_options& options, const settings& defaults, const settings& needed,
-                         void (*callbacks)(rd_kafka_conf_t*)) {
+                         void (*callbacks)(rd_kafka_conf_t*), void (*interceptors)(rd_kafka_conf_t*)) {
   if (options.brokers.empty()) return error{"kafka", "no brokers are named", "write kafka.brokers"};
   conf_ptr conf(rd_kafka_conf_new(), rd_kafka_conf_destroy);
   const settings ours = {{"client.id", "chute"},
@@ -146,8 +154,11 @@ result<void> open_handle(handle& h, const client_options& options, const setting
   rd_kafka_conf_set_log_cb(conf.get(), write_log);
   rd_kafka_conf_enable_sasl_queue(conf.get(), 1); // tokens are renewed in the background, whoever polls or not
   if (callbacks) callbacks(conf.get());
+  if (interceptors) interceptors(conf.get());
   std::array<char, 512> why{};
   h.rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf.get(), why.data(), why.size());
+  // librdkafka frees interceptors when it cannot make a handle, and again with the configuration, which then is kept.
+  if (!h.rk && interceptors) keep_for_ever(conf.release());
   if (!h.rk) return error{"kafka", std::string("no client can be made: ") + why.data(), "correct kafka.properties"};
   conf.release(); // it belongs to the handle now
   if (auto* e = rd_kafka_sasl_background_callbacks_enable(h.rk)) rd_kafka_error_destroy(e); // no SASL: nothing to renew

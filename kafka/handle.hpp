@@ -28,9 +28,10 @@ public:
 using settings = std::vector<std::pair<std::string, std::string>>;
 
 // Makes a consumer handle: `defaults` that the user may override, then the user's properties, then `needed` ones.
-// `callbacks` registers further callbacks; may be null. No connection is made yet.
+// `callbacks` registers further callbacks, `interceptors` those; either may be null. No connection is made yet.
 result<void> open_handle(handle& h, const client_options& options, const settings& defaults, const settings& needed,
-                         void (*callbacks)(rd_kafka_conf_t*) = nullptr);
+                         void (*callbacks)(rd_kafka_conf_t*) = nullptr,
+                         void (*interceptors)(rd_kafka_conf_t*) = nullptr);
 
 // A line for the handle's log; `level` as syslog has them.
 void write_log(const rd_kafka_t* rk, int level, const char* what, const char* text);

@@ -482,8 +482,10 @@ TEST_CASE("a thousand streams at once") {
 }
 
 TEST_CASE("properties that the engine owns are refused by name, and secrets are not repeated") {
-  auto refusal = [](const std::string& name, const std::string& value) {
-    auto made = fetcher::open(options(1, 1 << 20, {{name, value}}));
+  auto refusal = [](const std::string& name, const std::string& value, std::int64_t rest_ms = 0) {
+    auto with = options(1, 1 << 20, {{name, value}});
+    with.rest_ms = rest_ms;
+    auto made = fetcher::open(with);
     REQUIRE(!made);
     return made.failure().text();
   };
@@ -491,9 +493,17 @@ TEST_CASE("properties that the engine owns are refused by name, and secrets are 
   CHECK(refusal("auto.offset.reset", "latest").find("skips records") != std::string::npos);
   CHECK(refusal("no.such.thing", "1").find("no property 'no.such.thing'") != std::string::npos);
   CHECK(refusal("fetch.wait.max.ms", "many").find("fetch.wait.max.ms") != std::string::npos);
-  auto secret = fetcher::open(options(1, 1 << 20, {{"security.protocol", "ssl"}, {"ssl.key.pem", "hunter2"}}));
-  REQUIRE(!secret);
-  CHECK(secret.failure().text().find("hunter2") == std::string::npos);
+  // What librdkafka refuses only when the handle is made.
+  for (int rest_ms : {0, 50})
+    CHECK(refusal("sasl.mechanism", "no such", rest_ms).find("sasl.mechanism") != std::string::npos);
+  for (int rest_ms : {0, 50}) CHECK(!refusal("max.poll.interval.ms", "1", rest_ms).empty());
+  for (int rest_ms : {0, 50}) {
+    auto with = options(1, 1 << 20, {{"security.protocol", "ssl"}, {"ssl.key.pem", "hunter2"}});
+    with.rest_ms = rest_ms;
+    auto secret = fetcher::open(with);
+    REQUIRE(!secret);
+    CHECK(secret.failure().text().find("hunter2") == std::string::npos);
+  }
   CHECK(!fetcher::open({{"", {}, {}}, 1 << 20, 1}));
 }
 
