@@ -30,12 +30,14 @@ struct herald::shared {
 
 herald::herald(caf::actor_system& system, herald_options options) : shared_(std::make_shared<shared>()) {
   shared_->options = std::move(options);
-  actor_ = system.spawn<caf::detached>([s = shared_](caf::event_based_actor* self) -> caf::behavior {
+  // As an argument, not captured: without any, CAF 0.17 binds a reference to a tuple that is not there.
+  const auto run = [](caf::event_based_actor* self, const std::shared_ptr<shared>& s) -> caf::behavior {
     self->attach_functor([s] { s->over.set_value(); });
     return {
         [s](const engine_event& e) { s->deliver(e); }, [self](const msg::leave&) { self->quit(); }, // behind all events
     };
-  });
+  };
+  actor_ = system.spawn<caf::detached>(run, shared_);
 }
 
 herald::~herald() {

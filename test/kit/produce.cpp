@@ -66,8 +66,12 @@ public:
     for (const double give_up = seconds_now() + flush_limit_ms / 1e3;;) {
       const auto err = try_send(r);
       if (!err) break;
-      if (err != RD_KAFKA_RESP_ERR__QUEUE_FULL) throw failure(std::string("produce: ") + rd_kafka_err2str(err));
-      if (seconds_now() > give_up) throw failure("produce: the broker took nothing for 60 s");
+      // A topic that was just made is not known to every broker at once.
+      const bool later = err == RD_KAFKA_RESP_ERR__QUEUE_FULL || err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+                         err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+      if (!later) throw failure(std::string("produce: ") + rd_kafka_err2str(err));
+      if (seconds_now() > give_up)
+        throw failure(std::string("produce: the broker took nothing for 60 s: ") + rd_kafka_err2str(err));
       poll(10);
     }
     if (++sent_ % 1024 == 0) poll(0);
