@@ -176,9 +176,10 @@ struct inspector::impl final : handle {
 
 namespace {
 // A broker hands out a batch of records as a whole, and one that is larger than what is asked of a partition only where
-// that partition is the first in the request, which is another one in each. So ask for little, of many partitions: what
-// producers send by default comes at once, larger batches one a request, and not much that nobody wants.
+// that partition is the first in the request. So ask for little, of many partitions: what producers send by default
+// comes at once, and not much that nobody wants. What has not come after a while is read by itself.
 constexpr std::size_t read_bytes = 32 << 10, read_at_once = 32;
+constexpr std::int64_t together_parts = 4; // of the time: so much for all together, the rest one by one
 } // namespace
 
 inspector::inspector(std::unique_ptr<impl> state) : impl_(std::move(state)) {}
@@ -360,13 +361,17 @@ std::vector<record_at> inspector::read(const std::vector<partition_offset>& plac
     index.push_back(i);
   }
   std::lock_guard hold(impl_->reading);
-  for (std::size_t i = 0; i < there.size(); i += read_at_once) {
-    std::vector<partition_offset> some(there.begin() + static_cast<std::ptrdiff_t>(i),
-                                       there.begin() +
-                                           static_cast<std::ptrdiff_t>(std::min(there.size(), i + read_at_once)));
-    auto answers = side_by_side(impl_->rk, some).run(deadline);
-    for (std::size_t k = 0; k < answers.size(); ++k) out[index[i + k]] = std::move(answers[k]);
-  }
+  const auto read_some = [&](std::size_t from, std::size_t count, std::int64_t until) {
+    const auto at = there.begin() + static_cast<std::ptrdiff_t>(from);
+    const std::vector<partition_offset> some(at, at + static_cast<std::ptrdiff_t>(count));
+    auto answers = side_by_side(impl_->rk, some).run(until);
+    for (std::size_t k = 0; k < count; ++k) out[index[from + k]] = std::move(answers[k]);
+  };
+  const auto together_until = now_ms() + (deadline - now_ms()) / together_parts;
+  for (std::size_t i = 0; i < there.size(); i += read_at_once)
+    read_some(i, std::min(read_at_once, there.size() - i), there.size() == 1 ? deadline : together_until);
+  for (std::size_t i = 0; i < there.size() && there.size() > 1; ++i)
+    if (out[index[i]].what == record_at::status::failed && now_ms() < deadline) read_some(i, 1, deadline);
   return out;
 }
 

@@ -139,6 +139,18 @@ TEST_CASE("many partitions are read side by side") {
   delete_topic(t);
 }
 
+TEST_CASE("many partitions are read also where a batch is larger than what is asked for") {
+  auto t = unique_name("t");
+  create_topic(t, 40);
+  producer p;
+  for (int k = 0; k < 40; ++k) p.send_many(t, k, 100, std::string(2'000, 'v'));
+  std::vector<partition_offset> places;
+  for (int k = 0; k < 40; ++k) places.push_back({{t, {k}}, {k * 2}});
+  auto found = open()->read(places, 10'000);
+  for (const auto& f : found) CHECK(f.what == record_at::status::found);
+  delete_topic(t);
+}
+
 TEST_CASE("who is in a group") {
   auto t = unique_name("t"), g = unique_name("g");
   create_topic(t, 2);
