@@ -501,12 +501,16 @@ void tell_moved(lane_state_view& v, const std::vector<kafka::topic_partition>& p
   for (std::size_t n = seat_too ? 0 : 1; n < parts.size(); ++n) places.push_back({parts[n].topic, parts[n].partition});
   if (places.empty()) return;
   const auto found = offsets.committed(places, limit_ms);
-  for (std::size_t n = 0; n < found.size(); ++n)
-    if (found[n].what == offset_log::entry::status::found &&
-        moved_by_another_tool(found[n].metadata, seat_too && n == 0))
-      v.problem += (v.problem.empty() ? "moved by another tool: offset " : ", offset ") +
-                   std::to_string(found[n].next.value) + " of " + places[n].topic + "/" +
-                   std::to_string(places[n].partition.value);
+  using status = enum offset_log::entry::status;
+  const auto tell = [&](const std::string& what) { v.problem += (v.problem.empty() ? "" : "; ") + what; };
+  for (std::size_t n = 0; n < found.size(); ++n) {
+    const auto& f = found[n];
+    const auto where = places[n].topic + "/" + std::to_string(places[n].partition.value);
+    if (f.what == status::failed)
+      tell("the group's offset of " + where + " could not be read" + (f.why ? ": " + f.why->text() : ""));
+    else if (f.what == status::found && moved_by_another_tool(f.metadata, seat_too && n == 0))
+      tell("moved by another tool: offset " + std::to_string(f.next.value) + " of " + where);
+  }
 }
 
 result<void> show_pipeline(const topology& t, const pipeline_config& p, store* shared,

@@ -122,7 +122,8 @@ settings needed_of(const fetch_options& o) {
 // librdkafka asks for more as soon as it has an answer, and it has no fetch sessions: where records trickle in over a
 // thousand partitions it would send a thousand names for a handful of records, hundreds of times a second. To let the
 // broker wait instead (fetch.min.bytes) is worse: it looks at all partitions of a waiting fetch whenever one is written
-// to. So the thread that speaks to the broker rests before it looks at a small answer, which it may for this short.
+// to. So the thread that speaks to the broker rests before it looks at a small answer. librdkafka's header warns
+// against blocking here: nothing but this handle's fetches is held up, and by no more than `rest_ms`.
 rd_kafka_resp_err_t rest_after_fetch(rd_kafka_t* rk, int, const char*, std::int32_t, std::int16_t api, std::int16_t,
                                      std::int32_t, std::size_t size, std::int64_t rtt_us, rd_kafka_resp_err_t err,
                                      void*) {
