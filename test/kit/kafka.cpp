@@ -122,14 +122,28 @@ int partition_count(rd_kafka_t* handle, const std::string& topic) {
   throw failure("kafka: topic " + topic + ": " + (why.empty() ? "no metadata" : why) + " (does it exist?)");
 }
 
+namespace {
+
+// The leader that the metadata name may not know yet that it is, or may be about to change.
+log_bounds bounds_of(rd_kafka_t* handle, const std::string& topic, int partition) {
+  for (const double give_up = seconds_now() + limit_ms / 1e3;;) {
+    log_bounds b;
+    const auto err = rd_kafka_query_watermark_offsets(handle, topic.c_str(), partition, &b.begin, &b.end, limit_ms);
+    if (!err) return b;
+    if (seconds_now() > give_up || interrupted) {
+      throw failure("kafka: bounds of " + topic + "/" + std::to_string(partition) + ": " + rd_kafka_err2str(err));
+    }
+    rd_kafka_poll(handle, 50);
+  }
+}
+
+} // namespace
+
 std::vector<log_bounds> bounds_of(rd_kafka_t* handle, const std::string& topic) {
   std::vector<log_bounds> all;
   const int n = partition_count(handle, topic);
   for (int p = 0; p < n; p++) {
-    log_bounds b;
-    const auto err = rd_kafka_query_watermark_offsets(handle, topic.c_str(), p, &b.begin, &b.end, limit_ms);
-    if (err) throw failure("kafka: bounds of " + topic + "/" + std::to_string(p) + ": " + rd_kafka_err2str(err));
-    all.push_back(b);
+    all.push_back(bounds_of(handle, topic, p));
   }
   return all;
 }

@@ -18,8 +18,9 @@ struct delivery {
 void on_delivery(rd_kafka_t*, const rd_kafka_message_t* m, void* opaque) {
   auto* d = static_cast<delivery*>(opaque);
   // What an aborted transaction purges was never meant to arrive.
-  if (!m->err || m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || m->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) return;
-  if (!d->failed++) d->why = rd_kafka_err2str(m->err);
+  if (m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || m->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) return;
+  if (!m->err && m->offset >= 0) return;
+  if (!d->failed++) d->why = m->err ? rd_kafka_err2str(m->err) : "said to be delivered, but to no offset";
 }
 
 using error_handle = std::unique_ptr<rd_kafka_error_t, with<rd_kafka_error_t, rd_kafka_error_destroy>>;
@@ -38,7 +39,11 @@ struct outgoing {
 class sender {
 public:
   explicit sender(const production& what) : what_(what) {
+    // One request at a time: a new partition may refuse the first request as unknown and take the second, whatever its
+    // sequence number, and librdkafka then holds the first for delivered too
+    // (https://github.com/confluentinc/confluent-kafka-go/issues/921).
     properties all = {{"enable.idempotence", "true"},
+                      {"max.in.flight.requests.per.connection", "1"},
                       {"linger.ms", "5"},
                       {"batch.size", "1000000"},
                       {"queue.buffering.max.messages", "500000"},
