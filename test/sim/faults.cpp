@@ -25,6 +25,7 @@ bool is_store_fault(fault f) { return f == fault::rollback || f == fault::expire
 fault world::draw_fault() {
   std::uint32_t sum = 0;
   auto counts = [&](const weighted& w) {
+    if (s_.muted[static_cast<std::size_t>(w.f)]) return 0u;
     if (is_log_fault(w.f) && !s_.wild_log) return 0u;
     if (is_store_fault(w.f) && !s_.wild_store) return 0u;
     return w.weight;

@@ -91,6 +91,20 @@ void world::check_insert(const process&, const lane_slot& s, std::uint8_t l, con
   if (fx.what->ranges.empty()) fail("an insert of nothing");
 }
 
+// 4: on the process's own clock, which here is the true one. (A wall clock that is set only ends a lease sooner.)
+void world::check_lease(const attempt& a) const {
+  if (now_ - a.leased_since >= s_.lane.lease_ms)
+    fail("4: an insert leaves " + std::to_string(now_ - a.leased_since) + " ms after the save that it relies on");
+}
+
+// What slept for more than half its session may have lost the lane: it asks the store before anything else.
+void world::check_awake(const lane_slot& s, const effect& fx) const {
+  if (!s.slept) return;
+  if (std::holds_alternative<fx_save>(fx) || std::holds_alternative<fx_insert>(fx) ||
+      std::holds_alternative<fx_read>(fx))
+    fail("a lane goes on after its process slept, as if nothing could have happened");
+}
+
 void world::check_token(attempt& a) {
   const auto& token = a.fx.what->token;
   token_use u;
@@ -188,6 +202,11 @@ void world::stopped(std::uint8_t n, std::uint8_t l, const std::string& reason) {
       by = s.excused_by;
       break;
     }
+  // Compared, claimed, compared again, and still the owner then.
+  bool by_comparing = kind == stop_kind::log_short || kind == stop_kind::log_differs || kind == stop_kind::log_lost ||
+                      kind == stop_kind::beyond;
+  if (by_comparing && processes_[n].lanes[l].accepted < 2)
+    fail("lane " + std::to_string(l) + " stopped, and was not known for the owner before and after: " + reason);
   if (!(spoiled_[l] & by)) fail("lane " + std::to_string(l) + " stopped without a cause: " + reason);
   stopped_[l] = static_cast<std::uint8_t>(1 + static_cast<int>(kind));
   changed_ = true;

@@ -73,11 +73,13 @@ struct scenario {
   bool count_told = true; // the number of inserts ever made is known
   bool rests = false;     // readers let records come together before they hand them on
   int records = 20;
-  bool flat = false;                   // nothing happens by chance: an exhaustive search decides
-  std::uint32_t faults_wanted = 10;    // faults go on until there were so many
-  bool wild_log = false;               // the log may be truncated or made anew
-  bool wild_store = false;             // the store may go back, forget, or be moved
-  std::uint32_t message_permille = 30; // how often a message meets a fault
+  std::array<bool, fault_count> muted{}; // faults that this schedule does without, so that others meet more often
+  bool flat = false;                     // nothing happens by chance: an exhaustive search decides
+  std::uint32_t faults_wanted = 10;      // faults go on until there were so many
+  bool wild_log = false;                 // the log may be truncated or made anew
+  bool wild_store = false;               // the store may go back, forget, or be moved
+  std::uint32_t message_permille = 30;   // how often a message meets a fault
+  std::uint32_t stale_permille = 30;     // how often a question meets a replica that lags
   std::int64_t strike_every_ms = 3'000;
   std::int64_t rebalance_limit_ms = 60'000, revoke_limit_ms = 10'000, save_limit_ms = 5'000;
   lane_config lane; // of every lane; what differs is filled in

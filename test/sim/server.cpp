@@ -28,6 +28,7 @@ void world::insert(std::uint8_t n, std::uint8_t l, const fx_insert& fx) {
   a.life = processes_[n].life;
   a.serial = s.serial;
   a.loads = s.loads;
+  a.leased_since = s.leased_since;
   a.ticket = fx.ticket;
   a.fx = fx;
   attempts_.push_back(std::move(a));
@@ -50,6 +51,7 @@ void world::insert_begins(const event& e) {
     a.answer.message = holds ? "no connection" : "the lease is over";
     return tell(a, e.ref, net());
   }
+  check_lease(a);
   a.requests = 1;
   a.sent = now_;
   a.server_life = server_.life;
@@ -293,7 +295,8 @@ void world::ask_arrives(const event& e) {
     for (auto& t : attempts_)
       q.running |= t.running > 0 && t.server_life == server_.life && t.fx.what->token == *q.asked.running;
   ms seen_until = now_;
-  if (!q.asked.settled && !s_.plain && message_fault(fault::stale_look)) seen_until -= strikes_.any_length(10, 5'000);
+  if (!q.asked.settled && !s_.plain && strike_at(fault::stale_look, s_.stale_permille))
+    seen_until -= strikes_.any_length(10, 5'000);
   for (auto& r : q.asked.ranges) {
     range_count c;
     std::vector<std::int64_t> present;

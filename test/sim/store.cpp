@@ -141,11 +141,8 @@ void world::keeper_saves(const event& e) {
     k = {};
     return save_done(e.ref, save_outcome::refused, true);
   }
-  auto judged = compare({{}, r.expected, {r.version, r.text}, {}},
-                        k.present ? std::optional(stored_record{k.version, k.text}) : std::nullopt);
-  if (judged)
-    return save_done(e.ref, judged->status == save_status::accepted ? save_outcome::accepted : save_outcome::refused,
-                     true);
+  auto judged = judge(r, {0, k.present, false, k.version, k.text});
+  if (judged) return save_done(e.ref, *judged, true);
   r.settled = false;
   ++p.unanswered;
   later(s_.save_limit_ms, limit);
@@ -169,6 +166,20 @@ void world::commit_leaves(const event& e) {
   push(arrives);
 }
 
+// As the stores compare. What is there already is no loss of the lane, and no reason to begin anew.
+std::optional<save_outcome> world::judge(const save_request& r, const stored& found) const {
+  chute::save_request wanted;
+  wanted.expected = r.expected;
+  wanted.record = {r.version, r.text};
+  std::optional<stored_record> current;
+  if (found.present) current = stored_record{found.version, found.text};
+  auto judged = compare(wanted, current);
+  if (!judged) return {};
+  if (judged->status == save_status::accepted) return save_outcome::accepted;
+  if (found.present && found.text == r.text) fail("5: a save that landed is refused when it comes again");
+  return save_outcome::refused;
+}
+
 void world::save_arrives(const event& e) {
   auto& r = saves_[e.ref];
   auto outcome = save_outcome::accepted;
@@ -182,10 +193,9 @@ void world::save_arrives(const event& e) {
     else written = true;
   } else {
     auto found = store_[r.lane].empty() ? stored{} : store_[r.lane].back();
-    auto judged = compare({{}, r.expected, {r.version, r.text}, {}},
-                          found.present ? std::optional(stored_record{found.version, found.text}) : std::nullopt);
+    auto judged = judge(r, found);
     if (!judged) written = true;
-    else if (judged->status != save_status::accepted) outcome = save_outcome::refused;
+    else outcome = *judged;
   }
   say("store: lane ", int{r.lane}, " version ", r.version, " by process ", int{r.process}, " ",
       outcome == save_outcome::accepted  ? "accepted"
@@ -243,6 +253,10 @@ void world::saved(const event& e, bool limit) {
   }
   auto* s = slot_of(e);
   if (!s) return;
+  if (outcome == save_outcome::accepted && s->save_ticket == r.ticket && s->loads == r.loads) {
+    ++s->accepted;
+    s->leased_since = r.since;
+  }
   if (outcome == save_outcome::refused && s->save_ticket == r.ticket && s->loads == r.loads) s->refused = true;
   lane_event(e.process, e.lane, [&](lane& m, instant now) { m.saved(now, r.ticket, outcome, "as drawn"); });
 }

@@ -314,6 +314,7 @@ void world::resume(std::uint8_t n) {
   auto& p = processes_[n];
   p.paused = false;
   p.awake_since = now_;
+  for (auto& s : p.lanes) s.slept |= s.live && !s.stopped && now_ - p.paused_at > s_.lane.session_timeout_ms / 2;
   say("process ", int{n}, " goes on after ", now_ - p.paused_at, " ms");
   auto kept = std::move(p.kept);
   p.kept.clear();
@@ -342,7 +343,9 @@ void world::start_lane(std::uint8_t n, std::uint8_t l) {
   c.fingerprint = 33 + p.columns;
   s.machine = std::make_unique<lane>(c, lane_dice_);
   s.live = true;
-  s.stopped = s.revoking = s.refused = false;
+  s.stopped = s.revoking = s.refused = s.slept = false;
+  s.accepted = 0;
+  s.leased_since = 0;
   s.serial = ++serials_;
   s.last_event = now_;
   s.wake_at = 0;
@@ -403,9 +406,10 @@ void world::after_event(std::uint8_t n, std::uint8_t l) {
 void world::perform(std::uint8_t n, std::uint8_t l, const effect& fx) {
   auto& p = processes_[n];
   auto& s = p.lanes[l];
+  check_awake(s, fx);
   if (auto* f = std::get_if<fx_load>(&fx)) {
-    s.refused = false;
-    s.attempts = 0; // an insert from before it forgot may still be under way
+    s.refused = s.slept = false;
+    s.attempts = s.accepted = 0; // an insert from before it forgot may still be under way
     ++s.loads;
     load(n, l, f->ticket);
   } else if (auto* f = std::get_if<fx_inspect>(&fx)) inspect(n, l, *f);
@@ -434,7 +438,9 @@ void world::perform(std::uint8_t n, std::uint8_t l, const effect& fx) {
 // --- faults at messages ----------------------------------------------------------------------------------------------
 
 bool world::strike_at(fault f, std::uint32_t permille) {
-  if (!chaos_ || s_.flat || wishes_.without[static_cast<std::size_t>(f)] || !strikes_.chance(permille)) return false;
+  if (!chaos_ || s_.flat || wishes_.without[static_cast<std::size_t>(f)] || s_.muted[static_cast<std::size_t>(f)] ||
+      !strikes_.chance(permille))
+    return false;
   auto number = faults_drawn_++;
   if (std::binary_search(left_out_.begin(), left_out_.end(), number)) return false;
   struck_.push_back(number);

@@ -139,6 +139,9 @@ struct reader {
 struct lane_slot {
   std::unique_ptr<lane> machine;
   bool live = false, stopped = false, revoking = false, refused = false;
+  bool slept = false;  // the process stood still for long, and the lane has not loaded since
+  int accepted = 0;    // saves, since it last loaded
+  ms leased_since = 0; // when the last save that was accepted left
   std::uint32_t serial = 0;
   ms last_event = 0, wake_at = 0;
   std::uint32_t loads = 0;
@@ -223,6 +226,7 @@ struct look {
 struct attempt {
   std::uint8_t process = 0, lane = 0;
   std::uint32_t life = 0, serial = 0, loads = 0, server_life = 0;
+  ms leased_since = 0;
   std::uint64_t ticket = 0;
   fx_insert fx;
   std::uint32_t columns = 0;
@@ -466,6 +470,9 @@ private:
   // oracle.cpp
   void check_store(std::uint8_t l, const stored& before, const lane_record& after);
   void check_accounted(std::uint8_t l, int partition, std::int64_t from, std::int64_t to);
+  void check_awake(const lane_slot& s, const effect& fx) const;
+  void check_lease(const attempt& a) const;
+  std::optional<save_outcome> judge(const save_request& r, const stored& found) const;
   void check_insert(const process& p, const lane_slot& s, std::uint8_t l, const fx_insert& fx);
   void check_token(attempt& a);
   void doubled(const attempt& a, int partition, std::int64_t offset);
