@@ -301,7 +301,8 @@ class NewFieldOfSchemas(Growing):
 
     def grows(self, form, processes, kills):
         topic, table = self.topic(4), self.table(columns=harness.SMALL_COLUMNS)
-        settings = {"format": form.format, "on_new_field": "add_column", "batch": {"rows": 200, "wait": "50ms"},
+        # Fewer rows than a chunk has: a batch is planned at once, so that records which did not wait for their column would be seen.
+        settings = {"format": form.format, "on_new_field": "add_column", "batch": {"rows": 50, "wait": "50ms"},
                     "clickhouse": {"limits": LIMITS}}
         if form.schemas:
             settings["top"] = {"registry": {"url": Registry(self, form.schemas).url}}
