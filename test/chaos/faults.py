@@ -51,6 +51,8 @@ def break_replies(proxy):
 class Trouble(threading.Thread):
     """Something that goes wrong again and again until `over`; its last act is always mended."""
 
+    every = (25, 60)  # seconds of rest in between
+
     def __init__(self, stage, name, over):
         super().__init__(name=name, daemon=True)
         self.stage, self.over, self.dice, self.first = stage, over, stage.dice(name), True
@@ -64,7 +66,7 @@ class Trouble(threading.Thread):
     def moments(self):
         """The first one comes soon, or a short run would have none."""
         first, self.first = self.first, False
-        return (3, 10) if first else (25, 60)
+        return (3, 10) if first else self.every
 
     def rest(self, low, high):
         """True: it is over."""
@@ -72,6 +74,8 @@ class Trouble(threading.Thread):
 
 
 class BrokerTrouble(Trouble):
+    every = (15, 40)  # a killed broker takes half a minute to come back on a busy machine
+
     def always(self):
         while not self.rest(*self.moments()):
             broker = f"kafka:{self.dice.choice(self.stage.brokers)}"
@@ -87,6 +91,8 @@ class BrokerTrouble(Trouble):
 
 
 class ServerTrouble(Trouble):
+    every = (20, 50)
+
     def always(self):
         while not self.rest(*self.moments()):
             what = self.dice.choices(("kill", "pause"), (8, 2))[0]
