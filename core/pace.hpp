@@ -10,17 +10,25 @@
 namespace chute {
 
 struct pace {
-  static constexpr std::uint64_t records_enough = 512, bytes_enough = 48 << 10; // then a chunk's own cost is small
+  static constexpr std::uint64_t records_enough = 2048; // then a chunk's own cost is small
+  static constexpr std::uint64_t bytes_enough_min = 48 << 10, bytes_enough_most = 1 << 20;
   static constexpr mono_ms period_most = 900; // well below the time after which a silent log is looked at
 
+  // Threads that find much to do when they wake up wake up less often, and the saves of lanes that end their rests
+  // together are one commit. But not all lanes at once: ClickHouse would have all their inserts at one moment.
+  static constexpr std::uint64_t phases = 4;
+
   mono_ms period = 0; // 0: no rest
-  mono_ms phase = 0;  // lanes rest at different times, the readers of one lane at the same
+  mono_ms phase = 0;  // the readers of one lane rest until the same moment
+  std::uint64_t bytes_enough = bytes_enough_min;
 
   // A rest ends a little before the batch closes that the first record which waits in it begins, so that the records of
   // a lane that come in one period make one batch, and none waits longer than `wait_ms`.
-  static pace of(mono_ms wait_ms, std::uint64_t lane) {
+  // `queue_bytes`: what may lie in a partition's queue. One that is full meanwhile is not fetched for a second.
+  static pace of(mono_ms wait_ms, std::uint64_t lane, std::uint64_t queue_bytes) {
     const auto period = std::min(wait_ms - wait_ms / 8, period_most);
-    return {period, period > 0 ? static_cast<mono_ms>(lane * 37 % static_cast<std::uint64_t>(period)) : 0};
+    const auto share = period > 0 ? static_cast<std::uint64_t>(period) * (lane % phases) / phases : 0;
+    return {period, static_cast<mono_ms>(share), std::clamp(queue_bytes / 2, bytes_enough_min, bytes_enough_most)};
   }
 
   // Until when to rest after a chunk of so many records and bytes, which came in within `took`. Not after `now`: take

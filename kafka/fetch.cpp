@@ -87,7 +87,7 @@ struct portion {
 };
 portion portion_of(const fetch_options& o) {
   auto all = o.buffer_bytes / std::max<std::size_t>(o.partitions, 1);
-  auto fetch = std::clamp<std::uint64_t>(all / 4 * 3, 256 << 10, 1 << 20);
+  auto fetch = std::clamp<std::uint64_t>(all / 2, 256 << 10, 1 << 20);
   return {fetch, std::clamp<std::uint64_t>(all > fetch ? all - fetch : 0, 64 << 10, 1ull << 30)};
 }
 
@@ -318,7 +318,9 @@ raw_batch stream::take(std::size_t max_records, std::uint64_t max_bytes) {
 
 // --- fetcher ---------------------------------------------------------------------------------------------------------
 
-struct fetcher::impl final : connection {};
+struct fetcher::impl final : connection {
+  std::uint64_t queue_bytes = 0;
+};
 
 fetcher::fetcher(std::shared_ptr<impl> state) : impl_(std::move(state)) {}
 fetcher::~fetcher() = default;
@@ -326,6 +328,7 @@ fetcher::~fetcher() = default;
 result<std::unique_ptr<fetcher>> fetcher::open(fetch_options options) {
   auto state = std::make_shared<impl>();
   state->rest_ms = options.rest_ms;
+  state->queue_bytes = portion_of(options).queue;
   const auto rest = [](rd_kafka_conf_t* c) {
     rd_kafka_conf_interceptor_add_on_new(c, "chute", rest_at_fetches, nullptr);
   };
@@ -337,6 +340,8 @@ result<std::unique_ptr<fetcher>> fetcher::open(fetch_options options) {
     return done.failure();
   return std::unique_ptr<fetcher>(new fetcher(std::move(state)));
 }
+
+std::uint64_t fetcher::queue_bytes() const { return impl_->queue_bytes; }
 
 result<std::unique_ptr<stream>> fetcher::open_stream(const topic_partition& where, wake_callback wake) {
   if (where.topic.empty() || where.partition.value < 0)

@@ -101,6 +101,8 @@ public:
 
   // At most one stream a partition at a time. `wake` is called when the stream's queue has become non-empty.
   result<std::unique_ptr<stream>> open_stream(const topic_partition& where, wake_callback wake);
+  // What may lie in a partition's queue before it is fetched again.
+  std::uint64_t queue_bytes() const;
 
 private:
   struct impl;
