@@ -187,10 +187,15 @@ inspector::~inspector() = default;
 
 result<std::unique_ptr<inspector>> inspector::open(client_options options) {
   auto state = std::make_unique<impl>();
-  const settings needed = {{"enable.auto.commit", "false"},       {"enable.auto.offset.store", "false"},
-                           {"offset.store.method", "none"},       {"auto.offset.reset", "error"},
-                           {"isolation.level", "read_committed"}, {"enable.partition.eof", "true"},
-                           {"queued.max.messages.kbytes", "64"}};
+  const settings needed = {{"enable.auto.commit", "false"},
+                           {"enable.auto.offset.store", "false"},
+                           {"offset.store.method", "none"},
+                           {"auto.offset.reset", "error"},
+                           {"isolation.level", "read_committed"},
+                           {"enable.partition.eof", "true"},
+                           // Partitions read side by side share a queue: were it full with one's batch, none of the
+                           // others would be fetched for a second.
+                           {"queued.max.messages.kbytes", "16384"}};
   const settings defaults = {{"fetch.message.max.bytes", std::to_string(read_bytes)},
                              {"fetch.max.bytes", std::to_string(read_at_once * read_bytes)},
                              {"fetch.wait.max.ms", "50"},
