@@ -229,7 +229,7 @@ result<std::unique_ptr<engine>> engine::start(const topology& t, engine_options 
     p->config = std::make_unique<caf::actor_system_config>();
     // Work stealing polls: idle threads would sleep and look, and a message would wait for them to wake up.
     p->config->set("scheduler.policy", caf::atom("sharing"));
-    // CAF's least is four: more than there are processors only wake each other up. Nothing blocks in them.
+    // CAF's least is four: more than there are processors only wake each other up. What blocks has its own.
     p->config->set("scheduler.max-threads", std::size_t{std::max(2u, std::thread::hardware_concurrency())});
     p->own = std::make_unique<caf::actor_system>(*p->config);
   }
