@@ -98,10 +98,11 @@ void print_counts(const outcome_counts& c, double seconds, const options& o) {
       "doubles that cannot be prevented: the store went back while an insert was on its way %llu, the server stood "
       "still for longer than its window with a request in its socket %llu\n",
       static_cast<unsigned long long>(c.went_back), static_cast<unsigned long long>(c.held));
-  std::printf(
-      "lanes whose log was made anew with a gap in the place of the record that would tell, or while an insert was on "
-      "its way that a store which went back no longer knows: %llu\n",
-      static_cast<unsigned long long>(c.untellable));
+  std::printf("lanes whose log was made anew with a gap in the place of the record that would tell: %llu\n",
+              static_cast<unsigned long long>(c.untellable));
+  std::printf("offsets of a log made anew where one of the old log landed late, of a plan that the store may have "
+              "forgotten: %llu\n",
+              static_cast<unsigned long long>(c.in_place));
   if (o.quiet) return;
   std::printf("faults\n");
   for (std::size_t i = 0; i < c.by_fault.size(); ++i)

@@ -234,7 +234,10 @@ void world::land(const attempt& a, int part) {
       auto l = static_cast<std::size_t>(partition % s_.lanes);
       if (!(spoiled_[l] & spoiled_log)) fail("a row's payload differs");
       // Of a log that is no more, and of a plan that the store may have forgotten: its offset looks delivered.
-      if (spoiled_[l] & spoiled_in_flight) untellable_[l] = 1;
+      if (spoiled_[l] & spoiled_in_flight) {
+        c.excused = true;
+        ++counts_.in_place;
+      }
       ++(a.fx.dead_letters ? c.old_dead : c.old_rows);
       return;
     }

@@ -462,6 +462,7 @@ void outcome_counts::add(const outcome_counts& o) {
   went_back += o.went_back;
   held += o.held;
   untellable += o.untellable;
+  in_place += o.in_place;
   for (std::size_t i = 0; i < by_fault.size(); ++i) by_fault[i] += o.by_fault[i];
   for (std::size_t i = 0; i < by_stop.size(); ++i) by_stop[i] += o.by_stop[i];
   for (std::size_t i = 0; i < edges.size(); ++i) edges[i] += o.edges[i];

@@ -331,7 +331,8 @@ public:
 struct outcome_counts {
   std::uint64_t schedules = 0, faults = 0, events = 0, faults_least = UINT64_MAX, records = 0;
   std::uint64_t stopped_lanes = 0, lanes = 0, inserts = 0, saves = 0;
-  std::uint64_t untellable = 0;          // lanes: a log made anew, and nothing that would tell
+  std::uint64_t untellable = 0;          // lanes: a log made anew of which no record tells
+  std::uint64_t in_place = 0;            // offsets: what landed of an old log stands in the place of a new record
   std::uint64_t went_back = 0, held = 0; // doubles that cannot be prevented
   std::array<std::uint64_t, fault_count> by_fault{};
   std::array<std::uint64_t, static_cast<std::size_t>(stop_kind::count)> by_stop{};
