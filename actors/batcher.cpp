@@ -144,12 +144,17 @@ void perform(self_ptr self, const fx_read& fx) {
     self->monitor(r);
     it = s.readers.emplace(fx.partition, r).first;
   }
-  self->send(it->second, msg::read_from{fx.epoch, fx.from, s.setup.spec});
+  self->send(it->second, msg::read_from{fx.epoch, fx.from, s.setup.spec, fx.behind});
 }
 
 void perform(self_ptr self, const fx_take& fx) {
   auto it = self->state.readers.find(fx.partition);
   if (it != self->state.readers.end()) self->send(it->second, msg::take_chunk{fx.epoch, fx.bytes});
+}
+
+void perform(self_ptr self, const fx_set_aside& fx) {
+  auto it = self->state.readers.find(fx.partition);
+  if (it != self->state.readers.end()) self->send(it->second, msg::set_aside{});
 }
 
 void perform(self_ptr self, const fx_stop_reading&) {
@@ -293,10 +298,7 @@ void on_starts(self_ptr self, const msg::starts_read& m) {
 void on_converted(self_ptr self, const msg::converted& m) {
   if (m.data->fields_ignored)
     self->state.context->board->ignored(self->state.context->config.name, m.data->fields_ignored);
-  event(self, [&](lane& l, instant now) {
-    if (m.end >= 0) l.set_end(m.data->partition, m.end);
-    l.chunk_arrived(now, m.epoch, m.data);
-  });
+  event(self, [&](lane& l, instant now) { l.chunk_arrived(now, m.epoch, m.data); });
 }
 
 } // namespace
@@ -310,6 +312,9 @@ batcher_actor::behavior_type batcher(self_ptr self, context_ptr context, service
   self->set_down_handler([=](const caf::down_msg& m) { on_reader_down(self, m); });
   return {
       [=](const msg::converted& m) { on_converted(self, m); },
+      [=](const msg::read_to_end& m) {
+        event(self, [&](lane& l, instant now) { l.end_seen(now, m.epoch, m.partition, m.end); });
+      },
       [=](const msg::read_failure& m) {
         if (m.what != read_error::other)
           self->send(self->state.with.pipeline, msg::log_differed{self->state.setup.name});

@@ -59,6 +59,7 @@ struct read_from {
   std::uint64_t epoch;
   offset_t from;
   decoder_spec_ptr spec;
+  bool behind = false; // the batcher wants to be told when the end is reached
 };
 struct take_chunk {
   std::uint64_t epoch;
@@ -66,7 +67,9 @@ struct take_chunk {
 };
 struct read_again { // to itself, after what could not be begun
   read_from what;
+  std::uint64_t number; // of the start that failed
 };
+struct set_aside {};
 struct rested {}; // to itself, when a pause between two chunks is over
 struct stop_reading {};
 
@@ -74,7 +77,11 @@ struct stop_reading {};
 struct converted {
   std::uint64_t epoch;
   chunk_ptr data;
-  std::int64_t end = -1;
+};
+struct read_to_end {
+  std::uint64_t epoch;
+  partition_id partition;
+  offset_t end;
 };
 struct read_failure {
   std::uint64_t epoch;
@@ -218,15 +225,17 @@ struct idle {};
 // Reads one partition, a chunk for each credit.
 using reader_actor =
     caf::typed_actor<caf::reacts_to<msg::read_from>, caf::reacts_to<msg::read_again>, caf::reacts_to<msg::take_chunk>,
-                     caf::reacts_to<msg::stop_reading>, caf::reacts_to<msg::rested>, caf::reacts_to<msg::wake>>;
+                     caf::reacts_to<msg::set_aside>, caf::reacts_to<msg::stop_reading>, caf::reacts_to<msg::rested>,
+                     caf::reacts_to<msg::wake>>;
 
 // Runs a lane: events in, effects out.
 using batcher_actor = caf::typed_actor<
-    caf::reacts_to<msg::converted>, caf::reacts_to<msg::read_failure>, caf::reacts_to<msg::loaded_lane>,
-    caf::reacts_to<msg::starts_read>, caf::reacts_to<msg::inspected_log>, caf::reacts_to<msg::saved_lane>,
-    caf::reacts_to<msg::marked_lane>, caf::reacts_to<msg::inserted_batch>, caf::reacts_to<msg::answered_question>,
-    caf::reacts_to<msg::refreshed_table>, caf::reacts_to<msg::new_columns>, caf::reacts_to<msg::control>,
-    caf::reacts_to<msg::gather_limit>, caf::reacts_to<msg::block_count>, caf::reacts_to<msg::tick>>;
+    caf::reacts_to<msg::converted>, caf::reacts_to<msg::read_to_end>, caf::reacts_to<msg::read_failure>,
+    caf::reacts_to<msg::loaded_lane>, caf::reacts_to<msg::starts_read>, caf::reacts_to<msg::inspected_log>,
+    caf::reacts_to<msg::saved_lane>, caf::reacts_to<msg::marked_lane>, caf::reacts_to<msg::inserted_batch>,
+    caf::reacts_to<msg::answered_question>, caf::reacts_to<msg::refreshed_table>, caf::reacts_to<msg::new_columns>,
+    caf::reacts_to<msg::control>, caf::reacts_to<msg::gather_limit>, caf::reacts_to<msg::block_count>,
+    caf::reacts_to<msg::tick>>;
 
 // Turns raw records into chunks, in order for each partition.
 struct convert_request {
@@ -282,8 +291,10 @@ CHUTE_MESSAGE(chute::msg::read_from)
 CHUTE_MESSAGE(chute::msg::read_again)
 CHUTE_MESSAGE(chute::msg::rested)
 CHUTE_MESSAGE(chute::msg::take_chunk)
+CHUTE_MESSAGE(chute::msg::set_aside)
 CHUTE_MESSAGE(chute::msg::stop_reading)
 CHUTE_MESSAGE(chute::msg::converted)
+CHUTE_MESSAGE(chute::msg::read_to_end)
 CHUTE_MESSAGE(chute::msg::read_failure)
 CHUTE_MESSAGE(chute::msg::loaded_lane)
 CHUTE_MESSAGE(chute::msg::starts_read)

@@ -263,12 +263,16 @@ std::int64_t fetch_rest_ms(std::int64_t wait_ms, std::size_t partitions) {
   return std::min(wait_ms / 5, std::max(std::min<std::int64_t>(wait_ms / 16, 50), for_many));
 }
 
+std::uint64_t fetch_buffer(const pipeline_state& s) {
+  return std::max<std::uint64_t>(s.context->top.memory_bytes / s.context->pipelines / 4, 4 << 20);
+}
+
 // False: it cannot be, and the pipeline ends.
 bool open_fetcher(self_ptr self, std::size_t partitions) {
   auto& s = self->state;
   kafka::fetch_options options;
   options.client = s.context->kafka_client();
-  options.buffer_bytes = std::max<std::uint64_t>(s.context->top.memory_bytes / s.context->pipelines / 4, 4 << 20);
+  options.buffer_bytes = fetch_buffer(s);
   options.partitions = partitions;
   if (!s.context->until_end) options.rest_ms = fetch_rest_ms(s.context->config.batch.wait_ms, partitions);
   auto fetcher = kafka::fetcher::open(options);
@@ -313,6 +317,17 @@ std::uint64_t share_of(const pipeline_state& s, std::size_t lanes) {
                                    std::max<std::uint64_t>(gather_bytes_min, s.context->config.batch.bytes));
 }
 
+// librdkafka asks for a partition while less than `queue` lies there for it, gets up to `fetch`, compressed, and each
+// record takes some 300 bytes more than it has: times four is what a partition far behind can hold.
+std::size_t behind_at_once(const pipeline_state& s) {
+  std::size_t lanes = 0;
+  for (const auto& [name, t] : s.topics)
+    lanes += static_cast<std::size_t>(std::max(1, std::min(t.lanes, t.partitions)));
+  const auto& f = *s.with.fetcher;
+  return std::max<std::size_t>(1, fetch_buffer(s) / std::max<std::size_t>(1, lanes) /
+                                      (4 * f.fetch_bytes() + f.queue_bytes()));
+}
+
 lane_setup setup_of(const pipeline_state& s, const std::string& topic, const topic_runtime& t, lane_id id,
                     std::size_t lanes) {
   const auto& p = s.context->config;
@@ -332,6 +347,9 @@ lane_setup setup_of(const pipeline_state& s, const std::string& topic, const top
   c.on_data_loss = p.on_data_loss;
   c.batch = p.batch;
   c.gather_bytes_max = share_of(s, lanes);
+  c.behind_bytes = s.with.fetcher->queue_bytes();
+  if (const auto most = behind_at_once(s); lane_partition_count(id, t.lanes, t.partitions) > most)
+    c.behind_at_once = most;
   c.trust = t.dest->trust;
   c.window_ms = t.dest->window_ms;
   c.window_ids = t.dest->window_ids;

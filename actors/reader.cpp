@@ -13,6 +13,7 @@ namespace {
 
 using self_ptr = reader_actor::stateful_pointer<reader_state>;
 constexpr std::size_t records_max = 16'384; // in a chunk
+constexpr std::int64_t many_left = 4'096;   // records: more than come while a fetch rests
 constexpr std::chrono::seconds retry_after{1};
 
 read_error kind_of(const kafka::stream_error& e) {
@@ -28,6 +29,8 @@ read_error kind_of(const kafka::stream_error& e) {
 void rest(self_ptr self, const kafka::raw_batch& raw, mono_ms now) {
   auto& s = self->state;
   s.caught_up = s.caught_up || raw.end;
+  const bool far = raw.log_end - raw.last.value > many_left;
+  s.source->hurry(!raw.end && (far || s.source->hurries()));
   const auto took = now - std::exchange(s.taken_at, now);
   if (raw.more || !s.caught_up) return;
   const auto until = s.rhythm.rest_until(now, took, raw.records.size(), raw.bytes);
@@ -54,6 +57,8 @@ void serve(self_ptr self) {
       self->send(s.to, msg::read_failure{s.epoch, s.where.partition, kind_of(f), f.why.text()});
     }
     rest(self, *raw, now);
+    if (std::exchange(s.behind, s.behind && !raw->end) && raw->end && raw->last < raw->first)
+      self->send(s.to, msg::read_to_end{s.epoch, s.where.partition, *raw->end});
     if (raw->last < raw->first) {
       if (raw->more) continue;
       return; // nothing passed: the credit waits
@@ -87,12 +92,21 @@ void start(self_ptr self, const msg::read_from& m) {
   s.epoch = m.epoch;
   s.spec = m.spec;
   s.stopped = s.caught_up = false;
+  s.behind = m.behind;
+  ++s.starts;
   end_rest(self);
   auto r = open(self);
   if (r.ok()) r = s.source->start(m.from);
   if (r.ok()) return serve(self);
   self->send(s.to, msg::read_failure{s.epoch, s.where.partition, read_error::other, r.failure().text()});
-  self->delayed_send(self, retry_after, msg::read_again{m});
+  self->delayed_send(self, retry_after, msg::read_again{m, s.starts});
+}
+
+void stop(self_ptr self) {
+  auto& s = self->state;
+  s.credits.clear();
+  s.stopped = true;
+  if (s.source) s.source->stop();
 }
 
 } // namespace
@@ -111,18 +125,15 @@ reader_actor::behavior_type reader(self_ptr self, context_ptr context, std::shar
       [=](const msg::read_from& m) { start(self, m); },
       [=](const msg::read_again& m) {
         const auto& s = self->state;
-        if (m.what.epoch == s.epoch && !s.stopped) start(self, m.what);
+        if (m.number == s.starts && !s.stopped) start(self, m.what);
       },
       [=](const msg::take_chunk& m) {
         if (m.epoch != self->state.epoch) return;
         self->state.credits.push_back(m.bytes);
         serve(self);
       },
-      [=](const msg::stop_reading&) {
-        self->state.credits.clear();
-        self->state.stopped = true;
-        if (self->state.source) self->state.source->stop();
-      },
+      [=](const msg::set_aside&) { stop(self); },
+      [=](const msg::stop_reading&) { stop(self); },
       [=](const msg::rested&) {
         end_rest(self);
         serve(self);
@@ -190,6 +201,8 @@ bool convert(converter_ptr self, const convert_request& r) {
   out->first = r.raw->first;
   out->last = r.raw->last;
   out->arrived_at = r.arrived_at;
+  out->at_end = r.raw->end.has_value();
+  out->log_end = r.raw->end ? r.raw->end->value : r.raw->log_end;
   s.with->decode(r.raw->records, *r.raw, *out);
   auto fields = s.with->take_new_fields();
   std::erase_if(fields, [&](const new_field& f) { return s.hopeless.contains(f.name); });
@@ -200,7 +213,7 @@ bool convert(converter_ptr self, const convert_request& r) {
     self->send(s.boss, msg::fields_found{r.topic, r.spec, std::move(fields), converter_actor(self)});
     return false;
   }
-  self->send(r.to, msg::converted{r.epoch, out, r.raw->end ? r.raw->end->value : -1});
+  self->send(r.to, msg::converted{r.epoch, out});
   return true;
 }
 
@@ -230,7 +243,7 @@ void on_added(converter_ptr self, const msg::fields_added& m) {
   const auto first = s.waiting.front();
   s.fetching = false;
   if (m.spec && m.spec->fingerprint == first.spec->fingerprint) {
-    self->send(first.to, msg::converted{first.epoch, s.held, first.raw->end ? first.raw->end->value : -1});
+    self->send(first.to, msg::converted{first.epoch, s.held});
     s.waiting.pop_front();
   } else std::erase_if(s.waiting, [&](const auto& r) { return r.spec == first.spec; });
   s.held.reset();

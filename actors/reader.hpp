@@ -25,7 +25,9 @@ struct reader_state {
   converter_actor converter;
   batcher_actor to;
   std::uint64_t epoch = 0;
+  std::uint64_t starts = 0; // so far
   bool stopped = false;
+  bool behind = false; // the batcher is to be told when the end is reached
   decoder_spec_ptr spec;
   std::deque<std::uint64_t> credits; // bytes; at most a few, the lane bounds them
   pace rhythm;

@@ -68,6 +68,8 @@ struct chunk {
   std::vector<dead_letter> dead;    // as many as there are outcomes `dead_letter` or `stop`, in order
   std::uint64_t fields_ignored = 0; // fields without a column
   std::int64_t arrived_at = 0;      // monotonic ms when its first record could be taken; 0: just now
+  std::int64_t log_end = -1;        // the log's end when it was taken, as far as the reader knew; -1: not known
+  bool at_end = false;              // nothing more was to be read behind it then
   std::size_t byte_size() const;    // memory held, for the budget
   std::size_t rows_of(std::size_t record) const {
     return record < row_counts.size() ? row_counts[record] : outcomes[record] == outcome::row;

@@ -77,6 +77,12 @@ struct lane_config {
   // takes few of the records finds none nearby.
   std::int64_t control_offsets = 1'000'000;
   std::vector<std::int64_t> until; // one a partition of the lane: stop there (exclusive); empty: stream for ever
+  // Readers hold records ahead, so of the partitions with more than `behind_bytes` to read only so many are read at
+  // once, each for `turn_bytes`, or until nothing is known to be left, or nothing came for `turn_ms`; then it is the
+  // next one's turn. 0: all at once.
+  std::size_t behind_at_once = 0;
+  std::uint64_t behind_bytes = 64 << 10, turn_bytes = 16 << 20;
+  std::int64_t turn_ms = 1'000;
 };
 
 // What the shell found at the load: the record, and what chute_starts says.
@@ -138,6 +144,10 @@ struct fx_read { // read a partition from an offset; chunks of older epochs are 
   std::uint64_t epoch;
   partition_id partition;
   offset_t from;
+  bool behind = false; // much is to be read: end_seen() is wanted, once, when nothing is left
+};
+struct fx_set_aside { // read no further, until the next fx_read; nothing that was asked for is on its way
+  partition_id partition;
 };
 struct fx_take {
   std::uint64_t epoch;
@@ -167,8 +177,8 @@ struct fx_stopped {
   std::string reason;
 };
 
-using effect = std::variant<fx_load, fx_inspect, fx_ask, fx_save, fx_mark_started, fx_read, fx_take, fx_stop_reading,
-                            fx_insert, fx_refresh, fx_forgotten, fx_released, fx_stopped>;
+using effect = std::variant<fx_load, fx_inspect, fx_ask, fx_save, fx_mark_started, fx_read, fx_take, fx_set_aside,
+                            fx_stop_reading, fx_insert, fx_refresh, fx_forgotten, fx_released, fx_stopped>;
 
 // Ways through the rules that a plan or a recovery took. The simulator shows with them that it reached each.
 enum class lane_edge : std::uint8_t {
@@ -210,6 +220,8 @@ enum class lane_edge : std::uint8_t {
   lost_skipped,  // records that the log lost, passed over as the topology says
   log_confirmed, // while streaming: the log is still the one that was read
   log_differed,
+  set_aside, // a partition that is far behind, after its turn
+  end_seen,  // by one that was read for its turn
   count
 };
 inline constexpr auto lane_edge_count = static_cast<std::size_t>(lane_edge::count);
@@ -234,6 +246,7 @@ public:
   void saved(instant now, ticket_t ticket, enum save_outcome outcome, const std::string& why);
   void marked_started(instant now, ticket_t ticket, bool ok, const std::string& why);
   void chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c);
+  void end_seen(instant now, std::uint64_t epoch, partition_id p, offset_t end);
   void read_failed(instant now, std::uint64_t epoch, partition_id p, read_error what, const std::string& why);
   void inserted(instant now, ticket_t ticket, const insert_answer& answer);
   void answered(instant now, ticket_t ticket, const table_answer& answer, bool token_running);
@@ -246,9 +259,6 @@ public:
   void lose(instant now);   // forget at once
   void drain(instant now);
   void pause(bool on) { paused_ = on; }
-  void set_end(partition_id p, std::int64_t end) {
-    if (auto i = index_of(p)) ends_[*i] = std::max(ends_[*i], end);
-  }
   void set_gather_limit(std::uint64_t bytes) { config_.gather_bytes_max = bytes; }
   void set_server_started(wall_ms at) { server_started_ = std::max(server_started_, at); }
   // How many inserts the destination has ever seen, by all writers: what a deduplication window is counted in.
@@ -353,9 +363,32 @@ private:
   void settle(instant now);
   void stream(instant now);
   void retry_recovery(instant now, const std::string& why);
-  // lane_stream.cpp: gathering, planning, saving
+  // lane_reading.cpp: what the readers are asked for, and what they hand on
+  struct reading {
+    bool on = false;        // its reader was started
+    bool behind = false;    // much is left to be read: it is on only while it is its turn
+    bool leaving = false;   // its turn is over: set aside once nothing of it is on its way
+    std::uint64_t turn = 0; // bytes since it began
+    mono_ms came = 0;       // since when it has been waited for
+  };
   void restart_reading(instant now, const std::vector<offset_t>& from);
+  bool building() const { return work_ && work_->at == step::building; }
+  bool wanted(std::size_t i) const;
+  bool waits_for_turn(std::size_t i) const { return !reads_[i].on && wanted(i); }
+  bool much_left(std::size_t i, std::uint64_t bytes) const;
+  void begin_reading(instant now, std::size_t i);
+  std::size_t end_turns();
+  void pass_turns(instant now);
+  void took_turn(instant now, std::size_t i, const chunk& c);
+  void quiet_turns(instant now);
+  struct credit {
+    std::uint64_t bytes; // of a chunk
+    int most;            // chunks under way
+  };
+  credit credit_of(std::size_t i, std::size_t behind) const;
   void grant(instant now);
+  offset_t blocked_from(std::size_t i, const chunk& c);
+  // lane_stream.cpp: gathering, planning, saving
   bool should_close(instant now) const;
   void maybe_plan(instant now);
   cut cut_gathered(std::uint64_t records_max);
@@ -371,6 +404,7 @@ private:
   void suspect_read(std::size_t i);
   void suspect(std::size_t i, seen_record r);
   void suspect_chunk(instant now, std::size_t i, const chunk& c);
+  void suspect_unread(instant now, std::size_t i);
   void suspect_idle(instant now, mono_ms arrived, std::size_t i);
   bool log_differs(std::size_t i, const lane_partition& p, const log_facts::part& f) const;
   void look_at_log(instant now);
@@ -475,8 +509,11 @@ private:
   gathered gathered_;
   std::vector<int> takes_; // outstanding, one a partition
   std::vector<std::uint64_t> take_bytes_;
-  std::vector<std::int64_t> ends_;   // the log's end as last seen; -1: not known
-  std::vector<std::string> blocked_; // on_bad_record: stop met a bad record there
+  std::vector<reading> reads_;
+  std::size_t next_turn_ = 0;         // the partition that is looked at first when a turn is free
+  std::uint64_t record_bytes_ = 1024; // key and value, on average, of late
+  std::vector<std::int64_t> ends_;    // the log's end as last seen; -1: not known
+  std::vector<std::string> blocked_;  // on_bad_record: stop met a bad record there
   std::vector<offset_t> blocked_at_;
   std::uint64_t rows_cap_ = 0;     // records a plan, smaller after a rejection
   std::vector<offset_t> split_to_; // until there plans are closed at once, in halves

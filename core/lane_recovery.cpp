@@ -234,6 +234,16 @@ void lane::suspect_idle(instant now, mono_ms arrived, std::size_t i) {
   if (!look_wanted_) look_soon(now);
 }
 
+// Before a partition is read on that was set aside for long.
+void lane::suspect_unread(instant now, std::size_t i) {
+  if (config_.delivery == delivery_mode::at_least_once || mutant(bug::known_not_compared) ||
+      mutant(bug::turn_log_trusted))
+    return;
+  suspects_.resize(record_.partitions.size());
+  suspect_read(i);
+  if (!look_wanted_) look_soon(now);
+}
+
 // While streaming: is the log still the one that was read? A topic that was made anew and refilled looks like it.
 void lane::look_at_log(instant now) {
   looks_at_all_ = now.mono >= look_at_all_at_;

@@ -86,6 +86,12 @@
   bug(unheard_forgotten, unit, "a lane that was silent looks at a partition of which it knows something") \
   bug(look_against_now, unit, "an answer about the log is older than what was read since") \
   bug(arrival_ignored, unit, "records count from when they could be taken, not from when they were") \
+  bug(turn_log_trusted, unit, "a partition that was set aside for long finds the log that was read") \
+  bug(turns_not_counted, unit, "of the partitions that are far behind only a few are read at once") \
+  bug(turn_never_ends, unit, "after its turn a partition makes room for the next") \
+  bug(end_not_heard, unit, "at its end a partition needs its turn no longer") \
+  bug(quiet_turn_kept, unit, "a partition of which nothing comes does not keep the others waiting") \
+  bug(set_aside_too_early, sim, "a partition is set aside when nothing of it is on its way") \
   bug(reread_log_trusted, unit, "a plan whose records are read once more finds the log that it was read from") \
   bug(filled_log_trusted, unit, "the log up to the end of a plan that landed in part is the one that it was read from") \
   bug(known_not_compared, sim, "the last record done is still the same") \

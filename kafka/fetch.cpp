@@ -3,6 +3,7 @@
 #include "kafka/handle.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <map>
@@ -40,6 +41,8 @@ public:
   }
 
   std::int64_t rest_ms = 0;
+  std::size_t little_bytes = 0;    // an answer that is smaller is little
+  std::atomic<int> in_a_hurry = 0; // streams
 
 private:
   std::mutex lock_;
@@ -91,10 +94,14 @@ portion portion_of(const fetch_options& o) {
   return {fetch, std::clamp<std::uint64_t>(all > fetch ? all - fetch : 0, 64 << 10, 1ull << 30)};
 }
 
+// One answer holds up to this of all partitions of a broker. Measured with 1,000 partitions: 8 MiB of 128 give twice
+// the records of 50, and half the memory, because consuming and fetching overlap.
+std::uint64_t response_of(const fetch_options& o) {
+  return std::clamp<std::uint64_t>(o.buffer_bytes / 16, 1 << 20, 16 << 20);
+}
+
 settings defaults_of(const fetch_options& o) {
-  // One response holds up to this of all partitions of a broker. Measured with 1,000 partitions: 8 MiB of 128 give
-  // twice the records of 50, and half the memory, because consuming and fetching overlap.
-  auto response = std::clamp<std::uint64_t>(o.buffer_bytes / 16, 1 << 20, 16 << 20);
+  auto response = response_of(o);
   // librdkafka wants it to be at least this one, which a user may have raised.
   auto largest = o.client.properties.find("message.max.bytes");
   if (largest != o.client.properties.end())
@@ -124,20 +131,41 @@ settings needed_of(const fetch_options& o) {
 // broker wait instead (fetch.min.bytes) is worse: it looks at all partitions of a waiting fetch whenever one is written
 // to. So the thread that speaks to the broker rests before it looks at a small answer. librdkafka's header warns
 // against blocking here: nothing but this handle's fetches is held up, and by no more than `rest_ms`.
+//
+// The same thread looks at every partition each time that some of an answer has come, and a broker sends an answer
+// partition by partition. So it also rests a little after it has asked, until the answer is there as a whole.
+constexpr std::int16_t fetch_key = 1; // ApiKey: https://kafka.apache.org/protocol#protocol_api_keys
+
+// A thread of librdkafka speaks to one broker, of one handle.
+thread_local bool little_came = false;
+
+const connection* connection_of(rd_kafka_t* rk) {
+  return static_cast<const connection*>(static_cast<const handle*>(rd_kafka_opaque(rk)));
+}
+
+void sleep_us(std::int64_t us) {
+  if (us > 0) std::this_thread::sleep_for(std::chrono::microseconds(us));
+}
+
+rd_kafka_resp_err_t rest_before_answer(rd_kafka_t* rk, int, const char*, std::int32_t, std::int16_t api, std::int16_t,
+                                       std::int32_t, std::size_t, void*) {
+  const auto* c = connection_of(rk);
+  if (api == fetch_key && c && little_came && c->in_a_hurry == 0) sleep_us(c->rest_ms * 1000 / 8);
+  return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
 rd_kafka_resp_err_t rest_after_fetch(rd_kafka_t* rk, int, const char*, std::int32_t, std::int16_t api, std::int16_t,
                                      std::int32_t, std::size_t size, std::int64_t rtt_us, rd_kafka_resp_err_t err,
                                      void*) {
-  constexpr std::int16_t fetch = 1; // ApiKey: https://kafka.apache.org/protocol#protocol_api_keys
-  constexpr std::size_t small = 128 << 10;
-  const auto* c = static_cast<const connection*>(static_cast<const handle*>(rd_kafka_opaque(rk)));
-  if (api != fetch || err || !c || size >= small) return RD_KAFKA_RESP_ERR_NO_ERROR;
-  const auto rest =
-      std::chrono::milliseconds(c->rest_ms) - std::chrono::microseconds(std::max<std::int64_t>(0, rtt_us));
-  if (rest.count() > 0) std::this_thread::sleep_for(rest);
+  const auto* c = connection_of(rk);
+  if (api != fetch_key || !c) return RD_KAFKA_RESP_ERR_NO_ERROR;
+  little_came = !err && size < c->little_bytes && c->in_a_hurry == 0;
+  if (little_came) sleep_us(c->rest_ms * 1000 - std::max<std::int64_t>(0, rtt_us));
   return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 rd_kafka_resp_err_t rest_at_fetches(rd_kafka_t* rk, const rd_kafka_conf_t*, void*, char*, std::size_t) {
+  if (auto e = rd_kafka_interceptor_add_on_request_sent(rk, "chute", rest_before_answer, nullptr)) return e;
   return rd_kafka_interceptor_add_on_response_received(rk, "chute", rest_after_fetch, nullptr);
 }
 
@@ -180,7 +208,8 @@ struct stream::impl {
   rd_kafka_topic_t* topic = nullptr;
   rd_kafka_queue_t* queue = nullptr; // null: not running
   offset_t position;
-  bool halted = false;                    // an error that only start() mends
+  bool halted = false; // an error that only start() mends
+  bool hurries = false;
   std::vector<rd_kafka_message_t*> taken; // out of the queue, not handed on yet
   std::size_t taken_at = 0;
 
@@ -194,7 +223,12 @@ struct stream::impl {
     taken.clear();
     taken_at = 0;
   }
+  void hurry(bool on) {
+    if (on != hurries) from->in_a_hurry += on ? 1 : -1;
+    hurries = on;
+  }
   void halt() {
+    hurry(false);
     if (!queue) return;
     rd_kafka_queue_cb_event_enable(queue, nullptr, nullptr);
     rd_kafka_consume_stop(topic, where.partition.value);
@@ -249,6 +283,8 @@ thread_local stream::impl* stream::impl::served = nullptr;
 
 stream::stream(std::unique_ptr<impl> state) : impl_(std::move(state)) {}
 stream::~stream() = default;
+void stream::hurry(bool on) { impl_->hurry(on); }
+bool stream::hurries() const { return impl_->hurries; }
 bool stream::running() const { return impl_->queue && !impl_->halted; }
 offset_t stream::position() const { return impl_->position; }
 const topic_partition& stream::where() const { return impl_->where; }
@@ -264,7 +300,10 @@ result<void> stream::start(offset_t from) {
   if (s.wake)
     rd_kafka_queue_cb_event_enable(
         s.queue, [](rd_kafka_t*, void* opaque) { static_cast<impl*>(opaque)->wake(); }, impl_.get());
-  if (rd_kafka_consume_start_queue(s.topic, s.where.partition.value, from.value, s.queue) == 0) return {};
+  if (rd_kafka_consume_start_queue(s.topic, s.where.partition.value, from.value, s.queue) == 0) {
+    s.hurry(true);
+    return {};
+  }
   auto why = make_error(rd_kafka_last_error(), "reading " + to_string(s.where));
   rd_kafka_queue_destroy(std::exchange(s.queue, nullptr));
   return why;
@@ -310,6 +349,10 @@ raw_batch stream::take(std::size_t max_records, std::uint64_t max_bytes) {
     s.told.reset();
   }
   out.last = s.position - 1;
+  std::int64_t low = 0, high = -1;
+  if (rd_kafka_get_watermark_offsets(s.from->rk, s.where.topic.c_str(), s.where.partition.value, &low, &high) ==
+      RD_KAFKA_RESP_ERR_NO_ERROR)
+    out.log_end = std::max<std::int64_t>(high, -1);
   rd_kafka_poll(s.from->rk, 0); // errors of no partition, for the log; or they would pile up
   if (s.halted) s.halt();
   out.more = s.queue && (s.told || s.taken_at < s.taken.size() || rd_kafka_queue_length(s.queue) > 0);
@@ -319,7 +362,7 @@ raw_batch stream::take(std::size_t max_records, std::uint64_t max_bytes) {
 // --- fetcher ---------------------------------------------------------------------------------------------------------
 
 struct fetcher::impl final : connection {
-  std::uint64_t queue_bytes = 0;
+  portion share;
 };
 
 fetcher::fetcher(std::shared_ptr<impl> state) : impl_(std::move(state)) {}
@@ -328,7 +371,8 @@ fetcher::~fetcher() = default;
 result<std::unique_ptr<fetcher>> fetcher::open(fetch_options options) {
   auto state = std::make_shared<impl>();
   state->rest_ms = options.rest_ms;
-  state->queue_bytes = portion_of(options).queue;
+  state->little_bytes = response_of(options) / 2;
+  state->share = portion_of(options);
   const auto rest = [](rd_kafka_conf_t* c) {
     rd_kafka_conf_interceptor_add_on_new(c, "chute", rest_at_fetches, nullptr);
   };
@@ -341,7 +385,8 @@ result<std::unique_ptr<fetcher>> fetcher::open(fetch_options options) {
   return std::unique_ptr<fetcher>(new fetcher(std::move(state)));
 }
 
-std::uint64_t fetcher::queue_bytes() const { return impl_->queue_bytes; }
+std::uint64_t fetcher::queue_bytes() const { return impl_->share.queue; }
+std::uint64_t fetcher::fetch_bytes() const { return impl_->share.fetch; }
 
 result<std::unique_ptr<stream>> fetcher::open_stream(const topic_partition& where, wake_callback wake) {
   if (where.topic.empty() || where.partition.value < 0)

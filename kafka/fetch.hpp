@@ -51,7 +51,8 @@ public:
   // The offsets that this batch passes: gaps before and between its records (control records, aborted and compacted
   // ones) and, where the partition's end was seen, those after them. last = first - 1: nothing passed.
   offset_t first, last;
-  std::optional<offset_t> end;         // the partition's end was seen behind `last`, here (all below is passed)
+  std::optional<offset_t> end; // the partition's end was seen behind `last`, here (all below is passed)
+  std::int64_t log_end = -1;   // the log's end as the last fetch told it, open transactions included; -1: none did
   std::optional<stream_error> failure; // what happened behind `last`
   std::uint64_t bytes = 0;             // of keys and values
   bool more = false;                   // the queue was not emptied: take again, no wake-up will come for what is left
@@ -82,6 +83,9 @@ public:
   // record once `max_bytes` are reached. A batch ends at the partition's end and at an error.
   raw_batch take(std::size_t max_records, std::uint64_t max_bytes);
 
+  // Much is to be read: fetches do not rest (rest_ms) while that holds for any stream. It does from start() on.
+  void hurry(bool on);
+  bool hurries() const;
   offset_t position() const; // the next offset that is not passed yet
   const topic_partition& where() const;
 
@@ -101,8 +105,9 @@ public:
 
   // At most one stream a partition at a time. `wake` is called when the stream's queue has become non-empty.
   result<std::unique_ptr<stream>> open_stream(const topic_partition& where, wake_callback wake);
-  // What may lie in a partition's queue before it is fetched again.
+  // What may lie in a partition's queue before it is fetched again, and what one fetch may bring, compressed.
   std::uint64_t queue_bytes() const;
+  std::uint64_t fetch_bytes() const;
 
 private:
   struct impl;

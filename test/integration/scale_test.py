@@ -19,7 +19,7 @@ def resident_mib(pid, field="VmHWM"):
 
 
 class ThousandPartitions(harness.Scenario):
-    partitions, records = 1_000, 2_000_000 if LONG else 200_000
+    partitions, records = 1_000, 6_000_000 if LONG else 1_500_000
 
     def inserts(self, table):
         """Block numbers are counted up by one an insert."""

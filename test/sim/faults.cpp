@@ -269,13 +269,16 @@ bool world::all_done() const {
       if (now_ < p.gone_until) return false; // who reads hears of it first
     }
   }
-  // Each lane works, and knows what the store holds: a claim alone says nothing.
+  // Each lane works, and knows what the store holds: a claim alone says nothing. Where the store went back, a save of
+  // before that lands late can lie over it: a lane that has nothing to do learns of it with its next save.
   for (std::uint8_t l = 0; l < s_.lanes; ++l) {
     bool works = stopped_[l] != 0;
+    const bool late = spoiled_[l] & spoiled_rollback;
     for (auto& p : processes_) {
       auto& s = p.lanes[l];
       works |= s.live && s.machine->phase() == lane_phase::streaming && !s.machine->looks_at_log() &&
-               s.machine->record().version == records_[l].version;
+               (late ? s.machine->record().version <= records_[l].version
+                     : s.machine->record().version == records_[l].version);
     }
     if (!works) return false;
   }

@@ -52,6 +52,7 @@ void world::read(std::uint8_t n, std::uint8_t l, const fx_read& fx) {
   r.position = fx.from.value;
   r.credits = 0;
   r.since = -1;
+  r.behind = fx.behind;
 }
 
 void world::take(std::uint8_t n, std::uint8_t l, const fx_take& fx) {
@@ -123,7 +124,12 @@ void world::fetch(const event& e) {
   }
   if (r.position == log.end()) {
     r.waiting = true;
-    return;
+    if (!std::exchange(r.behind, false)) return;
+    auto told = e;
+    told.what = ev::end_seen;
+    told.ref = static_cast<std::uint32_t>(r.position);
+    told.at = r.last_chunk = std::max(r.last_chunk, now_ + net_.between(0, 10));
+    return push(told);
   }
   if (s_.rests) {
     if (r.since < 0) {
@@ -137,6 +143,11 @@ void world::fetch(const event& e) {
   auto to = std::min(log.end(), r.position + net_.between(1, 7));
   auto cut = cut_chunk(partition, r.position, to, p.columns);
   if (s_.rests) cut->arrived_at = std::exchange(r.since, -1) + p.mono_base;
+  if (s_.lane.behind_at_once > 0) { // that it is the end may be told later, with nothing behind it
+    cut->log_end = net_.chance(800) ? log.end() : -1;
+    cut->at_end = to == log.end() && net_.chance(500);
+    r.behind = r.behind && !cut->at_end;
+  }
   chunks_.push_back(std::move(cut));
   r.position = to;
   --r.credits;

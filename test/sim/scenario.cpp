@@ -71,6 +71,22 @@ void draw_swarm(scenario& s) {
   s.wild_store |= d.chance(150);
 }
 
+// Where a lane has many partitions that are far behind, they take turns. Also with dice of their own.
+void draw_turns(scenario& s, const wishes& w) {
+  if (w.partitions || (s.seed % 8 != 2 && s.seed % 8 != 7 && s.seed % 16 != 1)) return;
+  dice d(stir(s.seed) + 9);
+  s.partitions = static_cast<int>(d.between(2, 5));
+  s.lanes = static_cast<int>(d.between(1, std::max(1, s.partitions / 2)));
+  auto& c = s.lane;
+  c.lanes = s.lanes;
+  c.topic_partitions = s.partitions;
+  c.ids_per_second = 2.0 * s.lanes * s.table_partitions;
+  c.behind_at_once = static_cast<std::size_t>(d.chance(700) ? 1 : 2);
+  c.behind_bytes = static_cast<std::uint64_t>(d.between(5, 60));
+  c.turn_bytes = static_cast<std::uint64_t>(d.between(10, 100));
+  c.turn_ms = d.chance(500) ? 1'000 : 100;
+}
+
 } // namespace
 
 scenario draw_scenario(std::uint64_t seed, const wishes& w) {
@@ -114,6 +130,7 @@ scenario draw_scenario(std::uint64_t seed, const wishes& w) {
   s.rests = d.chance(400);
   s.stale_permille = s.message_permille;
   draw_swarm(s);
+  draw_turns(s, w);
   return s;
 }
 
@@ -131,6 +148,9 @@ std::string describe(const scenario& s) {
   if (s.wild_store) out += ", wild store";
   if (!s.count_told) out += ", inserts not counted";
   if (s.rests) out += ", readers rest";
+  if (c.behind_at_once > 0)
+    out += ", " + std::to_string(c.behind_at_once) + " partitions at once that are behind by " +
+           std::to_string(c.behind_bytes) + " bytes, for " + std::to_string(c.turn_bytes);
   if (auto n = std::count(s.muted.begin(), s.muted.end(), true)) out += ", without " + std::to_string(n) + " faults";
   if (c.trust.quorum) out += ", quorum";
   if (c.on_data_loss == data_loss_policy::resume) out += ", on_data_loss continue";

@@ -101,10 +101,23 @@ void world::run() {
   for (auto& p : kafka_) counts_.records += p.log.size();
 }
 
+std::string world::who_goes_on() const {
+  std::string out;
+  for (std::size_t n = 0; n < processes_.size(); ++n)
+    for (std::size_t l = 0; l < processes_[n].lanes.size(); ++l) {
+      const auto& s = processes_[n].lanes[l];
+      if (!s.live) continue;
+      const auto is = s.machine->status();
+      out += "; process " + std::to_string(n) + " lane " + std::to_string(l) + " is " + to_string(is.phase) +
+             (is.waiting_for.empty() ? "" : " and waits for " + is.waiting_for);
+    }
+  return out;
+}
+
 void world::loop() {
   const auto until = now_ + time_max;
   while (!queue_.empty()) {
-    if (++counts_.events > events_max || now_ > until) fail("it does not come to an end");
+    if (++counts_.events > events_max || now_ > until) fail("it does not come to an end" + who_goes_on());
     std::pop_heap(queue_.begin(), queue_.end(), later_than);
     auto e = queue_.back();
     queue_.pop_back();
@@ -183,6 +196,10 @@ void world::dispatch_process(process& p, const event& e) {
   case ev::fetch: return fetch(e);
   case ev::chunk:
     return lane_event(n, e.lane, [&](lane& m, instant now) { m.chunk_arrived(now, e.tag, chunks_[e.ref]); });
+  case ev::end_seen:
+    return lane_event(n, e.lane, [&](lane& m, instant now) {
+      m.end_seen(now, e.tag, {partition_of(e.lane, e.part)}, {static_cast<std::int64_t>(e.ref)});
+    });
   case ev::read_failed:
     return lane_event(n, e.lane, [&](lane& m, instant now) {
       m.read_failed(now, e.tag, {partition_of(e.lane, e.part)}, static_cast<read_error>(e.ref), "as drawn");
@@ -423,6 +440,8 @@ void world::perform(std::uint8_t n, std::uint8_t l, const effect& fx) {
     later(net(), e);
   } else if (auto* f = std::get_if<fx_read>(&fx)) read(n, l, *f);
   else if (auto* f = std::get_if<fx_take>(&fx)) take(n, l, *f);
+  else if (auto* f = std::get_if<fx_set_aside>(&fx))
+    s.readers[static_cast<std::size_t>((f->partition.value - l) / s_.lanes)].on = false;
   else if (std::holds_alternative<fx_stop_reading>(fx)) {
     for (auto& r : s.readers) r.on = false;
   } else if (auto* f = std::get_if<fx_insert>(&fx)) insert(n, l, *f);

@@ -85,6 +85,7 @@ enum class ev : std::uint8_t {
   marked,
   fetch,
   chunk,
+  end_seen,
   read_failed,
   insert_begins,
   inserted,
@@ -129,6 +130,7 @@ struct event {
 
 struct reader {
   bool on = false, waiting = false;
+  bool behind = false; // tells once that it reached the end
   std::uint64_t epoch = 0;
   std::int64_t position = 0;
   int credits = 0;
@@ -364,6 +366,7 @@ private:
   event to(std::uint8_t p, ev what) const;
   event to_lane(std::uint8_t p, std::uint8_t l, ev what, std::uint64_t tag = 0) const;
   void loop();
+  std::string who_goes_on() const;
   void dispatch(const event& e);
   void dispatch_process(process& p, const event& e);
   void dispatch_world(const event& e);

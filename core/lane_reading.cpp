@@ -1,0 +1,223 @@
+// Reading: credits for the readers within the lane's share of memory, turns for the partitions that are far behind, and
+// the chunks that come.
+#include "core/lane.hpp"
+
+#include <numeric>
+
+namespace chute {
+
+namespace {
+constexpr int takes_max = 2;                       // chunks under way a partition
+constexpr std::uint64_t take_bytes_min = 16 << 10; // a chunk is worth a message
+constexpr std::uint64_t take_bytes_most = 1 << 20;
+} // namespace
+
+void lane::restart_reading(instant now, const std::vector<offset_t>& from) {
+  for (std::size_t i = 0; i < takes_.size(); ++i)
+    if (takes_[i] == 0 && now.mono - unread_since_[i] > config_.unseen_limit_ms) want_look(now);
+  on_their_way_.clear();
+  ++epoch_;
+  gathered_.restart(from);
+  takes_.assign(from.size(), 0);
+  unread_since_.assign(from.size(), now.mono);
+  heard_at_.assign(from.size(), now.mono);
+  heard_any_ = now.mono;
+  unheard_ = false;
+  take_bytes_.assign(from.size(), 0);
+  blocked_.assign(from.size(), {});
+  blocked_at_.assign(from.size(), {});
+  reads_.assign(from.size(), {});
+  for (std::size_t i = 0; i < from.size(); ++i) reads_[i].behind = much_left(i, config_.behind_bytes);
+  if (std::any_of(reads_.begin(), reads_.end(), [](auto& r) { return r.behind; }))
+    effects_.push_back(fx_stop_reading{}); // of before; those that are not begun again would go on
+  for (std::size_t i = 0; i < from.size(); ++i)
+    if (from[i] < until(i) && !reads_[i].behind) begin_reading(now, i);
+  pass_turns(now);
+}
+
+// --- turns -----------------------------------------------------------------------------------------------------------
+
+bool lane::wanted(std::size_t i) const {
+  if (!blocked_[i].empty() || gathered_.position(i) >= until(i)) return false;
+  return !building() || gathered_.position(i) <= work_->p.last[i];
+}
+
+bool lane::much_left(std::size_t i, std::uint64_t bytes) const {
+  if (config_.behind_at_once == 0) return false;
+  const auto left = std::min(ends_[i], until(i).value) - gathered_.position(i).value;
+  return left > 0 && static_cast<std::uint64_t>(left) > bytes / record_bytes_;
+}
+
+void lane::begin_reading(instant now, std::size_t i) {
+  if (now.mono - unread_since_[i] > config_.unseen_limit_ms) suspect_unread(now, i);
+  unread_since_[i] = heard_at_[i] = now.mono;
+  reads_[i] = {true, reads_[i].behind, false, 0, now.mono};
+  effects_.push_back(fx_read{epoch_, partition_at(i), gathered_.position(i), reads_[i].behind});
+}
+
+// Sets those aside whose turn is over, and returns how many go on.
+std::size_t lane::end_turns() {
+  bool others = false;
+  for (std::size_t i = 0; i < reads_.size(); ++i) others |= waits_for_turn(i);
+  std::size_t go_on = 0;
+  for (std::size_t i = 0; i < reads_.size(); ++i) {
+    auto& r = reads_[i];
+    if (!r.on || !r.behind) continue;
+    const bool over = others && (!wanted(i) || r.turn >= config_.turn_bytes) && !mutant(bug::turn_never_ends);
+    r.leaving = r.leaving || over || go_on >= config_.behind_at_once;
+    if (!r.leaving || (takes_[i] > 0 && !mutant(bug::set_aside_too_early))) {
+      ++go_on;
+      continue;
+    }
+    r.on = r.leaving = false;
+    took(lane_edge::set_aside);
+    effects_.push_back(fx_set_aside{partition_at(i)});
+  }
+  return go_on;
+}
+
+void lane::pass_turns(instant now) {
+  if (config_.behind_at_once == 0) return;
+  auto busy = end_turns();
+  const auto n = reads_.size(), first = next_turn_;
+  for (std::size_t k = 0; k < n && (busy < config_.behind_at_once || mutant(bug::turns_not_counted)); ++k) {
+    const auto i = (first + k) % n;
+    if (!waits_for_turn(i)) continue;
+    reads_[i].behind = true;
+    begin_reading(now, i);
+    next_turn_ = i + 1;
+    ++busy;
+  }
+}
+
+// What a chunk tells of how far its partition is behind. It is not behind one moment and near the next.
+void lane::took_turn(instant now, std::size_t i, const chunk& c) {
+  auto& r = reads_[i];
+  ends_[i] = std::max(c.log_end >= 0 ? c.log_end : ends_[i], c.last.value + 1);
+  r.came = now.mono;
+  if (config_.behind_at_once == 0) return;
+  const auto bytes = std::accumulate(c.sizes.begin(), c.sizes.end(), std::uint64_t{0});
+  r.turn += bytes;
+  if (!c.sizes.empty()) record_bytes_ = std::max<std::uint64_t>(1, (3 * record_bytes_ + bytes / c.sizes.size()) / 4);
+  r.behind = !c.at_end && much_left(i, r.behind ? config_.behind_bytes : 2 * config_.behind_bytes);
+  r.leaving = r.leaving && r.behind;
+}
+
+// Of a partition that was read for its turn: it need not be set aside, there is nothing that its reader could hold.
+void lane::end_seen(instant now, std::uint64_t epoch, partition_id p, offset_t end) {
+  seen(now);
+  const auto i = index_of(p);
+  if (epoch != epoch_ || !i || *i >= takes_.size() || !reads_[*i].on) return;
+  took(lane_edge::end_seen);
+  ends_[*i] = std::max(end.value, gathered_.position(*i).value);
+  if (!mutant(bug::end_not_heard)) reads_[*i].behind = reads_[*i].leaving = false;
+  grant(now);
+}
+
+// A partition whose broker is gone does not keep the others waiting: nothing comes, so nothing is held.
+void lane::quiet_turns(instant now) {
+  if (config_.behind_at_once == 0 || takes_.empty() || mutant(bug::quiet_turn_kept)) return;
+  bool any = false;
+  for (std::size_t i = 0; i < reads_.size(); ++i) {
+    auto& r = reads_[i];
+    if (!r.on || !r.behind || takes_[i] == 0 || now.mono - r.came < config_.turn_ms) continue;
+    r.behind = r.leaving = false;
+    any = true;
+  }
+  if (any) grant(now);
+}
+
+// --- credits ---------------------------------------------------------------------------------------------------------
+
+// What a partition may be asked for. Where some are far behind, most of the lane's share is theirs.
+lane::credit lane::credit_of(std::size_t i, std::size_t behind) const {
+  if (behind > 0 && !reads_[i].behind) return {take_bytes_min, 1};
+  const auto share = config_.gather_bytes_max / 2 / takes_max;
+  return {std::clamp(share / (behind > 0 ? behind : takes_.size()), take_bytes_min, take_bytes_most), takes_max};
+}
+
+// Asks the readers for more: within the lane's share of memory, or, while a plan is built again, whatever it takes.
+void lane::grant(instant now) {
+  if (!building() && phase_ != lane_phase::streaming && phase_ != lane_phase::settling) return;
+  if (takes_.empty() || revoking_ || (draining_ && !building())) return;
+  pass_turns(now);
+  const auto limit = config_.gather_bytes_max;
+  const auto behind = std::count_if(reads_.begin(), reads_.end(), [](auto& r) { return r.on && r.behind; });
+  auto out = std::accumulate(take_bytes_.begin(), take_bytes_.end(), std::uint64_t{0});
+  for (std::size_t i = 0; i < takes_.size(); ++i) {
+    if (!wanted(i) || !reads_[i].on || reads_[i].leaving) continue;
+    const auto [each, most] = credit_of(i, static_cast<std::size_t>(behind));
+    while (takes_[i] < most) {
+      bool room = gathered_.bytes() + out + each <= limit && gathered_.records() < 2 * rows_cap_;
+      if (mutant(bug::gathers_without_bound)) room = true;
+      // One chunk a partition may always be on its way, or a full lane with an idle partition would stand still.
+      if (!building() && !room && (takes_[i] > 0 || gathered_.bytes() >= limit || gathered_.records() >= 2 * rows_cap_))
+        break;
+      if (takes_[i] == 0 && now.mono - unread_since_[i] > config_.unseen_limit_ms) want_look(now);
+      if (takes_[i] == 0) heard_at_[i] = reads_[i].came = now.mono;
+      ++takes_[i];
+      take_bytes_[i] += each;
+      out += each;
+      effects_.push_back(fx_take{epoch_, partition_at(i), each});
+    }
+  }
+}
+
+// --- what comes ------------------------------------------------------------------------------------------------------
+
+// Where on_bad_record: stop ends the partition, if a record of the chunk is bad.
+offset_t lane::blocked_from(std::size_t i, const chunk& c) {
+  auto bad = std::find(c.outcomes.begin(), c.outcomes.end(), outcome::stop);
+  if (bad == c.outcomes.end() || mutant(bug::bad_record_passed)) return until(i);
+  const auto at = c.offsets[static_cast<std::size_t>(bad - c.outcomes.begin())];
+  std::string why = "a bad record";
+  for (auto& d : c.dead)
+    if (d.offset.value == at) why = d.error;
+  if (blocked_[i].empty())
+    blocked_[i] = "record " + config_.topic + "/" + std::to_string(c.partition.value) + "/" + std::to_string(at) +
+                  ": " + why + " (on_bad_record: stop)";
+  blocked_at_[i] = {at};
+  return std::min(until(i), offset_t{at});
+}
+
+void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
+  seen(now);
+  auto i = index_of(c->partition);
+  if (mutant(bug::old_chunk_taken)) epoch = epoch_;
+  if (epoch != epoch_ || !i || *i >= takes_.size() || takes_[*i] == 0) return;
+  take_bytes_[*i] -= take_bytes_[*i] / static_cast<std::uint64_t>(takes_[*i]);
+  if (--takes_[*i] == 0) {
+    take_bytes_[*i] = 0;
+    unread_since_[*i] = now.mono;
+  }
+  // Asked for before it was known that the lane ends, or stops, in the chunk before it.
+  if (!blocked_[*i].empty() || gathered_.position(*i) >= until(*i)) return grant(now);
+  expect(std::is_sorted(c->offsets.begin(), c->offsets.end()) &&
+             (c->offsets.empty() || (c->offsets.front() >= c->first.value && c->offsets.back() <= c->last.value)),
+         "6: a chunk's records lie in order within the offsets it passed");
+  const auto stop_at = blocked_from(*i, *c);
+  const auto arrived = std::min(
+      now.mono, std::max(heard_at_[*i], c->arrived_at > 0 && !mutant(bug::arrival_ignored) ? c->arrived_at : now.mono));
+  suspect_idle(now, arrived, *i);
+  if (mutant(bug::gap_is_loss) && c->offsets.empty() && c->last >= c->first) return stop("records are missing");
+  expect(gathered_.add(*i, c, arrived, stop_at), "4: chunks are contiguous");
+  took_turn(now, *i, *c);
+  suspect_chunk(now, *i, *c);
+  if (work_ && work_->at == step::building) check_built(now);
+  maybe_plan(now);
+  grant(now);
+  check_released(now);
+}
+
+void lane::read_failed(instant now, std::uint64_t epoch, partition_id p, read_error what, const std::string& why) {
+  seen(now);
+  if (epoch != epoch_ || !index_of(p)) return;
+  if (what == read_error::other) {
+    waiting_ = "Kafka: " + why;
+    return;
+  }
+  forget(now, true);
+  waiting_ = "its state, after: " + why;
+}
+
+} // namespace chute

@@ -1,0 +1,229 @@
+// Partitions that are far behind are read in turns, so that what their readers hold has a bound.
+#include "test/unit/core/lane_harness.hpp"
+
+#include <set>
+
+namespace chute::test {
+
+namespace {
+
+// One lane of several partitions, each with a thousand records of ten bytes.
+struct turns : harness {
+  explicit turns(int partitions, std::size_t at_once = 1) : harness(partitions, 1) {
+    config.behind_at_once = at_once;
+    config.behind_bytes = 1'000;
+    config.turn_bytes = 500;
+    config.batch.rows = 100'000;
+  }
+  void begin(std::int64_t end = 1'000) {
+    start();
+    load_absent();
+    inspect(0, end);
+    answer();
+    accept();
+    machine->marked_started(now, take<fx_mark_started>().ticket, true, {});
+    follow();
+  }
+  // What the readers would have been told.
+  void follow() {
+    collect();
+    for (auto& e : out) {
+      if (auto* r = std::get_if<fx_read>(&e)) {
+        CHECK(on.insert(r->partition.value).second);
+        if (r->behind) behind.insert(r->partition.value);
+        from[r->partition.value] = r->from.value;
+      }
+      if (auto* a = std::get_if<fx_set_aside>(&e)) {
+        CHECK(on.erase(a->partition.value) == 1);
+        behind.erase(a->partition.value);
+      }
+      if (std::holds_alternative<fx_stop_reading>(e)) on.clear(), behind.clear();
+    }
+    std::erase_if(out, [](auto& e) {
+      return std::holds_alternative<fx_read>(e) || std::holds_alternative<fx_set_aside>(e) ||
+             std::holds_alternative<fx_stop_reading>(e);
+    });
+  }
+  bool has_credit(int p) {
+    collect();
+    return std::any_of(out.begin(), out.end(), [&](auto& e) {
+      auto* f = std::get_if<fx_take>(&e);
+      return f && f->partition.value == p;
+    });
+  }
+  // The next `n` records of a partition, from a log that ends at `end`.
+  void more(int p, int n, std::int64_t end = 1'000, bool at_end = false) {
+    auto c = std::const_pointer_cast<chunk>(records(p, next[p], n));
+    c->log_end = end;
+    c->at_end = at_end;
+    next[p] += n;
+    give(c);
+    follow();
+  }
+  // Gives whatever was asked for until the partition is set aside.
+  void whole_turn(int p) {
+    for (int i = 0; i < 100 && on.contains(p); ++i) {
+      REQUIRE(has_credit(p));
+      more(p, 10);
+    }
+    CHECK_FALSE(on.contains(p));
+  }
+  void end_seen(int p) {
+    std::uint64_t epoch = 0;
+    for (auto& e : out)
+      if (auto* f = std::get_if<fx_take>(&e); f && f->partition.value == p) epoch = f->epoch;
+    machine->end_seen(now, epoch, {p}, {next[p]});
+    follow();
+  }
+  using ids = std::set<int>;
+  ids on, behind;                         // readers that were started, and those of them for a turn
+  std::map<int, std::int64_t> next, from; // the next record of each partition; where it was started last
+};
+
+} // namespace
+
+TEST_CASE("turns: of the partitions that are far behind only a few are read at once") {
+  turns h(5, 2);
+  h.begin();
+  CHECK(h.on == turns::ids{0, 1});
+  CHECK(h.behind == turns::ids{0, 1});
+  for (int p : {2, 3, 4}) CHECK_FALSE(h.has_credit(p));
+}
+
+TEST_CASE("turns: what is near the log's end is read at once, all of it") {
+  turns h(5);
+  h.begin(0);
+  CHECK(h.on == turns::ids{0, 1, 2, 3, 4});
+  CHECK(h.behind.empty());
+  for (int p = 0; p < 5; ++p) CHECK(h.has_credit(p));
+}
+
+TEST_CASE("turns: without a limit all are read at once") {
+  turns h(5, 0);
+  h.begin();
+  CHECK(h.on == turns::ids{0, 1, 2, 3, 4});
+}
+
+TEST_CASE("turns: after its bytes a partition makes room for the next, and goes on later where it was") {
+  turns h(3);
+  h.begin();
+  h.whole_turn(0);
+  const auto left_at = h.next[0];
+  CHECK(left_at >= 50);
+  CHECK(left_at < 1'000);
+  CHECK(h.on == turns::ids{1});
+  h.whole_turn(1);
+  CHECK(h.on == turns::ids{2});
+  h.whole_turn(2);
+  CHECK(h.on == turns::ids{0});
+  CHECK(h.from[0] == left_at);
+  h.more(0, 10);
+}
+
+TEST_CASE("turns: a partition is set aside only when nothing of it is on its way") {
+  turns h(2);
+  h.begin();
+  CHECK(h.has_credit(0));
+  h.more(0, 10);
+  h.more(0, 60); // its turn is over; a chunk may be on its way
+  REQUIRE(h.has_credit(0));
+  CHECK(h.on == turns::ids{0});
+  h.more(0, 10);
+  CHECK(h.on == turns::ids{1});
+}
+
+TEST_CASE("turns: a partition that reached the log's end needs its turn no longer, and is read on") {
+  turns h(3);
+  h.begin();
+  SUBCASE("told with its last records") { h.more(0, 40, 40, true); }
+  SUBCASE("told by the log's end") { h.more(0, 40, 40); }
+  SUBCASE("told later") {
+    h.more(0, 40);
+    h.end_seen(0);
+  }
+  CHECK(h.on == turns::ids{0, 1});
+  CHECK(h.behind.contains(1));
+  CHECK(h.has_credit(0));
+  h.more(0, 1, 41, true);
+  CHECK(h.on == turns::ids{0, 1});
+}
+
+TEST_CASE("turns: a partition of which nothing comes does not keep the others waiting") {
+  turns h(3);
+  h.begin();
+  CHECK(h.machine->next_wake() <= h.now.mono + h.config.turn_ms);
+  h.pass(h.config.turn_ms);
+  h.follow();
+  CHECK(h.on == turns::ids{0, 1});
+  h.more(0, 10); // it is there after all, and waits for its turn like the others
+  for (int i = 0; i < 100 && h.on.contains(0) && h.has_credit(0); ++i) h.more(0, 10);
+  h.pass(1);
+  h.follow();
+  CHECK(h.on == turns::ids{1});
+}
+
+TEST_CASE("turns: a partition that falls behind beside others waits like them") {
+  turns h(3);
+  h.begin(0);
+  h.more(0, 10, 1'000);
+  CHECK(h.on == turns::ids{0, 1, 2}); // it has the turn
+  h.more(1, 10, 1'000);
+  h.more(1, 10, 1'000);
+  CHECK(h.on == turns::ids{0, 2});
+  CHECK(h.next[1] == 20);
+}
+
+TEST_CASE("turns: where a plan is built again those that it needs come first") {
+  turns h(3);
+  h.config.turn_bytes = 100'000;
+  h.begin(0);
+  for (int p : {1, 2}) h.more(p, 10, 10, true);
+  h.pass(h.config.batch.wait_ms);
+  h.accept();
+  h.restart();
+  auto told = h.machine->phase();
+  CHECK(told == lane_phase::settling);
+  h.on.clear();
+  h.behind.clear();
+  h.follow(); // the harness's log ends at 1,000,000: all are far behind, and nothing of 0 is needed
+  CHECK(h.on == turns::ids{1});
+  h.next = {};
+  h.more(1, 10, 1'000'000);
+  for (int i = 0; i < 3 && h.has_credit(1); ++i) h.more(1, 10, 1'000'000);
+  CHECK(h.on == turns::ids{2});
+}
+
+TEST_CASE("turns: a partition that was set aside for long finds the log that was read") {
+  turns h(2);
+  h.config.unseen_limit_ms = 2'000;
+  h.config.turn_ms = 100'000;
+  h.begin();
+  h.whole_turn(0);
+  h.pass(1'000);
+  h.pass(1'500);
+  for (int i = 0; i < 100 && !h.on.contains(0); ++i) {
+    if (h.has<fx_save>()) h.accept();
+    h.more(1, 10);
+  }
+  REQUIRE(h.on.contains(0));
+  CHECK(h.machine->looks_at_log());
+  if (h.has<fx_save>()) h.accept();
+  if (h.has<fx_insert>()) h.acknowledge();
+  if (h.has<fx_save>()) h.accept();
+  h.pass(1);
+  auto look = h.take<fx_inspect>();
+  REQUIRE(look.probes.size() == 2);
+  CHECK(look.probes[0].at);
+  CHECK_FALSE(look.probes[1].at); // it was read all the time
+}
+
+TEST_CASE("turns: most of the lane's memory is for those who have much to read") {
+  for (const bool far : {false, true}) {
+    turns h(10);
+    h.config.gather_bytes_max = 4 << 20;
+    h.begin(far ? 1'000 : 0);
+    CHECK(h.take<fx_take>().bytes == (far ? (4 << 20) / 4 : (4 << 20) / 40));
+  }
+}
+
+} // namespace chute::test
