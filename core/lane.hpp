@@ -146,7 +146,7 @@ struct fx_read { // read a partition from an offset; chunks of older epochs are 
   offset_t from;
   bool behind = false; // much is to be read: end_seen() is wanted, once, when nothing is left
 };
-struct fx_set_aside { // read no further, until the next fx_read; nothing that was asked for is on its way
+struct fx_set_aside { // read no further, until the next fx_read; of what was asked for nothing is wanted any more
   partition_id partition;
 };
 struct fx_take {
@@ -377,6 +377,7 @@ private:
   bool waits_for_turn(std::size_t i) const { return !reads_[i].on && wanted(i); }
   bool much_left(std::size_t i, std::uint64_t bytes) const;
   void begin_reading(instant now, std::size_t i);
+  void end_finished();
   std::size_t end_turns();
   void pass_turns(instant now);
   void took_turn(instant now, std::size_t i, const chunk& c);

@@ -76,7 +76,17 @@ std::size_t lane::end_turns() {
   return go_on;
 }
 
+// Nothing more is taken of it: what still comes is dropped.
+void lane::end_finished() {
+  for (std::size_t i = 0; i < reads_.size(); ++i) {
+    if (!reads_[i].on || (blocked_[i].empty() && gathered_.position(i) < until(i))) continue;
+    reads_[i] = {};
+    effects_.push_back(fx_set_aside{partition_at(i)});
+  }
+}
+
 void lane::pass_turns(instant now) {
+  end_finished();
   if (config_.behind_at_once == 0) return;
   auto busy = end_turns();
   const auto n = reads_.size(), first = next_turn_;
