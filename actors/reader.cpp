@@ -28,9 +28,8 @@ read_error kind_of(const kafka::stream_error& e) {
 // what is read again after a start is waited for.
 void rest(self_ptr self, const kafka::raw_batch& raw, mono_ms now) {
   auto& s = self->state;
-  s.caught_up = s.caught_up || raw.end;
-  const bool far = raw.log_end - raw.last.value > many_left;
-  s.source->hurry(!raw.end && (far || s.source->hurries()));
+  s.caught_up = s.caught_up || raw.at_end;
+  if (raw.at_end || raw.log_end >= 0) s.source->hurry(!raw.at_end && raw.log_end - raw.last.value > many_left);
   const auto took = now - std::exchange(s.taken_at, now);
   if (raw.more || !s.caught_up) return;
   const auto until = s.rhythm.rest_until(now, took, raw.records.size(), raw.bytes);
@@ -57,8 +56,8 @@ void serve(self_ptr self) {
       self->send(s.to, msg::read_failure{s.epoch, s.where.partition, kind_of(f), f.why.text()});
     }
     rest(self, *raw, now);
-    if (std::exchange(s.behind, s.behind && !raw->end) && raw->end && raw->last < raw->first)
-      self->send(s.to, msg::read_to_end{s.epoch, s.where.partition, *raw->end});
+    if (std::exchange(s.behind, s.behind && !raw->at_end) && raw->at_end && raw->last < raw->first)
+      self->send(s.to, msg::read_to_end{s.epoch, s.where.partition, raw->last + 1});
     if (raw->last < raw->first) {
       if (raw->more) continue;
       return; // nothing passed: the credit waits
@@ -201,7 +200,7 @@ bool convert(converter_ptr self, const convert_request& r) {
   out->first = r.raw->first;
   out->last = r.raw->last;
   out->arrived_at = r.arrived_at;
-  out->at_end = r.raw->end.has_value();
+  out->at_end = r.raw->at_end;
   out->log_end = r.raw->end ? r.raw->end->value : r.raw->log_end;
   s.with->decode(r.raw->records, *r.raw, *out);
   auto fields = s.with->take_new_fields();

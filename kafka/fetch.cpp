@@ -353,6 +353,7 @@ raw_batch stream::take(std::size_t max_records, std::uint64_t max_bytes) {
   if (rd_kafka_get_watermark_offsets(s.from->rk, s.where.topic.c_str(), s.where.partition.value, &low, &high) ==
       RD_KAFKA_RESP_ERR_NO_ERROR)
     out.log_end = std::max<std::int64_t>(high, -1);
+  out.at_end = out.end || (out.log_end >= 0 && s.position.value >= out.log_end);
   rd_kafka_poll(s.from->rk, 0); // errors of no partition, for the log; or they would pile up
   if (s.halted) s.halt();
   out.more = s.queue && (s.told || s.taken_at < s.taken.size() || rd_kafka_queue_length(s.queue) > 0);

@@ -52,6 +52,7 @@ public:
   // ones) and, where the partition's end was seen, those after them. last = first - 1: nothing passed.
   offset_t first, last;
   std::optional<offset_t> end; // the partition's end was seen behind `last`, here (all below is passed)
+  bool at_end = false;         // all is passed that the last fetch knew of
   std::int64_t log_end = -1;   // the log's end as the last fetch told it, open transactions included; -1: none did
   std::optional<stream_error> failure; // what happened behind `last`
   std::uint64_t bytes = 0;             // of keys and values
