@@ -43,6 +43,11 @@ void kill_soon() {
 
 } // namespace
 
+std::uint64_t turns_wanted() {
+  const char* text = std::getenv("CHUTE_TURNS");
+  return text ? std::strtoull(text, nullptr, 10) : 0;
+}
+
 void fault_point(std::string_view name, fault_at when) {
   static wish w;
   if (w.name != name) return;

@@ -1,6 +1,7 @@
 #include "actors/pipeline.hpp"
 
 #include "actors/batcher.hpp"
+#include "actors/fault_point.hpp"
 #include "actors/keeper.hpp"
 #include "actors/reader.hpp"
 #include "actors/worker.hpp"
@@ -350,6 +351,7 @@ lane_setup setup_of(const pipeline_state& s, const std::string& topic, const top
   c.behind_bytes = s.with.fetcher->queue_bytes();
   if (const auto most = behind_at_once(s); lane_partition_count(id, t.lanes, t.partitions) > most)
     c.behind_at_once = most;
+  if (const auto bytes = turns_wanted()) c.behind_at_once = 1, c.behind_bytes = bytes, c.turn_bytes = 10 * bytes;
   c.trust = t.dest->trust;
   c.window_ms = t.dest->window_ms;
   c.window_ids = t.dest->window_ids;

@@ -16,6 +16,7 @@ void add(pipeline_status& to, const lane_counters& c) {
   to.saves += c.saves;
   to.save_refusals += c.save_refusals;
   to.gaps_lost += c.gaps_lost;
+  to.set_aside += c.set_aside;
 }
 } // namespace
 

@@ -232,6 +232,7 @@ enum class read_error : std::uint8_t { out_of_range, unknown_topic, other };
 struct lane_counters {
   std::uint64_t records = 0, rows = 0, dead_letters = 0, dropped = 0, bytes = 0;
   std::uint64_t inserts = 0, insert_retries = 0, saves = 0, save_refusals = 0, gaps_lost = 0;
+  std::uint64_t set_aside = 0; // partitions far behind, for others
   std::array<std::uint64_t, lane_edge_count> edges{};
 };
 

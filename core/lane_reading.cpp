@@ -71,6 +71,7 @@ std::size_t lane::end_turns() {
     }
     r.on = r.leaving = false;
     took(lane_edge::set_aside);
+    ++counters_.set_aside;
     effects_.push_back(fx_set_aside{partition_at(i)});
   }
   return go_on;

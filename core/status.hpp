@@ -56,6 +56,7 @@ struct pipeline_status {
   // Since the start of this process:
   std::uint64_t records = 0, rows = 0, dead_letters = 0, dropped = 0, bytes = 0, fields_ignored = 0;
   std::uint64_t inserts = 0, insert_retries = 0, saves = 0, save_refusals = 0, rebalances = 0, gaps_lost = 0;
+  std::uint64_t set_aside = 0;
   std::string last_error;
 };
 const char* to_string(enum pipeline_status::state s);

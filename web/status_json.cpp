@@ -60,6 +60,7 @@ json to_json(const pipeline_status& p) {
           {"save_refusals", p.save_refusals},
           {"rebalances", p.rebalances},
           {"gaps_lost", p.gaps_lost},
+          {"set_aside", p.set_aside},
           {"last_error", p.last_error},
           {"lanes", std::move(lanes)}};
 }

@@ -9,9 +9,9 @@ namespace chute {
 
 // {"version", "uptime_ms", "memory": {"used", "budget"}, "pipelines": [{"name", "state", "table", "reason", "lag",
 //  "records", "rows", "dead_letters", "dropped", "bytes", "fields_ignored", "inserts", "insert_retries", "saves",
-//  "save_refusals", "rebalances", "gaps_lost", "last_error", "lanes": [{"topic", "lane", "phase", "waiting_for",
-//  "stopped_for", "version", "open_token", "buffered_bytes", "lag", "partitions": [{"partition", "next", "end",
-//  "lag"}]}]}]}
+//  "save_refusals", "rebalances", "gaps_lost", "set_aside", "last_error", "lanes": [{"topic", "lane", "phase",
+//  "waiting_for", "stopped_for", "version", "open_token", "buffered_bytes", "lag", "partitions": [{"partition", "next",
+//  "end", "lag"}]}]}]}
 // The names are those of core/status.hpp. A lag or an end that is not known is null; text that is not UTF-8 is mended.
 std::string status_json(const engine_status& s);
 

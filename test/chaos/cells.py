@@ -20,10 +20,13 @@ BROKEN_EVERY = 61  # many dead letters, so that they meet faults too
 class Cell:
     """`state` is the topology's block; `window` the table's deduplication window, in inserts."""
 
-    def __init__(self, stage, name, state, *, members, window, partitions, rate, url, partitioned=False, pipeline=None):
+    def __init__(self, stage, name, state, *, members, window, partitions, rate, url, partitioned=False, turns=False,
+                 pipeline=None):
         self.stage, self.name, self.window, self.partitions, self.rate = stage, name, window, partitions, rate
         self.session_s, self.lease_s = SESSION_MS / 1000, LEASE_S
-        self.url, self.partitioned, self.more = url, partitioned, pipeline or {}
+        self.url, self.partitioned, self.turns = url, partitioned, turns
+        # Two lanes of half of the partitions each, which take turns as soon as they are a few records behind.
+        self.more = {**({"lanes": 2} if turns else {}), **(pipeline or {})}
         self.store, self.group = state["store"], f"chaos-{name}"
         self.topic, self.table, self.letters = name, f"chute.{name}", f"chute.{name}_dead"
         self.dir = stage.dir / name
@@ -192,8 +195,10 @@ class Member:
     def start(self, point="", passes=1):
         self.point = point
         file, port = self.cell.topology(self.name)
-        self.engine = harness.Engine(self.stage, file, name=self.name, admin=port,
-                                     env={"CHUTE_FAULT_POINT": f"{point}:{passes}"} if point else {})
+        env = {"CHUTE_TURNS": "1000"} if self.cell.turns else {}
+        if point:
+            env["CHUTE_FAULT_POINT"] = f"{point}:{passes}"
+        self.engine = harness.Engine(self.stage, file, name=self.name, admin=port, env=env)
 
     def kill(self):
         self.engine.kill()

@@ -98,6 +98,7 @@ class Own:
 
     def __init__(self, stage, topology, urls):
         self.stage, self.file, self.urls, self.guests = stage, topology, urls, []
+        self.turns = False
         self.session_s = int(topology.get("kafka", "properties", "session.timeout.ms", otherwise="45000")) / 1000
         self.lease_s = seconds(topology.get("clickhouse", "limits", "lease", otherwise="60s"))
 

@@ -95,7 +95,7 @@ class Run:
             members = 2 if shared else 1
             cells.append(Cell(self.stage, f"r{self.rounds}{'abcdefghijklmnop'[i]}_{state['store']}", state, members=members,
                               window=100 if i // len(self.states) % 2 == 0 else 300, partitions=10, rate=self.rate,
-                              url=self.proxy.url, partitioned=i % 3 == 2))
+                              url=self.proxy.url, partitioned=i % 3 == 2, turns=i % 2 == 1))
             left -= min(members + ("members" in self.faults), own) if shared else 1
         for c in cells:
             c.make_topic()

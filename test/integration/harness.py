@@ -394,10 +394,10 @@ class Scenario(unittest.TestCase):
         file.write_text(json.dumps(document, indent=2))
         return file, port
 
-    def engine(self, topic, table, *options, name="chute", **topology):
+    def engine(self, topic, table, *options, name="chute", env=None, **topology):
         """A running engine."""
         file, port = self.topology(topic, table, name=name, **topology)
-        return Engine(self, file, *options, name=name, admin=port)
+        return Engine(self, file, *options, name=name, admin=port, env=env)
 
     def run_until_end(self, topic, table, limit=120, name="chute", **topology):
         """`chute run --until-end`: 0, or the test fails."""

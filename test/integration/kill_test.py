@@ -13,7 +13,7 @@ class Kill(harness.Scenario):
     kills = int(os.environ.get("CHUTE_TEST_KILLS") or 40)
     records, partitions = 200_000, 12
 
-    def kill_again_and_again(self, store, share=1.0):
+    def kill_again_and_again(self, store, share=1.0, env=None, **topology):
         """`share` of the kills and the records, unless their number was asked for."""
         if harness.LONG or "CHUTE_TEST_KILLS" in os.environ:
             share = 1.0
@@ -22,11 +22,13 @@ class Kill(harness.Scenario):
         seconds = 2.1 * self.kills  # about what the kills take: records keep coming until the last one
         records = self.records
         producer = self.produce_slowly(topic, records, records / seconds, "--broken-every", 997)
-        hits, landed = 0, 0
+        hits, landed, set_aside = 0, 0, 0
         for round_ in range(self.kills):
-            engine = self.engine(topic, table, name=f"chute{round_}", store=store, batch={"rows": 500, "wait": "30ms"})
+            engine = self.engine(topic, table, name=f"chute{round_}", store=store, env=env,
+                                 batch={"rows": 500, "wait": "30ms"}, **topology)
             self.rest_a_random_while(engine, table)
             self.assertTrue(engine.alive(), f"{engine.name} ended by itself; see {engine.log}")
+            set_aside += sum(p["set_aside"] for p in (engine.status() or {"pipelines": []})["pipelines"])
             engine.kill()
             now = self.found(table)
             hits += now > landed
@@ -35,10 +37,11 @@ class Kill(harness.Scenario):
         # Kills that came before the engine had joined the group again prove less: enough must have come later.
         self.assertGreaterEqual(hits, self.kills // 4, "kills while records were landing")
         self.assertLess(landed, records, "the kills came while there was work left")
-        engine = self.engine(topic, table, name="last", store=store)
+        engine = self.engine(topic, table, name="last", store=store, env=env, **topology)
         self.arrived(table, records, 120, engine)
         self.assertEqual(engine.stop(), 0)
         self.exact(topic, table, records=records)
+        return set_aside
 
     def rest_a_random_while(self, engine, table):
         """A moment at random: any moment of its life, or one while records land."""
@@ -51,6 +54,10 @@ class Kill(harness.Scenario):
 
     def test_store_kafka(self):
         self.kill_again_and_again("kafka")
+
+    def test_partitions_that_take_turns(self):
+        """Each lane reads one of its four partitions at once, as soon as they are a few records behind."""
+        self.assertGreater(self.kill_again_and_again("kafka", 0.4, env={"CHUTE_TURNS": "2000"}, lanes=3), 10)
 
     def test_store_file(self):
         self.kill_again_and_again("file")

@@ -181,12 +181,19 @@ TEST_CASE("take keeps to its limits and announces what is left") {
   r.max_records = 7;
   r.start(0);
   REQUIRE(r.until([&] { return r.offsets.size() >= 700; }));
-  for (const auto& b : r.batches) CHECK(b.records.size() <= 7);
+  for (const auto& b : r.batches) {
+    CHECK(b.records.size() <= 7);
+    CHECK(b.log_end == 3'000);
+    CHECK(!b.at_end);
+  }
   r.max_records = 100'000;
   r.max_bytes = 1'000;
   auto already = r.batches.size();
   REQUIRE(r.until_end(3'000));
-  for (std::size_t i = already; i < r.batches.size(); ++i) CHECK(r.batches[i].bytes < 1'000 + 14);
+  for (std::size_t i = already; i < r.batches.size(); ++i) {
+    CHECK(r.batches[i].bytes < 1'000 + 14);
+    CHECK(r.batches[i].at_end == (r.batches[i].last.value == 2'999));
+  }
   CHECK(r.offsets == numbers(0, 2'999));
 }
 
@@ -271,6 +278,8 @@ TEST_CASE("an open transaction holds the end back") {
   r.start(0);
   REQUIRE(r.until_end(1));
   CHECK(r.values == std::vector<std::string>{"before"});
+  CHECK(r.batches.back().at_end);
+  CHECK(r.batches.back().log_end > 1); // but nothing of it can be read
   CHECK(!r.until([&] { return r.offsets.size() > 1; }, 500ms));
   p.commit();
   REQUIRE(r.until_end(4));
@@ -462,6 +471,33 @@ TEST_CASE("a record that arrives at idle partitions is seen at once") {
   }
   std::sort(took.begin(), took.end());
   CHECK(took[5] < 100);
+}
+
+TEST_CASE("fetches rest where little comes, and not while a stream hurries") {
+  topic t;
+  producer p;
+  auto o = options();
+  o.rest_ms = 300;
+  auto f = open(o);
+  reader r(*f, t.at(0));
+  r.start(0);
+  CHECK(r.from->hurries()); // until it is known that there is nothing much
+  REQUIRE(r.until_end(0));
+  // So long ten records take that are sent one after another, each when the one before was seen.
+  auto ten = [&, next = std::int64_t{0}](bool hurry) mutable {
+    r.from->hurry(hurry);
+    const auto began = std::chrono::steady_clock::now();
+    for (int i = 0; i < 10; ++i, ++next) {
+      p.send(t.name, 0, {std::nullopt, "x", 0, {}});
+      REQUIRE(r.until([&] { return r.offsets.size() > static_cast<std::size_t>(next); }));
+    }
+    return std::chrono::steady_clock::now() - began;
+  };
+  const auto calm = ten(false), hurried = ten(true);
+  CHECK(calm > 1s);
+  CHECK(hurried < calm / 2);
+  r.from->stop();
+  CHECK(!r.from->hurries());
 }
 
 TEST_CASE("a thousand streams at once") {
