@@ -144,12 +144,17 @@ void perform(self_ptr self, const fx_read& fx) {
     self->monitor(r);
     it = s.readers.emplace(fx.partition, r).first;
   }
-  self->send(it->second, msg::read_from{fx.epoch, fx.from, s.setup.spec, fx.behind});
+  self->send(it->second, msg::read_from{fx.epoch, fx.from, s.setup.spec});
 }
 
 void perform(self_ptr self, const fx_take& fx) {
   auto it = self->state.readers.find(fx.partition);
   if (it != self->state.readers.end()) self->send(it->second, msg::take_chunk{fx.epoch, fx.bytes});
+}
+
+void perform(self_ptr self, const fx_ask_reader& fx) {
+  auto it = self->state.readers.find(fx.partition);
+  if (it != self->state.readers.end()) self->send(it->second, msg::anything_to_read{fx.epoch});
 }
 
 void perform(self_ptr self, const fx_set_aside& fx) {
@@ -312,7 +317,7 @@ batcher_actor::behavior_type batcher(self_ptr self, context_ptr context, service
   self->set_down_handler([=](const caf::down_msg& m) { on_reader_down(self, m); });
   return {
       [=](const msg::converted& m) { on_converted(self, m); },
-      [=](const msg::read_to_end& m) {
+      [=](const msg::nothing_to_read& m) {
         event(self, [&](lane& l, instant now) { l.end_seen(now, m.epoch, m.partition, m.end); });
       },
       [=](const msg::read_failure& m) {

@@ -59,7 +59,6 @@ struct read_from {
   std::uint64_t epoch;
   offset_t from;
   decoder_spec_ptr spec;
-  bool behind = false; // the batcher wants to be told when the end is reached
 };
 struct take_chunk {
   std::uint64_t epoch;
@@ -70,6 +69,9 @@ struct read_again { // to itself, after what could not be begun
   std::uint64_t number; // of the start that failed
 };
 struct set_aside {};
+struct anything_to_read {
+  std::uint64_t epoch;
+};
 struct rested {}; // to itself, when a pause between two chunks is over
 struct stop_reading {};
 
@@ -78,10 +80,10 @@ struct converted {
   std::uint64_t epoch;
   chunk_ptr data;
 };
-struct read_to_end {
+struct nothing_to_read { // the log's end, or nothing comes
   std::uint64_t epoch;
   partition_id partition;
-  offset_t end;
+  std::optional<offset_t> end;
 };
 struct read_failure {
   std::uint64_t epoch;
@@ -225,12 +227,12 @@ struct idle {};
 // Reads one partition, a chunk for each credit.
 using reader_actor =
     caf::typed_actor<caf::reacts_to<msg::read_from>, caf::reacts_to<msg::read_again>, caf::reacts_to<msg::take_chunk>,
-                     caf::reacts_to<msg::set_aside>, caf::reacts_to<msg::stop_reading>, caf::reacts_to<msg::rested>,
-                     caf::reacts_to<msg::wake>>;
+                     caf::reacts_to<msg::set_aside>, caf::reacts_to<msg::stop_reading>,
+                     caf::reacts_to<msg::anything_to_read>, caf::reacts_to<msg::rested>, caf::reacts_to<msg::wake>>;
 
 // Runs a lane: events in, effects out.
 using batcher_actor = caf::typed_actor<
-    caf::reacts_to<msg::converted>, caf::reacts_to<msg::read_to_end>, caf::reacts_to<msg::read_failure>,
+    caf::reacts_to<msg::converted>, caf::reacts_to<msg::nothing_to_read>, caf::reacts_to<msg::read_failure>,
     caf::reacts_to<msg::loaded_lane>, caf::reacts_to<msg::starts_read>, caf::reacts_to<msg::inspected_log>,
     caf::reacts_to<msg::saved_lane>, caf::reacts_to<msg::marked_lane>, caf::reacts_to<msg::inserted_batch>,
     caf::reacts_to<msg::answered_question>, caf::reacts_to<msg::refreshed_table>, caf::reacts_to<msg::new_columns>,
@@ -289,12 +291,13 @@ CHUTE_MESSAGE(chute::msg::tick)
 CHUTE_MESSAGE(chute::msg::wake)
 CHUTE_MESSAGE(chute::msg::read_from)
 CHUTE_MESSAGE(chute::msg::read_again)
+CHUTE_MESSAGE(chute::msg::anything_to_read)
 CHUTE_MESSAGE(chute::msg::rested)
 CHUTE_MESSAGE(chute::msg::take_chunk)
 CHUTE_MESSAGE(chute::msg::set_aside)
 CHUTE_MESSAGE(chute::msg::stop_reading)
 CHUTE_MESSAGE(chute::msg::converted)
-CHUTE_MESSAGE(chute::msg::read_to_end)
+CHUTE_MESSAGE(chute::msg::nothing_to_read)
 CHUTE_MESSAGE(chute::msg::read_failure)
 CHUTE_MESSAGE(chute::msg::loaded_lane)
 CHUTE_MESSAGE(chute::msg::starts_read)

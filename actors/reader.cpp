@@ -44,6 +44,11 @@ void end_rest(self_ptr self) {
   self->state.came->quiet = false;
 }
 
+void tell_end(self_ptr self, std::optional<offset_t> end) {
+  auto& s = self->state;
+  if (!std::exchange(s.told, true)) self->send(s.to, msg::nothing_to_read{s.epoch, s.where.partition, end});
+}
+
 // Serves credits while there is something to take; else the queue's wake-up calls again.
 void serve(self_ptr self) {
   auto& s = self->state;
@@ -56,12 +61,12 @@ void serve(self_ptr self) {
       self->send(s.to, msg::read_failure{s.epoch, s.where.partition, kind_of(f), f.why.text()});
     }
     rest(self, *raw, now);
-    if (std::exchange(s.behind, s.behind && !raw->at_end) && raw->at_end && raw->last < raw->first)
-      self->send(s.to, msg::read_to_end{s.epoch, s.where.partition, raw->last + 1});
     if (raw->last < raw->first) {
+      if (raw->at_end) tell_end(self, raw->last + 1);
       if (raw->more) continue;
       return; // nothing passed: the credit waits
     }
+    s.told = raw->at_end;
     s.credits.pop_front();
     self->send(s.converter,
                convert_request{raw, s.epoch, s.where.topic, s.where.partition, s.spec, s.to, since > 0 ? since : now});
@@ -91,13 +96,14 @@ void start(self_ptr self, const msg::read_from& m) {
   s.epoch = m.epoch;
   s.spec = m.spec;
   s.stopped = s.caught_up = false;
-  s.behind = m.behind;
+  s.told = false;
   ++s.starts;
   end_rest(self);
   auto r = open(self);
   if (r.ok()) r = s.source->start(m.from);
   if (r.ok()) return serve(self);
   self->send(s.to, msg::read_failure{s.epoch, s.where.partition, read_error::other, r.failure().text()});
+  tell_end(self, {});
   self->delayed_send(self, retry_after, msg::read_again{m, s.starts});
 }
 
@@ -133,6 +139,10 @@ reader_actor::behavior_type reader(self_ptr self, context_ptr context, std::shar
       },
       [=](const msg::set_aside&) { stop(self); },
       [=](const msg::stop_reading&) { stop(self); },
+      [=](const msg::anything_to_read& m) {
+        serve(self);
+        if (m.epoch == self->state.epoch && !self->state.credits.empty()) tell_end(self, {});
+      },
       [=](const msg::rested&) {
         end_rest(self);
         serve(self);

@@ -27,7 +27,7 @@ struct reader_state {
   std::uint64_t epoch = 0;
   std::uint64_t starts = 0; // so far
   bool stopped = false;
-  bool behind = false; // the batcher is to be told when the end is reached
+  bool told = false; // the batcher knows that nothing is left, or that nothing comes
   decoder_spec_ptr spec;
   std::deque<std::uint64_t> credits; // bytes; at most a few, the lane bounds them
   pace rhythm;

@@ -52,7 +52,7 @@ const char* to_string(lane_edge e) {
                                           "the log confirmed while streaming",
                                           "the log differed while streaming",
                                           "a partition set aside",
-                                          "a turn ended at the log's end"};
+                                          "a reader had nothing to hand on"};
   static_assert(std::size(names) == lane_edge_count);
   return names[static_cast<std::size_t>(e)];
 }
@@ -236,7 +236,7 @@ void lane::tick(instant now) {
     else if (w.at == step::listing && w.ask_ticket == 0 && now.mono >= w.rest_until) list(now);
     else if (w.at == step::looking && w.ask_ticket == 0 && now.mono >= w.rest_until) look(now);
   }
-  quiet_turns(now);
+  ask_quiet_readers(now);
   maybe_plan(now);
   check_released(now);
 }
@@ -248,8 +248,6 @@ mono_ms lane::next_wake() const {
   };
   if (saving_ && saving_->ticket == 0) earliest(saving_->retry_at);
   earliest(retry_at_);
-  for (std::size_t i = 0; i < takes_.size(); ++i)
-    if (reads_[i].on && reads_[i].behind && takes_[i] > 0) earliest(reads_[i].came + config_.turn_ms);
   if (work_ && work_->ask_ticket == 0) {
     switch (work_->at) {
     case step::resting:

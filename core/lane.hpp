@@ -78,11 +78,9 @@ struct lane_config {
   std::int64_t control_offsets = 1'000'000;
   std::vector<std::int64_t> until; // one a partition of the lane: stop there (exclusive); empty: stream for ever
   // Readers hold records ahead, so of the partitions with more than `behind_bytes` to read only so many are read at
-  // once, each for `turn_bytes`, or until nothing is known to be left, or nothing came for `turn_ms`; then it is the
-  // next one's turn. 0: all at once.
+  // once, each for `turn_bytes`, or until nothing is known to be left; then it is the next one's turn. 0: all at once.
   std::size_t behind_at_once = 0;
   std::uint64_t behind_bytes = 64 << 10, turn_bytes = 16 << 20;
-  std::int64_t turn_ms = 1'000;
 };
 
 // What the shell found at the load: the record, and what chute_starts says.
@@ -144,9 +142,12 @@ struct fx_read { // read a partition from an offset; chunks of older epochs are 
   std::uint64_t epoch;
   partition_id partition;
   offset_t from;
-  bool behind = false; // much is to be read: end_seen() is wanted, once, when nothing is left
 };
 struct fx_set_aside { // read no further, until the next fx_read; of what was asked for nothing is wanted any more
+  partition_id partition;
+};
+struct fx_ask_reader { // is there nothing to hand on? Then end_seen()
+  std::uint64_t epoch;
   partition_id partition;
 };
 struct fx_take {
@@ -177,8 +178,9 @@ struct fx_stopped {
   std::string reason;
 };
 
-using effect = std::variant<fx_load, fx_inspect, fx_ask, fx_save, fx_mark_started, fx_read, fx_take, fx_set_aside,
-                            fx_stop_reading, fx_insert, fx_refresh, fx_forgotten, fx_released, fx_stopped>;
+using effect =
+    std::variant<fx_load, fx_inspect, fx_ask, fx_save, fx_mark_started, fx_read, fx_take, fx_ask_reader, fx_set_aside,
+                 fx_stop_reading, fx_insert, fx_refresh, fx_forgotten, fx_released, fx_stopped>;
 
 // Ways through the rules that a plan or a recovery took. The simulator shows with them that it reached each.
 enum class lane_edge : std::uint8_t {
@@ -221,7 +223,7 @@ enum class lane_edge : std::uint8_t {
   log_confirmed, // while streaming: the log is still the one that was read
   log_differed,
   set_aside, // a partition that is far behind, after its turn
-  end_seen,  // by one that was read for its turn
+  end_seen,  // a reader had nothing to hand on
   count
 };
 inline constexpr auto lane_edge_count = static_cast<std::size_t>(lane_edge::count);
@@ -247,7 +249,8 @@ public:
   void saved(instant now, ticket_t ticket, enum save_outcome outcome, const std::string& why);
   void marked_started(instant now, ticket_t ticket, bool ok, const std::string& why);
   void chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c);
-  void end_seen(instant now, std::uint64_t epoch, partition_id p, offset_t end);
+  // A reader that has nothing to hand on: its log's end is reached, or (no `end`) nothing comes, whatever the reason.
+  void end_seen(instant now, std::uint64_t epoch, partition_id p, std::optional<offset_t> end);
   void read_failed(instant now, std::uint64_t epoch, partition_id p, read_error what, const std::string& why);
   void inserted(instant now, ticket_t ticket, const insert_answer& answer);
   void answered(instant now, ticket_t ticket, const table_answer& answer, bool token_running);
@@ -370,7 +373,7 @@ private:
     bool behind = false;    // much is left to be read: it is on only while it is its turn
     bool leaving = false;   // its turn is over: set aside once nothing of it is on its way
     std::uint64_t turn = 0; // bytes since it began
-    mono_ms came = 0;       // since when it has been waited for
+    mono_ms came = 0;       // when it began, or something came
   };
   void restart_reading(instant now, const std::vector<offset_t>& from);
   bool building() const { return work_ && work_->at == step::building; }
@@ -381,8 +384,8 @@ private:
   void end_finished();
   std::size_t end_turns();
   void pass_turns(instant now);
+  void ask_quiet_readers(instant now);
   void took_turn(instant now, std::size_t i, const chunk& c);
-  void quiet_turns(instant now);
   struct credit {
     std::uint64_t bytes; // of a chunk
     int most;            // chunks under way

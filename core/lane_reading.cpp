@@ -10,6 +10,7 @@ namespace {
 constexpr int takes_max = 2;                       // chunks under way a partition
 constexpr std::uint64_t take_bytes_min = 16 << 10; // a chunk is worth a message
 constexpr std::uint64_t take_bytes_most = 1 << 20;
+constexpr mono_ms quiet_ms = 1'000;
 } // namespace
 
 void lane::restart_reading(instant now, const std::vector<offset_t>& from) {
@@ -52,7 +53,7 @@ void lane::begin_reading(instant now, std::size_t i) {
   if (now.mono - unread_since_[i] > config_.unseen_limit_ms) suspect_unread(now, i);
   unread_since_[i] = heard_at_[i] = now.mono;
   reads_[i] = {true, reads_[i].behind, false, 0, now.mono};
-  effects_.push_back(fx_read{epoch_, partition_at(i), gathered_.position(i), reads_[i].behind});
+  effects_.push_back(fx_read{epoch_, partition_at(i), gathered_.position(i)});
 }
 
 // Sets those aside whose turn is over, and returns how many go on.
@@ -105,8 +106,8 @@ void lane::pass_turns(instant now) {
 void lane::took_turn(instant now, std::size_t i, const chunk& c) {
   auto& r = reads_[i];
   ends_[i] = std::max(c.log_end >= 0 ? c.log_end : ends_[i], c.last.value + 1);
-  r.came = now.mono;
   if (config_.behind_at_once == 0) return;
+  r.came = now.mono;
   const auto bytes = std::accumulate(c.sizes.begin(), c.sizes.end(), std::uint64_t{0});
   r.turn += bytes;
   if (!c.sizes.empty()) record_bytes_ = std::max<std::uint64_t>(1, (3 * record_bytes_ + bytes / c.sizes.size()) / 4);
@@ -114,28 +115,26 @@ void lane::took_turn(instant now, std::size_t i, const chunk& c) {
   r.leaving = r.leaving && r.behind;
 }
 
-// Of a partition that was read for its turn: it need not be set aside, there is nothing that its reader could hold.
-void lane::end_seen(instant now, std::uint64_t epoch, partition_id p, offset_t end) {
+// A partition whose broker is gone must not keep those waiting that take turns with it. What waits to be converted is
+// on its way: only the reader knows.
+void lane::ask_quiet_readers(instant now) {
+  for (std::size_t i = 0; i < takes_.size(); ++i) {
+    auto& r = reads_[i];
+    if (!r.on || !r.behind || takes_[i] == 0 || now.mono - r.came < quiet_ms || mutant(bug::quiet_turn_kept)) continue;
+    r.came = now.mono;
+    effects_.push_back(fx_ask_reader{epoch_, partition_at(i)});
+  }
+}
+
+// It need not be set aside: there is nothing that its reader could hold.
+void lane::end_seen(instant now, std::uint64_t epoch, partition_id p, std::optional<offset_t> end) {
   seen(now);
   const auto i = index_of(p);
   if (epoch != epoch_ || !i || *i >= takes_.size() || !reads_[*i].on) return;
   took(lane_edge::end_seen);
-  ends_[*i] = std::max(end.value, gathered_.position(*i).value);
+  if (end) ends_[*i] = std::max(end->value, gathered_.position(*i).value);
   if (!mutant(bug::end_not_heard)) reads_[*i].behind = reads_[*i].leaving = false;
   grant(now);
-}
-
-// A partition whose broker is gone does not keep the others waiting: nothing comes, so nothing is held.
-void lane::quiet_turns(instant now) {
-  if (config_.behind_at_once == 0 || takes_.empty() || mutant(bug::quiet_turn_kept)) return;
-  bool any = false;
-  for (std::size_t i = 0; i < reads_.size(); ++i) {
-    auto& r = reads_[i];
-    if (!r.on || !r.behind || takes_[i] == 0 || now.mono - r.came < config_.turn_ms) continue;
-    r.behind = r.leaving = false;
-    any = true;
-  }
-  if (any) grant(now);
 }
 
 // --- credits ---------------------------------------------------------------------------------------------------------

@@ -89,8 +89,8 @@
   bug(turn_log_trusted, unit, "a partition that was set aside for long finds the log that was read") \
   bug(turns_not_counted, unit, "of the partitions that are far behind only a few are read at once") \
   bug(turn_never_ends, unit, "after its turn a partition makes room for the next") \
-  bug(end_not_heard, unit, "at its end a partition needs its turn no longer") \
-  bug(quiet_turn_kept, unit, "a partition of which nothing comes does not keep the others waiting") \
+  bug(end_not_heard, unit, "a partition that has nothing to hand on needs its turn no longer") \
+  bug(quiet_turn_kept, unit, "a reader of which nothing comes is asked, and does not keep the others waiting") \
   bug(set_aside_too_early, sim, "a partition is set aside when nothing of it is on its way") \
   bug(reread_log_trusted, unit, "a plan whose records are read once more finds the log that it was read from") \
   bug(filled_log_trusted, unit, "the log up to the end of a plan that landed in part is the one that it was read from") \

@@ -52,7 +52,7 @@ void world::read(std::uint8_t n, std::uint8_t l, const fx_read& fx) {
   r.position = fx.from.value;
   r.credits = 0;
   r.since = -1;
-  r.behind = fx.behind;
+  r.told = s_.lane.behind_at_once == 0; // nobody asks
 }
 
 void world::take(std::uint8_t n, std::uint8_t l, const fx_take& fx) {
@@ -124,7 +124,7 @@ void world::fetch(const event& e) {
   }
   if (r.position == log.end()) {
     r.waiting = true;
-    if (!std::exchange(r.behind, false)) return;
+    if (std::exchange(r.told, true)) return;
     auto told = e;
     told.what = ev::end_seen;
     told.ref = static_cast<std::uint32_t>(r.position);
@@ -146,7 +146,7 @@ void world::fetch(const event& e) {
   if (s_.lane.behind_at_once > 0) { // that it is the end may be told later, with nothing behind it
     cut->log_end = net_.chance(800) ? log.end() : -1;
     cut->at_end = to == log.end() && net_.chance(500);
-    r.behind = r.behind && !cut->at_end;
+    r.told = cut->at_end;
   }
   chunks_.push_back(std::move(cut));
   r.position = to;

@@ -84,7 +84,6 @@ void draw_turns(scenario& s, const wishes& w) {
   c.behind_at_once = static_cast<std::size_t>(d.chance(700) ? 1 : 2);
   c.behind_bytes = static_cast<std::uint64_t>(d.between(5, 60));
   c.turn_bytes = static_cast<std::uint64_t>(d.between(10, 100));
-  c.turn_ms = d.chance(500) ? 1'000 : 100;
 }
 
 } // namespace

@@ -198,7 +198,7 @@ void world::dispatch_process(process& p, const event& e) {
     return lane_event(n, e.lane, [&](lane& m, instant now) { m.chunk_arrived(now, e.tag, chunks_[e.ref]); });
   case ev::end_seen:
     return lane_event(n, e.lane, [&](lane& m, instant now) {
-      m.end_seen(now, e.tag, {partition_of(e.lane, e.part)}, {static_cast<std::int64_t>(e.ref)});
+      m.end_seen(now, e.tag, {partition_of(e.lane, e.part)}, offset_t{static_cast<std::int64_t>(e.ref)});
     });
   case ev::read_failed:
     return lane_event(n, e.lane, [&](lane& m, instant now) {

@@ -130,7 +130,7 @@ struct event {
 
 struct reader {
   bool on = false, waiting = false;
-  bool behind = false; // tells once that it reached the end
+  bool told = false; // the lane knows that it reached the end
   std::uint64_t epoch = 0;
   std::int64_t position = 0;
   int credits = 0;
