@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include <array>
+#include <deque>
 
 namespace chute::kit {
 namespace {
@@ -10,16 +11,42 @@ namespace {
 constexpr int flush_limit_ms = 60'000;
 constexpr std::uint64_t transaction_records = 1'000;
 
+// A record that did not leave, to be sent again.
+struct left_over {
+  int partition = 0;
+  std::optional<std::string> key, value;
+  std::vector<std::pair<std::string, std::optional<std::string>>> headers;
+};
+
 struct delivery {
   std::uint64_t failed = 0;
   std::string why;
+  std::deque<left_over> again;
 };
+
+std::optional<std::string> text_of(const void* data, std::size_t size) {
+  return data ? std::optional(std::string(static_cast<const char*>(data), size)) : std::nullopt;
+}
+
+left_over copy_of(const rd_kafka_message_t* m) {
+  left_over out{m->partition, text_of(m->key, m->key_len), text_of(m->payload, m->len), {}};
+  rd_kafka_headers_t* headers = nullptr;
+  if (rd_kafka_message_headers(m, &headers)) return out;
+  const char* name = nullptr;
+  const void* value = nullptr;
+  for (std::size_t i = 0, size = 0; !rd_kafka_header_get_all(headers, i, &name, &value, &size); ++i)
+    out.headers.emplace_back(name, text_of(value, size));
+  return out;
+}
 
 void on_delivery(rd_kafka_t*, const rd_kafka_message_t* m, void* opaque) {
   auto* d = static_cast<delivery*>(opaque);
   // What an aborted transaction purges was never meant to arrive.
   if (m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || m->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) return;
   if (!m->err && m->offset >= 0) return;
+  // Of a topic that was just made a broker may tell that it is not there, after another one told that it is.
+  if (m->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || m->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC)
+    return d->again.push_back(copy_of(m));
   if (!d->failed++) d->why = m->err ? rd_kafka_err2str(m->err) : "said to be delivered, but to no offset";
 }
 
@@ -68,9 +95,27 @@ public:
   }
 
   void send(const outgoing& r) {
+    hand_over(r);
+    if (++sent_ % 1024 == 0) poll(0);
+    send_left_over();
+    check();
+  }
+
+  void finish() {
+    const double give_up = seconds_now() + flush_limit_ms / 1e3;
+    do {
+      send_left_over();
+      if (rd_kafka_flush(handle_.get(), flush_limit_ms) || seconds_now() > give_up)
+        throw failure("produce: records are left undelivered after 60 s");
+    } while (!delivery_.again.empty());
+    check();
+  }
+
+private:
+  void hand_over(const outgoing& r) {
     for (const double give_up = seconds_now() + flush_limit_ms / 1e3;;) {
       const auto err = try_send(r);
-      if (!err) break;
+      if (!err) return;
       // A topic that was just made is not known to every broker at once.
       const bool later = err == RD_KAFKA_RESP_ERR__QUEUE_FULL || err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
                          err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
@@ -79,17 +124,16 @@ public:
         throw failure(std::string("produce: the broker took nothing for 60 s: ") + rd_kafka_err2str(err));
       poll(10);
     }
-    if (++sent_ % 1024 == 0) poll(0);
-    check();
   }
 
-  void finish() {
-    if (rd_kafka_flush(handle_.get(), flush_limit_ms))
-      throw failure("produce: records are left undelivered after 60 s");
-    check();
+  void send_left_over() {
+    for (auto n = delivery_.again.size(); n > 0; --n) { // those that come meanwhile: next time
+      const auto r = std::move(delivery_.again.front());
+      delivery_.again.pop_front();
+      hand_over({r.partition, r.key, r.value, r.headers});
+    }
   }
 
-private:
   void check() const {
     if (delivery_.failed) {
       throw failure("produce: " + std::to_string(delivery_.failed) + " records were not delivered: " + delivery_.why);
