@@ -237,6 +237,7 @@ void lane::tick(instant now) {
     else if (w.at == step::looking && w.ask_ticket == 0 && now.mono >= w.rest_until) look(now);
   }
   ask_quiet_readers(now);
+  set_aside_unread(now);
   maybe_plan(now);
   check_released(now);
 }

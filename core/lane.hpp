@@ -385,6 +385,8 @@ private:
   std::size_t end_turns();
   void pass_turns(instant now);
   void ask_quiet_readers(instant now);
+  bool full() const { return gathered_.bytes() >= config_.gather_bytes_max || gathered_.records() >= 2 * rows_cap_; }
+  void set_aside_unread(instant now);
   void took_turn(instant now, std::size_t i, const chunk& c);
   struct credit {
     std::uint64_t bytes; // of a chunk

@@ -10,7 +10,7 @@ namespace {
 constexpr int takes_max = 2;                       // chunks under way a partition
 constexpr std::uint64_t take_bytes_min = 16 << 10; // a chunk is worth a message
 constexpr std::uint64_t take_bytes_most = 1 << 20;
-constexpr mono_ms quiet_ms = 1'000;
+constexpr mono_ms quiet_ms = 1'000, unread_ms = 2'000;
 } // namespace
 
 void lane::restart_reading(instant now, const std::vector<offset_t>& from) {
@@ -91,6 +91,7 @@ void lane::pass_turns(instant now) {
   end_finished();
   if (config_.behind_at_once == 0) return;
   auto busy = end_turns();
+  if (full() && !building()) return; // it would only be held
   const auto n = reads_.size(), first = next_turn_;
   for (std::size_t k = 0; k < n && (busy < config_.behind_at_once || mutant(bug::turns_not_counted)); ++k) {
     const auto i = (first + k) % n;
@@ -113,6 +114,19 @@ void lane::took_turn(instant now, std::size_t i, const chunk& c) {
   if (!c.sizes.empty()) record_bytes_ = std::max<std::uint64_t>(1, (3 * record_bytes_ + bytes / c.sizes.size()) / 4);
   r.behind = !c.at_end && much_left(i, r.behind ? config_.behind_bytes : 2 * config_.behind_bytes);
   r.leaving = r.leaving && r.behind;
+}
+
+// While nothing can be sent, what comes meanwhile is better left in Kafka: or all partitions' readers would be full
+// when it goes on, and ask for more, all at once.
+void lane::set_aside_unread(instant now) {
+  if (config_.behind_at_once == 0 || mutant(bug::unread_is_held)) return;
+  for (std::size_t i = 0; i < takes_.size(); ++i) {
+    if (!reads_[i].on || takes_[i] > 0 || !wanted(i) || now.mono - unread_since_[i] < unread_ms) continue;
+    reads_[i] = {false, true, false, 0, now.mono};
+    took(lane_edge::set_aside);
+    ++counters_.set_aside;
+    effects_.push_back(fx_set_aside{partition_at(i)});
+  }
 }
 
 // A partition whose broker is gone must not keep those waiting that take turns with it. What waits to be converted is
@@ -161,8 +175,7 @@ void lane::grant(instant now) {
       bool room = gathered_.bytes() + out + each <= limit && gathered_.records() < 2 * rows_cap_;
       if (mutant(bug::gathers_without_bound)) room = true;
       // One chunk a partition may always be on its way, or a full lane with an idle partition would stand still.
-      if (!building() && !room && (takes_[i] > 0 || gathered_.bytes() >= limit || gathered_.records() >= 2 * rows_cap_))
-        break;
+      if (!building() && !room && (takes_[i] > 0 || full())) break;
       if (takes_[i] == 0 && now.mono - unread_since_[i] > config_.unseen_limit_ms) want_look(now);
       if (takes_[i] == 0) heard_at_[i] = reads_[i].came = now.mono;
       ++takes_[i];

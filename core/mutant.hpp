@@ -91,6 +91,7 @@
   bug(turn_never_ends, unit, "after its turn a partition makes room for the next") \
   bug(end_not_heard, unit, "a partition that has nothing to hand on needs its turn no longer") \
   bug(quiet_turn_kept, unit, "a reader of which nothing comes is asked, and does not keep the others waiting") \
+  bug(unread_is_held, unit, "what cannot be sent for long is left in Kafka") \
   bug(set_aside_too_early, sim, "a partition is set aside when nothing of it is on its way") \
   bug(reread_log_trusted, unit, "a plan whose records are read once more finds the log that it was read from") \
   bug(filled_log_trusted, unit, "the log up to the end of a plan that landed in part is the one that it was read from") \

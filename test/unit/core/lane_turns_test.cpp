@@ -216,6 +216,39 @@ TEST_CASE("turns: a partition that was set aside for long finds the log that was
   CHECK_FALSE(look.probes[1].at); // it was read all the time
 }
 
+TEST_CASE("turns: while nothing can be sent, what comes is left in Kafka, and read in turns afterwards") {
+  turns h(3);
+  h.config.batch.rows = 20;
+  h.begin(0);
+  h.more(0, 20, 20, true);
+  h.accept(); // its insert stays under way
+  const auto insert = h.take<fx_insert>();
+  for (int i = 0; i < 100; ++i)
+    for (int p : {0, 1, 2})
+      if (h.has_credit(p)) h.more(p, 10, h.next[p] + 10, true);
+  for (int p : {0, 1, 2}) CHECK_FALSE(h.has_credit(p));
+  h.pass(1'999);
+  h.follow();
+  CHECK(h.on == turns::ids{0, 1, 2});
+  h.pass(1);
+  h.follow();
+  CHECK(h.on.empty());
+  h.pass(5'000);
+  h.follow();
+  CHECK(h.on.empty()); // nothing is begun that would only be held
+  insert_answer a;
+  a.what = insert_answer::verdict::acknowledged;
+  a.answered = true;
+  h.machine->inserted(h.now, insert.ticket, a);
+  for (int i = 0; i < 10 && h.on.empty(); ++i) {
+    if (h.has<fx_save>()) h.accept();
+    if (h.has<fx_insert>()) h.acknowledge();
+    h.pass(1);
+    h.follow();
+  }
+  CHECK(h.on.size() == 1);
+}
+
 TEST_CASE("turns: most of the lane's memory is for those who have much to read") {
   for (const bool far : {false, true}) {
     turns h(10);
