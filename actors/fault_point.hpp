@@ -1,7 +1,7 @@
 // Named moments at which a process kills itself on request, for the chaos tests. Only where CMake's CHUTE_FAULT_POINTS
 // is on (the presets of a checkout; not in a package); there, too, nothing happens unless the environment asks for it:
 //   CHUTE_FAULT_POINT=NAME:N   SIGKILL when NAME is passed for the N-th time (without N: the first)
-//   CHUTE_TURNS=BYTES          a lane's partitions take turns as soon as they are so far behind, ten times as long
+//   CHUTE_TURNS=BYTES          a lane's partitions take turns as soon as they are so far behind, each for as much
 #pragma once
 
 #include <cstdint>

@@ -351,7 +351,11 @@ lane_setup setup_of(const pipeline_state& s, const std::string& topic, const top
   c.behind_bytes = s.with.fetcher->queue_bytes();
   if (const auto most = behind_at_once(s); lane_partition_count(id, t.lanes, t.partitions) > most)
     c.behind_at_once = most;
-  if (const auto bytes = turns_wanted()) c.behind_at_once = 1, c.behind_bytes = bytes, c.turn_bytes = 10 * bytes;
+  if (const auto bytes = turns_wanted()) {
+    c.behind_at_once = 1;
+    c.behind_bytes = c.turn_bytes = bytes;
+    c.gather_bytes_max = gather_bytes_min; // small chunks
+  }
   c.trust = t.dest->trust;
   c.window_ms = t.dest->window_ms;
   c.window_ids = t.dest->window_ids;

@@ -210,6 +210,7 @@ struct stream::impl {
   offset_t position;
   bool halted = false; // an error that only start() mends
   bool hurries = false;
+  bool heard = false; // something came since the last start: only then is the log's end not that of before
   std::vector<rd_kafka_message_t*> taken; // out of the queue, not handed on yet
   std::size_t taken_at = 0;
 
@@ -294,6 +295,7 @@ result<void> stream::start(offset_t from) {
   s.halt();
   s.halted = false;
   s.told.reset();
+  s.heard = false;
   s.position = from;
   if (from.value < 0) return error{"kafka", to_string(s.where) + ": no offset " + std::to_string(from.value), ""};
   s.queue = rd_kafka_queue_new(s.from->rk);
@@ -349,9 +351,10 @@ raw_batch stream::take(std::size_t max_records, std::uint64_t max_bytes) {
     s.told.reset();
   }
   out.last = s.position - 1;
+  s.heard = s.heard || !out.records.empty() || out.end;
   std::int64_t low = 0, high = -1;
-  if (rd_kafka_get_watermark_offsets(s.from->rk, s.where.topic.c_str(), s.where.partition.value, &low, &high) ==
-      RD_KAFKA_RESP_ERR_NO_ERROR)
+  if (s.heard && rd_kafka_get_watermark_offsets(s.from->rk, s.where.topic.c_str(), s.where.partition.value, &low,
+                                                &high) == RD_KAFKA_RESP_ERR_NO_ERROR)
     out.log_end = std::max<std::int64_t>(high, -1);
   out.at_end = out.end || (out.log_end >= 0 && s.position.value >= out.log_end);
   rd_kafka_poll(s.from->rk, 0); // errors of no partition, for the log; or they would pile up

@@ -39,6 +39,7 @@ class Kill(harness.Scenario):
         self.assertLess(landed, records, "the kills came while there was work left")
         engine = self.engine(topic, table, name="last", store=store, env=env, **topology)
         self.arrived(table, records, 120, engine)
+        set_aside += sum(p["set_aside"] for p in engine.status()["pipelines"])
         self.assertEqual(engine.stop(), 0)
         self.exact(topic, table, records=records)
         return set_aside
