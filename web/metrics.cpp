@@ -70,7 +70,9 @@ constexpr counter counters[] = {
     {"chute_save_refusals_total", "Saves that were refused: another process has the lane.",
      &pipeline_status::save_refusals},
     {"chute_rebalances_total", "Rebalances of the consumer group.", &pipeline_status::rebalances},
-    {"chute_set_aside_total", "Times that a partition far behind made room for others.", &pipeline_status::set_aside},
+    {"chute_set_aside_total",
+     "Times that a partition was left in Kafka: for others of its lane, or while nothing could be sent.",
+     &pipeline_status::set_aside},
     {"chute_lost_offsets_total", "Offsets that Kafka deleted before they were read.", &pipeline_status::gaps_lost},
 };
 
