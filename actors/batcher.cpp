@@ -207,9 +207,10 @@ void perform(self_ptr self, const fx_stopped& fx) {
 void publish(self_ptr self, mono_ms now) {
   auto& s = self->state;
   auto phase = s.machine->phase();
-  auto status = s.machine->status();
-  if (phase == s.published_phase && status.waiting_for == s.published_wait && now - s.published_at < publish_every_ms)
+  if (phase == s.published_phase && s.machine->waiting_for() == s.published_wait &&
+      now - s.published_at < publish_every_ms)
     return;
+  auto status = s.machine->status();
   if (status.waiting_for != s.published_wait && !status.waiting_for.empty())
     s.context->log->info("pipeline {}: topic {}, lane {} waits for {}", s.context->config.name, s.setup.name.topic,
                          s.setup.name.lane.value, status.waiting_for);
@@ -241,6 +242,29 @@ void on_reader_down(self_ptr self, const caf::down_msg& m) {
   end_if_unread(self);
 }
 
+// A timer costs more than a message: one for the lane and its readers, whose rests end together, at a moment that lanes
+// share, so that the threads that find work find more of it, and the saves of several lanes are one commit.
+void schedule(self_ptr self, mono_ms now) {
+  auto& s = self->state;
+  const auto beat = heartbeat_ms(s);
+  const auto grain = std::clamp<mono_ms>(s.setup.config.batch.wait_ms / 100, 1, 10);
+  auto at = std::min(s.machine->next_wake(), (now / beat + 1) * beat);
+  if (!s.resting.empty()) at = std::min(at, s.resting.begin()->first);
+  at = (std::max(at, now + 1) + grain - 1) / grain * grain;
+  if (at >= s.wake_at) return; // the tick under way comes before, or is here already
+  s.wake_at = at;
+  self->delayed_send(self, std::chrono::milliseconds(at - now), msg::tick{++s.tick_number});
+}
+
+void end_rests(self_ptr self, mono_ms now) {
+  auto& s = self->state;
+  while (!s.resting.empty() && s.resting.begin()->first <= now) {
+    auto it = s.readers.find(s.resting.begin()->second);
+    if (it != s.readers.end()) self->send(it->second, msg::rested{});
+    s.resting.erase(s.resting.begin());
+  }
+}
+
 void after_event(self_ptr self) {
   auto& s = self->state;
   // Effects may lead to effects only through messages: one pass is enough.
@@ -248,11 +272,7 @@ void after_event(self_ptr self) {
   if (s.over) return end(self);
   auto now = mono_now();
   publish(self, now);
-  auto at = std::min(std::max(s.machine->next_wake(), now + 1), now + heartbeat_ms(s));
-  if (at < s.wake_at || s.wake_at <= now) {
-    s.wake_at = at;
-    self->delayed_send(self, std::chrono::milliseconds(at - now), msg::tick{++s.tick_number});
-  }
+  schedule(self, now);
 }
 
 // Every handler: an event into the machine, then its effects. What it throws stops the pipeline, by name.
@@ -271,7 +291,10 @@ template <class F> void event(self_ptr self, F&& f) {
 }
 
 void on_tick(self_ptr self, const msg::tick& m) {
-  if (m.number == self->state.tick_number) self->state.wake_at = INT64_MAX;
+  auto& s = self->state;
+  if (m.number != s.tick_number || s.over) return; // an earlier one was sent since
+  s.wake_at = INT64_MAX;
+  end_rests(self, mono_now());
   event(self, [&](lane& l, instant now) { l.tick(now); });
 }
 
@@ -319,6 +342,10 @@ batcher_actor::behavior_type batcher(self_ptr self, context_ptr context, service
       [=](const msg::converted& m) { on_converted(self, m); },
       [=](const msg::nothing_to_read& m) {
         event(self, [&](lane& l, instant now) { l.end_seen(now, m.epoch, m.partition, m.end); });
+      },
+      [=](const msg::reader_rests& m) {
+        self->state.resting.emplace(m.until, m.partition);
+        if (!self->state.over) schedule(self, mono_now());
       },
       [=](const msg::read_failure& m) {
         if (m.what != read_error::other)

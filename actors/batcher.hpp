@@ -4,6 +4,8 @@
 #include "actors/context.hpp"
 
 #include <map>
+#include <set>
+#include <utility>
 
 namespace chute {
 
@@ -20,8 +22,9 @@ struct batcher_state {
   lane_setup setup;
   system_random random;
   std::unique_ptr<lane> machine;
-  std::map<partition_id, reader_actor> readers; // only of partitions that are being read
-  mono_ms wake_at = INT64_MAX;                  // of the tick under way
+  std::map<partition_id, reader_actor> readers;       // only of partitions that are being read
+  std::set<std::pair<mono_ms, partition_id>> resting; // readers, and until when
+  mono_ms wake_at = INT64_MAX;                        // of the tick under way
   std::uint64_t tick_number = 0;
   mono_ms published_at = 0;
   lane_phase published_phase = lane_phase::unassigned;

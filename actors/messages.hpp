@@ -72,7 +72,7 @@ struct set_aside {};
 struct anything_to_read {
   std::uint64_t epoch;
 };
-struct rested {}; // to itself, when a pause between two chunks is over
+struct rested {}; // what it told its batcher with reader_rests is over
 struct stop_reading {};
 
 // to a batcher
@@ -84,6 +84,10 @@ struct nothing_to_read { // the log's end, or nothing comes
   std::uint64_t epoch;
   partition_id partition;
   std::optional<offset_t> end;
+};
+struct reader_rests { // wake it at `until`
+  partition_id partition;
+  mono_ms until;
 };
 struct read_failure {
   std::uint64_t epoch;
@@ -232,12 +236,12 @@ using reader_actor =
 
 // Runs a lane: events in, effects out.
 using batcher_actor = caf::typed_actor<
-    caf::reacts_to<msg::converted>, caf::reacts_to<msg::nothing_to_read>, caf::reacts_to<msg::read_failure>,
-    caf::reacts_to<msg::loaded_lane>, caf::reacts_to<msg::starts_read>, caf::reacts_to<msg::inspected_log>,
-    caf::reacts_to<msg::saved_lane>, caf::reacts_to<msg::marked_lane>, caf::reacts_to<msg::inserted_batch>,
-    caf::reacts_to<msg::answered_question>, caf::reacts_to<msg::refreshed_table>, caf::reacts_to<msg::new_columns>,
-    caf::reacts_to<msg::control>, caf::reacts_to<msg::gather_limit>, caf::reacts_to<msg::block_count>,
-    caf::reacts_to<msg::tick>>;
+    caf::reacts_to<msg::converted>, caf::reacts_to<msg::nothing_to_read>, caf::reacts_to<msg::reader_rests>,
+    caf::reacts_to<msg::read_failure>, caf::reacts_to<msg::loaded_lane>, caf::reacts_to<msg::starts_read>,
+    caf::reacts_to<msg::inspected_log>, caf::reacts_to<msg::saved_lane>, caf::reacts_to<msg::marked_lane>,
+    caf::reacts_to<msg::inserted_batch>, caf::reacts_to<msg::answered_question>, caf::reacts_to<msg::refreshed_table>,
+    caf::reacts_to<msg::new_columns>, caf::reacts_to<msg::control>, caf::reacts_to<msg::gather_limit>,
+    caf::reacts_to<msg::block_count>, caf::reacts_to<msg::tick>>;
 
 // Turns raw records into chunks, in order for each partition.
 struct convert_request {
@@ -298,6 +302,7 @@ CHUTE_MESSAGE(chute::msg::set_aside)
 CHUTE_MESSAGE(chute::msg::stop_reading)
 CHUTE_MESSAGE(chute::msg::converted)
 CHUTE_MESSAGE(chute::msg::nothing_to_read)
+CHUTE_MESSAGE(chute::msg::reader_rests)
 CHUTE_MESSAGE(chute::msg::read_failure)
 CHUTE_MESSAGE(chute::msg::loaded_lane)
 CHUTE_MESSAGE(chute::msg::starts_read)

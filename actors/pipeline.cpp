@@ -258,9 +258,10 @@ std::size_t partitions_of(const std::map<std::string, topic_runtime>& topics) {
   return std::max<std::size_t>(1, n);
 }
 
-// A fetch costs a broker some ten microseconds a partition, however little there is.
+// A fetch costs a broker, and librdkafka, some ten microseconds a partition, however little there is: a rest of a
+// millisecond each keeps that near a hundredth of a processor.
 std::int64_t fetch_rest_ms(std::int64_t wait_ms, std::size_t partitions) {
-  const auto for_many = static_cast<std::int64_t>(std::min<std::size_t>(partitions / 5, 200));
+  const auto for_many = static_cast<std::int64_t>(std::min<std::size_t>(partitions, 200));
   return std::min(wait_ms / 5, std::max(std::min<std::int64_t>(wait_ms / 16, 50), for_many));
 }
 

@@ -30,13 +30,19 @@ void rest(self_ptr self, const kafka::raw_batch& raw, mono_ms now) {
   auto& s = self->state;
   s.caught_up = s.caught_up || raw.at_end;
   if (raw.at_end || raw.log_end >= 0) s.source->hurry(!raw.at_end && raw.log_end - raw.last.value > many_left);
+  if (raw.records.empty()) return; // what comes next did not come within the moment since
+  s.came_records += raw.records.size();
+  s.came_bytes += raw.bytes;
+  if (raw.more) return; // the rest of it is taken at the same moment, and says nothing of how fast they come
   const auto took = now - std::exchange(s.taken_at, now);
-  if (raw.more || !s.caught_up) return;
-  const auto until = s.rhythm.rest_until(now, took, raw.records.size(), raw.bytes);
+  const auto records = std::exchange(s.came_records, 0);
+  const auto bytes = std::exchange(s.came_bytes, 0);
+  if (!s.caught_up) return;
+  const auto until = s.rhythm.rest_until(now, took, records, bytes);
   if (until <= now) return;
   s.resting = true;
   s.came->quiet = true;
-  self->delayed_send(self, std::chrono::milliseconds(until - now), msg::rested{});
+  self->send(s.to, msg::reader_rests{s.where.partition, until});
 }
 
 void end_rest(self_ptr self) {

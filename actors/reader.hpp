@@ -31,8 +31,9 @@ struct reader_state {
   decoder_spec_ptr spec;
   std::deque<std::uint64_t> credits; // bytes; at most a few, the lane bounds them
   pace rhythm;
-  bool resting = false, caught_up = false; // caught up: the partition's end was seen since the start
-  mono_ms taken_at = 0;                    // when it took last
+  bool resting = false, caught_up = false;        // caught up: the partition's end was seen since the start
+  mono_ms taken_at = 0;                           // when it last took all there was
+  std::uint64_t came_records = 0, came_bytes = 0; // since
   std::shared_ptr<arrival> came = std::make_shared<arrival>();
   const char* name = "reader";
   ~reader_state() { fault_point("reader_ends", fault_at::late); }

@@ -132,8 +132,8 @@ const char* content_encoding(compression_kind kind) {
   return nullptr;
 }
 
-body_stream::body_stream(std::span<const std::string_view> pieces, compression_kind kind)
-    : pieces_(pieces), compressor_(make_compressor(kind)) {
+body_stream::body_stream(std::span<const std::string_view> pieces, compressor* compressor)
+    : pieces_(pieces), compressor_(compressor) {
   for (auto p : pieces_) plain_size_ += p.size();
 }
 

@@ -13,7 +13,7 @@
 
 namespace chute::clickhouse {
 
-// Turns stretches of plain bytes into stretches of compressed ones. One object a body; `begin` starts over.
+// Turns stretches of plain bytes into stretches of compressed ones. One body at a time; `begin` starts over.
 class compressor {
 public:
   virtual ~compressor() = default;
@@ -30,8 +30,8 @@ const char* content_encoding(compression_kind kind);
 
 class body_stream {
 public:
-  // `pieces` and what they point to must outlive the stream.
-  body_stream(std::span<const std::string_view> pieces, compression_kind kind);
+  // `pieces`, what they point to, and the compressor (null: plain) must outlive the stream.
+  body_stream(std::span<const std::string_view> pieces, compressor* compressor);
 
   // Copies up to `room` bytes. Returns 0 at the end, or after a failure: ask failed().
   std::size_t read(char* to, std::size_t room);
@@ -47,7 +47,7 @@ private:
   std::span<const std::string_view> pieces_;
   std::size_t plain_size_ = 0;
   std::size_t piece_ = 0, at_ = 0; // the next plain byte
-  std::unique_ptr<compressor> compressor_;
+  compressor* compressor_;
   bytes out_; // compressed, not yet read
   std::size_t out_at_ = 0;
   bool begun_ = false, finished_ = false, failed_ = false;

@@ -99,6 +99,11 @@ struct session::state {
   bool in_request = false, forbidden = false, overflow = false, framed = false, head_ended = false;
   std::array<char, CURL_ERROR_SIZE> error_text{};
 
+  // Kept from request to request: its buffers are as large as many a body.
+  std::unique_ptr<compressor> kept;
+  compression_kind kept_kind = compression_kind::none;
+  compressor* compressor_for(compression_kind kind);
+
   std::unique_ptr<CURL, curl_free> curl; // last: while it is taken down it calls back
 
   void configure();
@@ -351,6 +356,12 @@ CURLcode session::state::perform(const std::string& url, curl_slist* headers) {
   return code;
 }
 
+compressor* session::state::compressor_for(compression_kind kind) {
+  if (kept_kind != kind) kept = make_compressor(kind);
+  kept_kind = kind;
+  return kept.get();
+}
+
 http_reply session::send(const http_request& request) {
   http_reply reply;
   auto& s = *state_;
@@ -359,7 +370,7 @@ http_reply session::send(const http_request& request) {
     reply.why = "cancelled by this process";
     return reply;
   }
-  body_stream stream(request.body, request.compression);
+  body_stream stream(request.body, s.compressor_for(request.compression));
   s.request = &request;
   s.stream = &stream;
   s.reply = &reply;

@@ -8,6 +8,7 @@ namespace chute {
 
 namespace {
 constexpr int takes_max = 2;                       // chunks under way a partition
+constexpr std::size_t read_many = 8;               // partitions: one of each keeps all busy, and can be larger
 constexpr std::uint64_t take_bytes_min = 16 << 10; // a chunk is worth a message
 constexpr std::uint64_t take_bytes_most = 1 << 20;
 constexpr mono_ms quiet_ms = 1'000, unread_ms = 2'000;
@@ -156,8 +157,10 @@ void lane::end_seen(instant now, std::uint64_t epoch, partition_id p, std::optio
 // What a partition may be asked for. Where some are far behind, most of the lane's share is theirs.
 lane::credit lane::credit_of(std::size_t i, std::size_t behind) const {
   if (behind > 0 && !reads_[i].behind) return {take_bytes_min, 1};
-  const auto share = config_.gather_bytes_max / 2 / takes_max;
-  return {std::clamp(share / (behind > 0 ? behind : takes_.size()), take_bytes_min, take_bytes_most), takes_max};
+  const auto read = behind > 0 ? behind : takes_.size();
+  const int most = read < read_many ? takes_max : 1;
+  const auto share = config_.gather_bytes_max / 2 / static_cast<std::uint64_t>(most);
+  return {std::clamp(share / read, take_bytes_min, take_bytes_most), most};
 }
 
 // Asks the readers for more: within the lane's share of memory, or, while a plan is built again, whatever it takes.

@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <sys/socket.h>
 #include <thread>
 #include <utility>
 
@@ -41,6 +42,7 @@ public:
   }
 
   std::int64_t rest_ms = 0;
+  std::size_t response_bytes = 0;  // of the largest answer
   std::size_t little_bytes = 0;    // an answer that is smaller is little
   std::atomic<int> in_a_hurry = 0; // streams
 
@@ -139,8 +141,21 @@ constexpr std::int16_t fetch_key = 1; // ApiKey: https://kafka.apache.org/protoc
 // A thread of librdkafka speaks to one broker, of one handle.
 thread_local bool little_came = false;
 
-const connection* connection_of(rd_kafka_t* rk) {
-  return static_cast<const connection*>(static_cast<const handle*>(rd_kafka_opaque(rk)));
+const connection* connection_of(void* opaque) {
+  return static_cast<const connection*>(static_cast<const handle*>(opaque));
+}
+
+// An answer that does not fit into the socket's buffer comes in as many pieces as it takes, with the broker waiting for
+// us in between. The kernel makes room for what SO_RCVLOWAT asks for, and keeps it; unlike with SO_RCVBUF the buffer
+// can still grow by itself, and is not bounded by net.core.rmem_max. (tcp_set_rcvlowat in Linux, from 4.18 on.)
+int open_socket(int domain, int type, int protocol, void* opaque) {
+  constexpr std::size_t most = 4 << 20;
+  const int fd = ::socket(domain, type | SOCK_CLOEXEC, protocol);
+  if (fd < 0) return fd;
+  const int room = static_cast<int>(std::min(connection_of(opaque)->response_bytes, most)), one = 1;
+  setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &room, sizeof room);
+  setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof one);
+  return fd;
 }
 
 void sleep_us(std::int64_t us) {
@@ -149,7 +164,7 @@ void sleep_us(std::int64_t us) {
 
 rd_kafka_resp_err_t rest_before_answer(rd_kafka_t* rk, int, const char*, std::int32_t, std::int16_t api, std::int16_t,
                                        std::int32_t, std::size_t, void*) {
-  const auto* c = connection_of(rk);
+  const auto* c = connection_of(rd_kafka_opaque(rk));
   if (api == fetch_key && c && little_came && c->in_a_hurry == 0) sleep_us(c->rest_ms * 1000 / 8);
   return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
@@ -157,7 +172,7 @@ rd_kafka_resp_err_t rest_before_answer(rd_kafka_t* rk, int, const char*, std::in
 rd_kafka_resp_err_t rest_after_fetch(rd_kafka_t* rk, int, const char*, std::int32_t, std::int16_t api, std::int16_t,
                                      std::int32_t, std::size_t size, std::int64_t rtt_us, rd_kafka_resp_err_t err,
                                      void*) {
-  const auto* c = connection_of(rk);
+  const auto* c = connection_of(rd_kafka_opaque(rk));
   if (api != fetch_key || !c) return RD_KAFKA_RESP_ERR_NO_ERROR;
   little_came = !err && size < c->little_bytes && c->in_a_hurry == 0;
   if (little_came) sleep_us(c->rest_ms * 1000 - std::max<std::int64_t>(0, rtt_us));
@@ -375,15 +390,18 @@ fetcher::~fetcher() = default;
 result<std::unique_ptr<fetcher>> fetcher::open(fetch_options options) {
   auto state = std::make_shared<impl>();
   state->rest_ms = options.rest_ms;
-  state->little_bytes = response_of(options) / 2;
+  state->response_bytes = response_of(options);
+  state->little_bytes = state->response_bytes / 2;
   state->share = portion_of(options);
   const auto rest = [](rd_kafka_conf_t* c) {
     rd_kafka_conf_interceptor_add_on_new(c, "chute", rest_at_fetches, nullptr);
   };
-  if (auto done = open_handle(
-          *state, options.client, defaults_of(options), needed_of(options),
-          [](rd_kafka_conf_t* c) { rd_kafka_conf_set_error_cb(c, stream::impl::on_error); },
-          options.rest_ms > 0 ? +rest : nullptr);
+  const auto callbacks = [](rd_kafka_conf_t* c) {
+    rd_kafka_conf_set_error_cb(c, stream::impl::on_error);
+    rd_kafka_conf_set_socket_cb(c, open_socket);
+  };
+  if (auto done = open_handle(*state, options.client, defaults_of(options), needed_of(options), callbacks,
+                              options.rest_ms > 0 ? +rest : nullptr);
       !done)
     return done.failure();
   return std::unique_ptr<fetcher>(new fetcher(std::move(state)));

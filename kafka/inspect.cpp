@@ -39,6 +39,8 @@ struct metadata_deleter {
 using metadata_ptr = std::unique_ptr<const rd_kafka_metadata_t, metadata_deleter>;
 
 constexpr std::int64_t leader_wait_ms = 5'000, leader_pause_ms = 100;
+// librdkafka looks each partition of an answer up in the list of the question, from its beginning.
+constexpr std::size_t offsets_at_once = 128;
 
 bool lacks_leader(rd_kafka_resp_err_t code) {
   return code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION || code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
@@ -143,7 +145,7 @@ struct inspector::impl final : handle {
     return out;
   }
 
-  // ListOffsets for all partitions of one topic: a time, or -2 for the beginning and -1 for the end. A partition whose
+  // ListOffsets for partitions of one topic: a time, or -2 for the beginning and -1 for the end. A partition whose
   // leader is not there yet (a new topic, an election) is asked again for a moment.
   void list_offsets(const std::vector<topic_partition>& partitions, std::int64_t at, std::int64_t deadline,
                     std::map<topic_partition, result<offset_t>>& out) {
@@ -169,7 +171,11 @@ struct inspector::impl final : handle {
     std::map<std::string, std::vector<topic_partition>> topics;
     for (const auto& p : partitions) topics[p.topic].push_back(p);
     std::map<topic_partition, result<offset_t>> out;
-    for (const auto& [name, list] : topics) list_offsets(list, at, deadline, out);
+    for (const auto& [name, all] : topics)
+      for (std::size_t i = 0; i < all.size(); i += offsets_at_once)
+        list_offsets({all.begin() + static_cast<std::ptrdiff_t>(i),
+                      all.begin() + static_cast<std::ptrdiff_t>(std::min(i + offsets_at_once, all.size()))},
+                     at, deadline, out);
     return out;
   }
 };

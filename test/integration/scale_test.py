@@ -52,6 +52,25 @@ class ThousandPartitions(harness.Scenario):
         self.assertLess(max(seen), RESIDENT_MIB)
         self.assertLess(per_second, INSERTS_PER_SECOND)
 
+    def test_memory_holds_while_clickhouse_is_away(self):
+        """What comes meanwhile is left in Kafka: readers that all had filled up would ask for more at the same moment."""
+        topic, table, first, more = self.topic(self.partitions), self.table(), 20_000, 1_000_000
+        proxy = harness.Proxy(self, self.server.url)
+        engine = self.engine(topic, table, url=proxy.url, top={"memory": f"{MEMORY_MIB}MiB"}, batch=BATCH)
+        self.produce(topic, first)
+        self.arrived(table, first, 60, engine)
+        proxy.pause()
+        self.assertEqual(self.produce_slowly(topic, more, 25_000, "--first", first).wait(120), 0)
+        seen = [resident_mib(engine.child.pid)]
+        self.assertLess(self.found(table), first + more // 2)  # it was away
+        proxy.wake()
+        self.arrived(table, first + more, 240, engine)
+        seen.append(resident_mib(engine.child.pid))
+        print(f"resident memory at most {seen[0]:.0f} MiB while it was away, {seen[1]:.0f} in all", flush=True)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(topic, table, records=first + more)
+        self.assertLess(max(seen), RESIDENT_MIB)
+
 
 class ManyLanes(harness.Scenario):
     """96 partitions in 8 lanes, two to four processes."""

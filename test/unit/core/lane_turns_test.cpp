@@ -1,7 +1,9 @@
 // Partitions that are far behind are read in turns, so that what their readers hold has a bound.
 #include "test/unit/core/lane_harness.hpp"
 
+#include <map>
 #include <set>
+#include <vector>
 
 namespace chute::test {
 
@@ -254,7 +256,22 @@ TEST_CASE("turns: most of the lane's memory is for those who have much to read")
     turns h(10);
     h.config.gather_bytes_max = 4 << 20;
     h.begin(far ? 1'000 : 0);
-    CHECK(h.take<fx_take>().bytes == (far ? (4 << 20) / 4 : (4 << 20) / 40));
+    CHECK(h.take<fx_take>().bytes == (far ? (4 << 20) / 4 : (4 << 20) / 20));
+  }
+}
+
+TEST_CASE("of few partitions two chunks each are under way, of many one, and larger") {
+  for (const int partitions : {7, 8}) {
+    turns h(partitions);
+    h.config.gather_bytes_max = 4 << 20;
+    h.begin(0);
+    std::map<int, std::vector<std::uint64_t>> asked;
+    for (const auto& e : h.out)
+      if (const auto* f = std::get_if<fx_take>(&e)) asked[f->partition.value].push_back(f->bytes);
+    REQUIRE(asked.size() == static_cast<std::size_t>(partitions));
+    const std::vector<std::uint64_t> expected = partitions == 7 ? std::vector<std::uint64_t>(2, (4 << 20) / 4 / 7)
+                                                                : std::vector<std::uint64_t>{(4 << 20) / 2 / 8};
+    for (const auto& [p, bytes] : asked) CHECK(bytes == expected);
   }
 }
 
