@@ -281,7 +281,11 @@ template <class F> void event(self_ptr self, F&& f) {
   if (s.over) return;
   try {
     fault_point("lane_fails", fault_at::failure);
+    if (const auto& m = s.setup.memory)
+      s.machine->set_gather_limit(gather_limit(m->budget(), m->held(), s.setup.lanes, s.setup.config.gather_bytes_max,
+                                               s.setup.config.batch.bytes));
     f(*s.machine, s.context->clock->now());
+    s.count(s.machine->held_bytes());
     after_event(self);
   } catch (const std::exception& e) {
     s.over = true;
@@ -377,7 +381,6 @@ batcher_actor::behavior_type batcher(self_ptr self, context_ptr context, service
         event(self, [&](lane& l, instant now) { l.columns_changed(now, m.spec->fingerprint); });
       },
       [=](const msg::control& m) { on_control(self, m); },
-      [=](const msg::gather_limit& m) { event(self, [&](lane& l, instant) { l.set_gather_limit(m.bytes); }); },
       [=](const msg::block_count& m) { event(self, [&](lane& l, instant) { l.set_blocks(m.blocks); }); },
       [=](const msg::tick& m) { on_tick(self, m); },
   };

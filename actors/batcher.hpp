@@ -2,6 +2,7 @@
 #pragma once
 
 #include "actors/context.hpp"
+#include "core/lane_memory.hpp"
 
 #include <map>
 #include <set>
@@ -14,6 +15,8 @@ struct lane_setup {
   lane_config config;
   decoder_spec_ptr spec;
   std::shared_ptr<destination> dest;
+  std::shared_ptr<lane_memory> memory; // shared with the other lanes; null: its share is all
+  std::size_t lanes = 1;               // that share it
 };
 
 struct batcher_state {
@@ -29,7 +32,12 @@ struct batcher_state {
   mono_ms published_at = 0;
   lane_phase published_phase = lane_phase::unassigned;
   std::string published_wait;
+  std::uint64_t held = 0;             // as counted in setup.memory
   bool over = false, drained = false; // over: nothing more is begun; it ends with the last of its readers
+  void count(std::uint64_t bytes) {
+    if (setup.memory) setup.memory->change(std::exchange(held, bytes), bytes);
+  }
+  ~batcher_state() { count(0); }
 };
 
 batcher_actor::behavior_type batcher(batcher_actor::stateful_pointer<batcher_state> self, context_ptr context,

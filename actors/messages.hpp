@@ -136,9 +136,6 @@ struct control {
 struct block_count {
   std::uint64_t blocks;
 };
-struct gather_limit {
-  std::uint64_t bytes;
-};
 struct starts_read {
   ticket_t ticket;
   std::shared_ptr<const lane_loaded> partly;
@@ -240,8 +237,8 @@ using batcher_actor = caf::typed_actor<
     caf::reacts_to<msg::read_failure>, caf::reacts_to<msg::loaded_lane>, caf::reacts_to<msg::starts_read>,
     caf::reacts_to<msg::inspected_log>, caf::reacts_to<msg::saved_lane>, caf::reacts_to<msg::marked_lane>,
     caf::reacts_to<msg::inserted_batch>, caf::reacts_to<msg::answered_question>, caf::reacts_to<msg::refreshed_table>,
-    caf::reacts_to<msg::new_columns>, caf::reacts_to<msg::control>, caf::reacts_to<msg::gather_limit>,
-    caf::reacts_to<msg::block_count>, caf::reacts_to<msg::tick>>;
+    caf::reacts_to<msg::new_columns>, caf::reacts_to<msg::control>, caf::reacts_to<msg::block_count>,
+    caf::reacts_to<msg::tick>>;
 
 // Turns raw records into chunks, in order for each partition.
 struct convert_request {
@@ -314,7 +311,6 @@ CHUTE_MESSAGE(chute::msg::answered_question)
 CHUTE_MESSAGE(chute::msg::refreshed_table)
 CHUTE_MESSAGE(chute::msg::new_columns)
 CHUTE_MESSAGE(chute::msg::control)
-CHUTE_MESSAGE(chute::msg::gather_limit)
 CHUTE_MESSAGE(chute::msg::block_count)
 CHUTE_MESSAGE(chute::msg::load_lane)
 CHUTE_MESSAGE(chute::msg::save_lane)

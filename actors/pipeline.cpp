@@ -287,12 +287,18 @@ bool open_fetcher(self_ptr self, std::size_t partitions) {
   return true;
 }
 
+// A quarter of the memory is the readers' queues; this is for batches.
+std::uint64_t lanes_memory(const pipeline_state& s) {
+  return s.context->top.memory_bytes / s.context->pipelines * 6 / 10;
+}
+
 void join(self_ptr self, const findings& f) {
   auto& s = self->state;
   s.context->cluster_id = f.cluster_id;
   s.topics = f.topics;
   s.until = f.until;
   s.first_topics = f.first_topics;
+  s.memory = std::make_shared<lane_memory>(lanes_memory(s));
   const auto partitions = partitions_of(s.topics);
   if (!open_fetcher(self, partitions)) return;
   auto boss = pipeline_actor(self);
@@ -311,10 +317,9 @@ void join(self_ptr self, const findings& f) {
   show(self, shown::starting, "joining the group " + s.context->config.group);
 }
 
+// What a lane may gather, with a batch as large on its way.
 std::uint64_t share_of(const pipeline_state& s, std::size_t lanes) {
-  auto budget = s.context->top.memory_bytes / s.context->pipelines;
-  // A quarter is the readers' queues; the rest is what lanes gather, one batch being sent and one being gathered.
-  auto share = budget * 6 / 10 / (2 * std::max<std::size_t>(1, lanes));
+  auto share = s.memory->budget() / (2 * std::max<std::size_t>(1, lanes));
   return std::clamp<std::uint64_t>(share, gather_bytes_min,
                                    std::max<std::uint64_t>(gather_bytes_min, s.context->config.batch.bytes));
 }
@@ -376,7 +381,7 @@ lane_setup setup_of(const pipeline_state& s, const std::string& topic, const top
       c.until.push_back(end == u->second.end() ? 0 : end->second);
     }
   }
-  return {{topic, id}, c, t.spec, t.dest};
+  return {{topic, id}, c, t.spec, t.dest, turns_wanted() ? nullptr : s.memory, lanes};
 }
 
 void start_lanes(self_ptr self, const findings& f) {

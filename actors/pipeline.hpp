@@ -3,6 +3,7 @@
 
 #include "actors/context.hpp"
 #include "actors/destination.hpp"
+#include "core/lane_memory.hpp"
 
 #include <map>
 #include <optional>
@@ -29,6 +30,7 @@ struct pipeline_state {
   std::shared_ptr<pipeline_context> context;
   std::shared_ptr<store> opened_store;
   services with;
+  std::shared_ptr<lane_memory> memory; // of its lanes
   phase at = phase::preparing;
   std::map<std::string, topic_runtime> topics;
   std::map<std::string, std::map<std::int32_t, std::int64_t>> until; // as the topics ended at the start

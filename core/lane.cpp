@@ -277,7 +277,7 @@ lane_status lane::status() const {
   s.stopped_for = stopped_;
   s.version = record_.version;
   if (work_) s.open_token = work_->p.token.hex();
-  s.buffered_bytes = gathered_.bytes() + (work_ ? work_->content.bytes : 0);
+  s.buffered_bytes = held_bytes();
   const auto& r = advance_ ? *advance_ : record_;
   for (std::size_t i = 0; i < r.partitions.size() && i < ends_.size(); ++i)
     s.partitions.push_back({partition_at(i), r.partitions[i].next, ends_[i]});

@@ -276,6 +276,7 @@ public:
   // The log is being looked at, or will be before anything more is planned.
   bool looks_at_log() const { return look_wanted_ || look_ticket_ != 0; }
   lane_status status() const;
+  std::uint64_t held_bytes() const { return gathered_.bytes() + (work_ ? work_->content.bytes : 0); } // of columns
   const std::string& waiting_for() const { return waiting_; } // as in its status
   const lane_counters& counters() const { return counters_; }
   const lane_record& record() const { return record_; }

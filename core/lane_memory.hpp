@@ -1,0 +1,34 @@
+// The memory that the lanes of one pipeline share for what they gather and send, in bytes of columns.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace chute {
+
+// How much a lane may gather. Its share is its own, whatever the others hold; of what all leave free it may have a
+// part, which shrinks as they take theirs. So batches are large while ClickHouse keeps up, since most lanes then gather
+// and few send; and while it does not, what is held levels off near the budget. `most`: no batch gets larger. `held`:
+// by all lanes together.
+inline std::uint64_t gather_limit(std::uint64_t budget, std::uint64_t held, std::size_t lanes, std::uint64_t share,
+                                  std::uint64_t most) {
+  const auto free = budget > held ? budget - held : 0;
+  return std::max(share, std::min(free / std::max<std::size_t>(2, lanes / 4), most));
+}
+
+// Counted by the lanes' actors, from several threads.
+class lane_memory {
+public:
+  explicit lane_memory(std::uint64_t budget) : budget_(budget) {}
+  std::uint64_t budget() const { return budget_; }
+  std::uint64_t held() const { return held_.load(std::memory_order_relaxed); }
+  void change(std::uint64_t before, std::uint64_t now) { held_.fetch_add(now - before, std::memory_order_relaxed); }
+
+private:
+  const std::uint64_t budget_;
+  std::atomic<std::uint64_t> held_ = 0; // a sum of what was added and taken away: wraps in between, never at rest
+};
+
+} // namespace chute
