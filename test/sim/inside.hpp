@@ -24,6 +24,7 @@ template <class F> void world::lane_event(std::uint8_t n, std::uint8_t l, F&& f)
   try {
     catch_up(p, s);
     s.last_event = now_;
+    if (s_.shared_memory && !s_.flat) s.machine->set_gather_limit(memory_limit());
     f(*s.machine, now_of(p));
   } catch (const invariant_violation& e) {
     fail(e.what());

@@ -130,6 +130,7 @@ scenario draw_scenario(std::uint64_t seed, const wishes& w) {
   s.stale_permille = s.message_permille;
   draw_swarm(s);
   draw_turns(s, w);
+  s.shared_memory = s.seed % 16 == 11; // the others' schedules stay
   return s;
 }
 
@@ -147,6 +148,7 @@ std::string describe(const scenario& s) {
   if (s.wild_store) out += ", wild store";
   if (!s.count_told) out += ", inserts not counted";
   if (s.rests) out += ", readers rest";
+  if (s.shared_memory) out += ", memory comes and goes";
   if (c.behind_at_once > 0)
     out += ", " + std::to_string(c.behind_at_once) + " partitions at once that are behind by " +
            std::to_string(c.behind_bytes) + " bytes, for " + std::to_string(c.turn_bytes);

@@ -69,9 +69,10 @@ struct scenario {
   int processes = 2, partitions = 1, lanes = 1;
   store_type store = store_type::kafka;
   int table_partitions = 1;
-  bool plain = false;     // MergeTree that is not replicated
-  bool count_told = true; // the number of inserts ever made is known
-  bool rests = false;     // readers let records come together before they hand them on
+  bool plain = false;         // MergeTree that is not replicated
+  bool count_told = true;     // the number of inserts ever made is known
+  bool rests = false;         // readers let records come together before they hand them on
+  bool shared_memory = false; // what a lane may gather changes from event to event
   int records = 20;
   std::array<bool, fault_count> muted{}; // faults that this schedule does without, so that others meet more often
   bool flat = false;                     // nothing happens by chance: an exhaustive search decides

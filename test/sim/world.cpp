@@ -18,7 +18,7 @@ bool later_than(const event& a, const event& b) { return a.at != b.at ? a.at > b
 
 world::world(const scenario& s, const wishes& w)
     : s_(s), wishes_(w), net_(stir(s.seed) + 1), strikes_(stir(s.seed) + 2), content_(stir(s.seed) + 3),
-      lane_dice_(stir(s.seed) + 4) {
+      lane_dice_(stir(s.seed) + 4), memory_(stir(s.seed) + 10) {
   kafka_.resize(static_cast<std::size_t>(s.partitions));
   processes_.resize(static_cast<std::size_t>(s.processes));
   auto lanes = static_cast<std::size_t>(s.lanes);

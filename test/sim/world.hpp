@@ -384,6 +384,8 @@ private:
   void drop_lane(process& p, std::uint8_t l);
   void retire(lane_slot& s);
   ms net() { return net_.between(1, 20); }
+  // From less than one chunk to several of them.
+  std::uint64_t memory_limit() { return static_cast<std::uint64_t>(memory_.between(200, 3'000)); }
   bool strike_at(fault f, std::uint32_t permille);
   bool message_fault(fault f) { return strike_at(f, s_.message_permille); }
   template <class... A> void say(const A&... parts);
@@ -490,7 +492,7 @@ private:
 
   scenario s_;
   const wishes& wishes_;
-  dice net_, strikes_, content_, lane_dice_; // separate, so that a fault left out moves little else
+  dice net_, strikes_, content_, lane_dice_, memory_; // separate, so that a fault left out moves little else
   ms now_ = begin_ms;
   std::uint32_t order_ = 0, serials_ = 0, handles_ = 0;
   std::vector<event> queue_; // a heap
