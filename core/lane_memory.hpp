@@ -18,7 +18,7 @@ inline std::uint64_t gather_limit(std::uint64_t budget, std::uint64_t held, std:
   return std::max(share, std::min(free / std::max<std::size_t>(2, lanes / 4), most));
 }
 
-// Counted by the lanes' actors, from several threads.
+// Counted by the lanes' actors, from several threads: each says how its own part changed.
 class lane_memory {
 public:
   explicit lane_memory(std::uint64_t budget) : budget_(budget) {}
@@ -28,7 +28,7 @@ public:
 
 private:
   const std::uint64_t budget_;
-  std::atomic<std::uint64_t> held_ = 0; // a sum of what was added and taken away: wraps in between, never at rest
+  std::atomic<std::uint64_t> held_ = 0;
 };
 
 } // namespace chute
