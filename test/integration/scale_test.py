@@ -53,7 +53,7 @@ class ThousandPartitions(harness.Scenario):
         self.assertLess(per_second, INSERTS_PER_SECOND)
 
     def test_memory_holds_while_clickhouse_is_away(self):
-        """What comes meanwhile is left in Kafka: readers that all had filled up would ask for more at the same moment."""
+        """All partitions fall behind at the same moment, and take turns when it is back."""
         topic, table, first, more = self.topic(self.partitions), self.table(), 20_000, 1_000_000
         proxy = harness.Proxy(self, self.server.url)
         engine = self.engine(topic, table, url=proxy.url, top={"memory": f"{MEMORY_MIB}MiB"}, batch=BATCH)
