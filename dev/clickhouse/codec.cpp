@@ -18,7 +18,7 @@ public:
 
   bool push(std::string_view packed, const byte_sink& sink) override {
     bool full = false; // the output may hold back more than one call's room
-    while (!packed.empty() || full) {
+    while (!packed.empty() || (full && !complete())) {
       std::size_t in = packed.size(), out = out_.size();
       hint_ = LZ4F_decompress(context_, out_.data(), &out, packed.data(), &in, nullptr);
       if (LZ4F_isError(hint_)) return false;
@@ -45,7 +45,7 @@ public:
   bool push(std::string_view packed, const byte_sink& sink) override {
     ZSTD_inBuffer in{packed.data(), packed.size(), 0};
     bool full = false;
-    while (in.pos < in.size || full) {
+    while (in.pos < in.size || (full && !complete())) {
       ZSTD_outBuffer out{out_.data(), out_.size(), 0};
       std::size_t before = in.pos;
       hint_ = ZSTD_decompressStream(context_, &out, &in);
