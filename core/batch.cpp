@@ -15,7 +15,7 @@ std::uint64_t record_sum(std::uint64_t hash, std::int64_t offset) {
 std::uint64_t piece::bytes() const {
   auto all = from->offsets.size();
   if (count == 0 || all == 0) return 0;
-  return from->byte_size() * count / all;
+  return chunk_bytes * count / all;
 }
 
 void gathered::restart(const std::vector<offset_t>& positions) {
@@ -29,7 +29,7 @@ bool gathered::add(std::size_t i, const chunk_ptr& c, mono_ms now, offset_t unti
   if (c->first != p.position) return false;
   auto last = std::min(c->last, until - 1);
   if (last < c->first) return true;
-  piece x{c, 0, c->offsets.size(), c->first, last, now, order_++};
+  piece x{c, 0, c->offsets.size(), c->first, last, now, order_++, c->byte_size()};
   if (last < c->last)
     x.count = static_cast<std::size_t>(std::upper_bound(c->offsets.begin(), c->offsets.end(), last.value) -
                                        c->offsets.begin());

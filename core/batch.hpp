@@ -37,7 +37,8 @@ struct piece {
   std::size_t first = 0, count = 0; // records; may be none: only a gap was passed
   offset_t begin, last;             // offsets passed, inclusive
   mono_ms arrived = 0;
-  std::uint64_t order = 0; // of arrival over all partitions
+  std::uint64_t order = 0;       // of arrival over all partitions
+  std::uint64_t chunk_bytes = 0; // held by all of the chunk: to add it up is a walk over its buffers
   std::uint64_t bytes() const;
 };
 

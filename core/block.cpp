@@ -174,7 +174,7 @@ std::size_t block::byte_size() const {
 }
 
 std::size_t block::memory_size() const {
-  std::size_t n = 0;
+  auto n = columns.capacity() * sizeof(column) + names.capacity() * sizeof(std::string);
   for (const auto& c : columns) n += c.memory_size();
   return n;
 }

@@ -34,8 +34,8 @@ public:
   }
   template <class T> void push(T v) { std::memcpy(extend(sizeof(T)), &v, sizeof(T)); }
   void truncate(std::size_t n) { size_ = n; } // n <= size()
-  void reserve(std::size_t n) {
-    if (n > capacity_) grow(n);
+  void reserve(std::size_t n) {               // exactly that: what is known needs no doubling
+    if (n > capacity_) move_to(n);
   }
   void clear() { size_ = 0; }
 
@@ -43,6 +43,9 @@ private:
   void grow(std::size_t at_least) {
     std::size_t n = capacity_ ? capacity_ * 2 : 256;
     while (n < at_least) n *= 2;
+    move_to(n);
+  }
+  void move_to(std::size_t n) {
     std::unique_ptr<char[]> next(new char[n]);
     if (size_) std::memcpy(next.get(), data_.get(), size_);
     data_ = std::move(next);

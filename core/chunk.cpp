@@ -19,7 +19,7 @@ std::uint64_t record_hash(std::int64_t timestamp_ms, const std::optional<std::st
 std::size_t chunk::byte_size() const {
   std::size_t n = sizeof *this + topic.capacity() + rows.memory_size();
   n += offsets.capacity() * sizeof(offsets[0]) + outcomes.capacity() * sizeof(outcomes[0]);
-  n += hashes.capacity() * sizeof(hashes[0]) + sizes.capacity() * sizeof(sizes[0]);
+  n += hashes.capacity() * sizeof(hashes[0]) + sizes.capacity() * sizeof(sizes[0]) + row_counts.capacity();
   for (const auto& d : dead) {
     n += sizeof d + d.error.capacity() + (d.key ? d.key->capacity() : 0) + (d.value ? d.value->capacity() : 0);
     for (const auto& [name, value] : d.headers)

@@ -1,6 +1,7 @@
 #include "formats/json.hpp"
 
 #include "formats/avro.hpp"
+#include "formats/block_maker.hpp"
 #include "formats/change_event.hpp"
 #include "formats/columns.hpp"
 #include "formats/json_fields.hpp"
@@ -56,8 +57,6 @@ private:
     std::uint32_t target = no_group;
   };
 
-  void make_room(std::size_t records, chunk& out) const;
-  void note_sizes(std::size_t records, const block& from);
   std::size_t take_batch(std::span<const record_view> records);
   void decode_one(const record_view& r, const header_source& headers, chunk& out);
   fault decode_value(const record_view& r, refusal& why);
@@ -105,8 +104,7 @@ private:
   std::uint64_t record_ = 0, object_ = 0; // counters: a record, an object within one
   std::size_t filled_ = 0;                // fields_ of this record that have a value
   std::vector<header_view> header_scratch_;
-  std::vector<std::size_t> sizes_; // bytes in each buffer of the last large block, in the order of for_each_buffer()
-  std::size_t sized_for_ = 0;      // and its records
+  block_maker blocks_;
 };
 
 // -- making one -----------------------------------------------------------------------------------------------------
@@ -173,32 +171,8 @@ void json_decoder::make_groups() {
 
 // -- records --------------------------------------------------------------------------------------------------------
 
-template <class Column, class F> void for_each_buffer(Column& c, F& each) {
-  each(c.data);
-  for (auto& child : c.children) for_each_buffer(child, each);
-}
-
-// What the last block needed, so that buffers need not grow step by step.
-void json_decoder::make_room(std::size_t records, chunk& out) const {
-  const auto more = [&](auto& list) { list.reserve(list.size() + records); };
-  more(out.offsets), more(out.outcomes), more(out.hashes), more(out.sizes);
-  if (sizes_.empty() || out.rows.rows) return;
-  std::size_t i = 0;
-  const auto reserve = [&](bytes& b) { b.reserve(sizes_[i++] * records / sized_for_); };
-  for (auto& c : out.rows.columns) for_each_buffer(c, reserve);
-}
-
-void json_decoder::note_sizes(std::size_t records, const block& from) {
-  constexpr std::size_t records_min = 256; // fewer say little about the next ones
-  if (records < records_min || from.rows > records) return;
-  sizes_.clear();
-  sized_for_ = records;
-  const auto note = [&](const bytes& b) { sizes_.push_back(b.size() + b.size() / 16); };
-  for (const auto& c : from.columns) for_each_buffer(c, note);
-}
-
 void json_decoder::decode(std::span<const record_view> records, const header_source& headers, chunk& out) {
-  prepare_block(targets_, out.rows);
+  blocks_.begin(targets_, records, out);
   block_ = &out.rows;
   for (auto& c : block_->columns) c.mark();
   for (auto& t : fields_) {
@@ -206,15 +180,13 @@ void json_decoder::decode(std::span<const record_view> records, const header_sou
     t.values = t.nullable ? &t.to->children[0] : t.to;
   }
   c_.fields_ignored = 0;
-  const std::size_t all = records.size();
-  make_room(all, out);
   while (!records.empty()) {
     const std::size_t n = take_batch(records);
     for (const auto& r : records.first(n)) decode_one(r, headers, out);
     records = records.subspan(n);
   }
   out.fields_ignored += c_.fields_ignored;
-  note_sizes(all, out.rows);
+  blocks_.end(out);
   block_ = nullptr;
 }
 

@@ -1,5 +1,6 @@
 #include "formats/passthrough.hpp"
 
+#include "formats/block_maker.hpp"
 #include "formats/body_writer.hpp"
 #include "formats/meta.hpp"
 #include "formats/row_cursor.hpp"
@@ -122,8 +123,9 @@ public:
   }
 
   void decode(std::span<const record_view> records, const header_source& headers, chunk& out) override {
-    prepare_block(targets_, out.rows);
+    blocks_.begin(targets_, records, out);
     for (const auto& r : records) decode_one(r, headers, out);
+    blocks_.end(out);
   }
 
 private:
@@ -153,6 +155,7 @@ private:
   }
 
   std::vector<target_column> targets_; // those of the block
+  block_maker blocks_;
   decoder_options options_;
   std::vector<meta_filler> fillers_; // one each, but for the last
   std::size_t value_ = 0;

@@ -1,5 +1,6 @@
 #include "formats/raw.hpp"
 
+#include "formats/block_maker.hpp"
 #include "formats/meta.hpp"
 
 namespace chute {
@@ -33,8 +34,9 @@ public:
   }
 
   void decode(std::span<const record_view> records, const header_source& headers, chunk& out) override {
-    prepare_block(targets_, out.rows);
+    blocks_.begin(targets_, records, out);
     for (const auto& r : records) decode_one(r, headers, out);
+    blocks_.end(out);
   }
 
 private:
@@ -71,6 +73,7 @@ private:
   }
 
   std::vector<target_column> targets_;
+  block_maker blocks_;
   decoder_options options_;
   std::vector<std::optional<meta_filler>> fillers_; // one a target; none for the value
   std::optional<text_value> text_;

@@ -50,7 +50,7 @@ std::string row_decoder::subject(const field_slot& f) const {
 }
 
 void row_decoder::decode(std::span<const record_view> records, const header_source& headers, chunk& out) {
-  prepare_block(targets_, out.rows);
+  blocks_.begin(targets_, records, out);
   block_ = &out.rows;
   for (auto& c : block_->columns) c.mark();
   ignored_ = 0;
@@ -74,6 +74,7 @@ void row_decoder::decode(std::span<const record_view> records, const header_sour
     else append_bad_record(r, headers, options_, std::move(why), out);
   }
   out.fields_ignored += ignored_;
+  blocks_.end(out);
   block_ = nullptr;
 }
 

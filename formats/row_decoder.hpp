@@ -2,6 +2,7 @@
 // columns of equal length, bad records.
 #pragma once
 
+#include "formats/block_maker.hpp"
 #include "formats/change_event.hpp"
 #include "formats/columns.hpp"
 #include "formats/meta.hpp"
@@ -71,6 +72,7 @@ private:
   std::vector<meta_slot> metas_;
   std::vector<std::vector<std::uint32_t>> groups_; // of fields_, by the first part of their names
   bool needs_headers_ = false;
+  block_maker blocks_;
   block* block_ = nullptr; // of the chunk at work
   const record_view* record_ = nullptr;
   partition_id partition_;
