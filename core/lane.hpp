@@ -383,6 +383,7 @@ private:
   bool waits_for_turn(std::size_t i) const { return !reads_[i].on && wanted(i); }
   bool much_left(std::size_t i, std::uint64_t bytes) const;
   void begin_reading(instant now, std::size_t i);
+  void learn_size(instant now, std::uint64_t mean);
   void end_finished();
   std::size_t end_turns();
   void pass_turns(instant now);
@@ -519,10 +520,10 @@ private:
   std::vector<int> takes_; // outstanding, one a partition
   std::vector<std::uint64_t> take_bytes_;
   std::vector<reading> reads_;
-  std::size_t next_turn_ = 0;         // the partition that is looked at first when a turn is free
-  std::uint64_t record_bytes_ = 1024; // key and value, on average, of late
-  std::vector<std::int64_t> ends_;    // the log's end as last seen; -1: not known
-  std::vector<std::string> blocked_;  // on_bad_record: stop met a bad record there
+  std::size_t next_turn_ = 0;        // the partition that is looked at first when a turn is free
+  std::uint64_t record_bytes_ = 0;   // key and value, on average, of late; 0: none came yet
+  std::vector<std::int64_t> ends_;   // the log's end as last seen; -1: not known
+  std::vector<std::string> blocked_; // on_bad_record: stop met a bad record there
   std::vector<offset_t> blocked_at_;
   std::uint64_t rows_cap_ = 0;     // records a plan, smaller after a rejection
   std::vector<offset_t> split_to_; // until there plans are closed at once, in halves

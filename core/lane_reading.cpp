@@ -11,6 +11,7 @@ constexpr int takes_max = 2;                       // chunks under way a partiti
 constexpr std::size_t read_many = 8;               // partitions: one of each keeps all busy, and can be larger
 constexpr std::uint64_t take_bytes_min = 16 << 10; // a chunk is worth a message
 constexpr std::uint64_t take_bytes_most = 1 << 20;
+constexpr std::uint64_t unknown_record_bytes = 64 << 10; // not few: or a thousand partitions are read at once
 constexpr mono_ms quiet_ms = 1'000, unread_ms = 2'000;
 } // namespace
 
@@ -47,7 +48,9 @@ bool lane::wanted(std::size_t i) const {
 bool lane::much_left(std::size_t i, std::uint64_t bytes) const {
   if (config_.behind_at_once == 0) return false;
   const auto left = std::min(ends_[i], until(i).value) - gathered_.position(i).value;
-  return left > 0 && static_cast<std::uint64_t>(left) > bytes / record_bytes_;
+  const auto each = record_bytes_ > 0 || mutant(bug::unknown_is_small) ? std::max<std::uint64_t>(1, record_bytes_)
+                                                                       : unknown_record_bytes;
+  return left > 0 && static_cast<std::uint64_t>(left) > bytes / each;
 }
 
 void lane::begin_reading(instant now, std::size_t i) {
@@ -104,6 +107,18 @@ void lane::pass_turns(instant now) {
   }
 }
 
+// Those that wait for their turn only because nobody knew how small records are need not.
+void lane::learn_size(instant now, std::uint64_t mean) {
+  const bool first = record_bytes_ == 0;
+  record_bytes_ = std::max<std::uint64_t>(1, first ? mean : (3 * record_bytes_ + mean) / 4);
+  if (!first || mutant(bug::small_wait_their_turn)) return;
+  for (std::size_t i = 0; i < reads_.size(); ++i) {
+    if (!waits_for_turn(i) || much_left(i, config_.behind_bytes)) continue;
+    reads_[i].behind = false;
+    begin_reading(now, i);
+  }
+}
+
 // What a chunk tells of how far its partition is behind. It is not behind one moment and near the next.
 void lane::took_turn(instant now, std::size_t i, const chunk& c) {
   auto& r = reads_[i];
@@ -112,7 +127,7 @@ void lane::took_turn(instant now, std::size_t i, const chunk& c) {
   r.came = now.mono;
   const auto bytes = std::accumulate(c.sizes.begin(), c.sizes.end(), std::uint64_t{0});
   r.turn += bytes;
-  if (!c.sizes.empty()) record_bytes_ = std::max<std::uint64_t>(1, (3 * record_bytes_ + bytes / c.sizes.size()) / 4);
+  if (!c.sizes.empty()) learn_size(now, bytes / c.sizes.size());
   r.behind = !c.at_end && much_left(i, r.behind ? config_.behind_bytes : 2 * config_.behind_bytes);
   r.leaving = r.leaving && r.behind;
 }

@@ -89,6 +89,8 @@
   bug(turn_log_trusted, unit, "a partition that was set aside for long finds the log that was read") \
   bug(turns_not_counted, unit, "of the partitions that are far behind only a few are read at once") \
   bug(turn_never_ends, unit, "after its turn a partition makes room for the next") \
+  bug(unknown_is_small, unit, "records of which none came yet are not taken for small ones") \
+  bug(small_wait_their_turn, unit, "once it is known how small records are, what is near is read at once") \
   bug(end_not_heard, unit, "a partition that has nothing to hand on needs its turn no longer") \
   bug(quiet_turn_kept, unit, "a reader of which nothing comes is asked, and does not keep the others waiting") \
   bug(unread_is_held, unit, "what cannot be sent for long is left in Kafka") \

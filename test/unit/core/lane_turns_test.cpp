@@ -96,6 +96,33 @@ TEST_CASE("turns: what is near the log's end is read at once, all of it") {
   for (int p = 0; p < 5; ++p) CHECK(h.has_credit(p));
 }
 
+TEST_CASE("turns: how large records are is not known before the first came") {
+  turns h(4);
+  SUBCASE("small: what is near need not wait any longer") {
+    h.begin(90);
+    CHECK(h.on == turns::ids{0});
+    h.more(0, 10, 90);
+    CHECK(h.on == turns::ids{0, 1, 2, 3});
+    for (int p = 0; p < 4; ++p) CHECK(h.has_credit(p));
+  }
+  SUBCASE("small, but many are left") {
+    h.begin(200);
+    h.more(0, 10, 200);
+    CHECK(h.on == turns::ids{0});
+  }
+  SUBCASE("large") {
+    h.config.behind_bytes = 100;
+    h.begin(90);
+    h.more(0, 10, 90);
+    CHECK(h.on == turns::ids{0});
+  }
+  SUBCASE("one record each is not worth a turn") {
+    h.config.behind_bytes = 64 << 10;
+    h.begin(1);
+    CHECK(h.on == turns::ids{0, 1, 2, 3});
+  }
+}
+
 TEST_CASE("turns: without a limit all are read at once") {
   turns h(5, 0);
   h.begin();
