@@ -71,6 +71,18 @@ class ThousandPartitions(harness.Scenario):
         self.exact(topic, table, records=first + more)
         self.assertLess(max(seen), RESIDENT_MIB)
 
+    def test_memory_holds_where_a_few_large_records_wait(self):
+        """Fifteen in a partition: few records, but more than may lie there for all partitions at once."""
+        topic, table, records = self.topic(self.partitions), self.table(), 15_000
+        self.produce(topic, records, "--size", 100_000, "--run", 15)
+        engine = self.engine(topic, table, top={"memory": f"{MEMORY_MIB}MiB"}, batch=BATCH)
+        self.arrived(table, records, 120, engine)
+        seen = resident_mib(engine.child.pid)
+        print(f"resident memory at most {seen:.0f} MiB", flush=True)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(topic, table, records=records)
+        self.assertLess(seen, 380)  # 420 to 600 where all are read at once
+
 
 class ManyLanes(harness.Scenario):
     """96 partitions in 8 lanes, two to four processes."""
