@@ -131,7 +131,7 @@ void perform(self_ptr self, const fx_mark_started& fx) {
 pace pace_of(const batcher_state& s) {
   if (!s.setup.config.until.empty()) return {};
   return pace::of(s.setup.config.batch.wait_ms, static_cast<std::uint64_t>(s.setup.name.lane.value),
-                  s.with.fetcher->queue_bytes());
+                  s.with.fetcher->share().queue);
 }
 
 void perform(self_ptr self, const fx_read& fx) {

@@ -1,6 +1,7 @@
 #include "actors/inspect.hpp"
 
 #include "actors/defaults.hpp"
+#include "actors/memory_need.hpp"
 #include "actors/open_store.hpp"
 #include "actors/quiet_context.hpp"
 #include "actors/worker.hpp"
@@ -423,6 +424,7 @@ void check_owners(const pipeline_config& p, const std::vector<kafka::topic_info>
 std::vector<finding> check(const topology& t, const std::string& file) {
   std::vector<finding> out;
   table_owners owners;
+  std::uint64_t lanes = 0;
   if (t.pipelines.empty()) return {{severity::error, "topology", "it has no pipelines", "add one under pipelines:"}};
   for (const auto& p : t.pipelines) {
     auto c = quiet_context(t, p);
@@ -433,13 +435,17 @@ std::vector<finding> check(const topology& t, const std::string& file) {
     else {
       topics = check_topics(**k, p, out);
       check_owners(p, topics, owners, out);
-      for (const auto& topic : topics) check_retention(**k, c, topic, out);
+      for (const auto& topic : topics) {
+        check_retention(**k, c, topic, out);
+        lanes += static_cast<std::uint64_t>(std::min(lanes_for(p.lanes, topic.partitions), topic.partitions));
+      }
     }
     check_clickhouse(c, topics, out);
     check_registry(c, out);
     if (!topics.empty()) check_lanes(t, c, out);
   }
   append(out, check_store(t, limit_ms));
+  if (auto f = memory_need(t.memory_bytes, lanes)) out.push_back(std::move(*f));
   // What several pipelines share is told once.
   std::set<std::string> seen;
   std::erase_if(out, [&](const finding& f) { return !seen.insert(f.where + "\n" + f.reason).second; });

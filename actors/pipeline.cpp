@@ -3,6 +3,7 @@
 #include "actors/batcher.hpp"
 #include "actors/fault_point.hpp"
 #include "actors/keeper.hpp"
+#include "actors/memory_need.hpp"
 #include "actors/reader.hpp"
 #include "actors/worker.hpp"
 #include "kafka/offsets.hpp"
@@ -324,15 +325,14 @@ std::uint64_t share_of(const pipeline_state& s, std::size_t lanes) {
                                    std::max<std::uint64_t>(gather_bytes_min, s.context->config.batch.bytes));
 }
 
-// librdkafka asks for a partition while less than `queue` lies there for it, gets up to `fetch`, compressed, and each
-// record takes some 300 bytes more than it has: times four is what a partition far behind can hold.
+std::size_t lanes_of(const std::map<std::string, topic_runtime>& topics) {
+  std::size_t n = 0;
+  for (const auto& [name, t] : topics) n += static_cast<std::size_t>(std::max(1, std::min(t.lanes, t.partitions)));
+  return std::max<std::size_t>(1, n);
+}
+
 std::size_t behind_at_once(const pipeline_state& s) {
-  std::size_t lanes = 0;
-  for (const auto& [name, t] : s.topics)
-    lanes += static_cast<std::size_t>(std::max(1, std::min(t.lanes, t.partitions)));
-  const auto& f = *s.with.fetcher;
-  return std::max<std::size_t>(1, fetch_buffer(s) / std::max<std::size_t>(1, lanes) /
-                                      (4 * f.fetch_bytes() + f.queue_bytes()));
+  return std::max<std::size_t>(1, fetch_buffer(s) / lanes_of(s.topics) / s.with.fetcher->share().held());
 }
 
 lane_setup setup_of(const pipeline_state& s, const std::string& topic, const topic_runtime& t, lane_id id,
@@ -354,7 +354,7 @@ lane_setup setup_of(const pipeline_state& s, const std::string& topic, const top
   c.on_data_loss = p.on_data_loss;
   c.batch = p.batch;
   c.gather_bytes_max = share_of(s, lanes);
-  c.behind_bytes = s.with.fetcher->queue_bytes();
+  c.behind_bytes = s.with.fetcher->share().queue;
   if (const auto most = behind_at_once(s); lane_partition_count(id, t.lanes, t.partitions) > most)
     c.behind_at_once = most;
   if (const auto bytes = turns_wanted()) {
@@ -384,6 +384,15 @@ lane_setup setup_of(const pipeline_state& s, const std::string& topic, const top
   return {{topic, id}, c, t.spec, t.dest, turns_wanted() ? nullptr : s.memory, lanes};
 }
 
+void warn_of_memory(pipeline_state& s, std::size_t lanes) {
+  if (lanes <= s.warned_lanes) return;
+  const auto pipelines = s.context->pipelines;
+  const auto found = memory_need(s.context->top.memory_bytes / pipelines, lanes, pipelines);
+  if (!found) return;
+  s.warned_lanes = lanes;
+  s.context->log->warn("pipeline {}: {}; set {}", s.context->config.name, found->reason, found->mend);
+}
+
 void start_lanes(self_ptr self, const findings& f) {
   auto& s = self->state;
   for (auto& [name, t] : f.topics) {
@@ -401,6 +410,7 @@ void start_lanes(self_ptr self, const findings& f) {
     if (s.context->until_end && !s.until.contains(p.topic)) continue; // it came after the start
     if (p.partition.value < s.topics[p.topic].lanes) seats.push_back({p.topic, {p.partition.value}});
   }
+  warn_of_memory(s, seats.size());
   for (auto& name : seats) {
     if (s.lanes.contains(name)) continue;
     auto actor = self->spawn(batcher, context_ptr(s.context), s.with,

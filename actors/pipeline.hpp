@@ -44,6 +44,7 @@ struct pipeline_state {
   bool job_running = false;
   std::size_t assigned_times = 0;
   std::size_t fetched_partitions = 0; // that the fetcher's memory is divided by
+  std::size_t warned_lanes = 0;       // for which memory is little
   std::set<std::string> first_topics; // of a pattern: those that there were when this process began
   std::string topics_wait_for;        // of a pattern: why some of its topics cannot begin yet; empty: all have
   bool revoking = false;

@@ -83,17 +83,14 @@ record_view view_of(const rd_kafka_message_t* m) {
   return r;
 }
 
-// A partition's part of the memory: one fetch, and what may lie in its queue before it is fetched again. A fetch that
-// is smaller than a producer's batches gets only one of them a request, for one partition, so it is not made small,
-// even if very many partitions then need more memory than they were given, should all of them stand still with much to
-// read.
-struct portion {
-  std::uint64_t fetch, queue;
-};
+// A fetch that is smaller than a producer's batches gets only one of them a request, for one partition, so it is not
+// made small, even if very many partitions then need more memory than they were given, should all of them stand still
+// with much to read.
 portion portion_of(const fetch_options& o) {
+  constexpr portion least;
   auto all = o.buffer_bytes / std::max<std::size_t>(o.partitions, 1);
-  auto fetch = std::clamp<std::uint64_t>(all / 2, 256 << 10, 1 << 20);
-  return {fetch, std::clamp<std::uint64_t>(all > fetch ? all - fetch : 0, 64 << 10, 1ull << 30)};
+  auto fetch = std::clamp<std::uint64_t>(all / 2, least.fetch, 1 << 20);
+  return {fetch, std::clamp<std::uint64_t>(all > fetch ? all - fetch : 0, least.queue, 1ull << 30)};
 }
 
 // One answer holds up to this of all partitions of a broker. Measured with 1,000 partitions: 8 MiB of 128 give twice
@@ -407,8 +404,7 @@ result<std::unique_ptr<fetcher>> fetcher::open(fetch_options options) {
   return std::unique_ptr<fetcher>(new fetcher(std::move(state)));
 }
 
-std::uint64_t fetcher::queue_bytes() const { return impl_->share.queue; }
-std::uint64_t fetcher::fetch_bytes() const { return impl_->share.fetch; }
+portion fetcher::share() const { return impl_->share; }
 
 result<std::unique_ptr<stream>> fetcher::open_stream(const topic_partition& where, wake_callback wake) {
   if (where.topic.empty() || where.partition.value < 0)

@@ -24,6 +24,15 @@ struct fetch_options {
   std::int64_t rest_ms = 0;
 };
 
+// A partition's part of the memory: what one fetch brings, compressed, and what may lie in its queue before it is
+// fetched again.
+struct portion {
+  std::uint64_t fetch = 256 << 10, queue = 64 << 10; // the least
+  // What a partition with much to read can hold: librdkafka asks for it while less than `queue` lies there, and each
+  // record takes some 300 bytes more than it has. A producer's batch that is larger comes as a whole, though.
+  std::uint64_t held() const { return 4 * fetch + queue; }
+};
+
 // Why a stream does not go on. It needs a start() to go on, unless it is transient.
 struct stream_error {
   enum class kind : std::uint8_t {
@@ -106,9 +115,7 @@ public:
 
   // At most one stream a partition at a time. `wake` is called when the stream's queue has become non-empty.
   result<std::unique_ptr<stream>> open_stream(const topic_partition& where, wake_callback wake);
-  // What may lie in a partition's queue before it is fetched again, and what one fetch may bring, compressed.
-  std::uint64_t queue_bytes() const;
-  std::uint64_t fetch_bytes() const;
+  portion share() const; // of each partition
 
 private:
   struct impl;

@@ -112,6 +112,14 @@ def _brokers_that_do_not_answer(s):
 
 
 @mistake
+def _little_memory_for_many_lanes(s):
+    s.own_topic(20)
+    s.make()
+    s.document["memory"] = "32MiB"
+    return "warning", "is little for 20 lanes", "memory: 85MiB"
+
+
+@mistake
 def _retention_of_minutes(s):
     s.own_topic(retention_ms=600_000)
     s.make()
