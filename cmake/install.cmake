@@ -24,7 +24,7 @@ add_library(chute::chute ALIAS chute_all)
 set(headers
   actors/engine.hpp actors/event_message.hpp actors/extensions.hpp actors/load.hpp
   core/block.hpp core/changes.hpp core/chunk.hpp core/error.hpp core/event.hpp core/ids.hpp core/move_request.hpp core/status.hpp core/topology.hpp core/types.hpp
-  formats/columns.hpp formats/datum.hpp formats/decoder.hpp formats/meta.hpp formats/new_fields.hpp formats/schema_cache.hpp formats/text_value.hpp formats/values.hpp formats/values_time.hpp
+  formats/block_maker.hpp formats/columns.hpp formats/datum.hpp formats/decoder.hpp formats/meta.hpp formats/new_fields.hpp formats/schema_cache.hpp formats/text_value.hpp formats/values.hpp formats/values_time.hpp
   state/store.hpp)
 foreach(header ${headers})
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${header})

@@ -416,6 +416,7 @@ private:
   void suspect_chunk(instant now, std::size_t i, const chunk& c);
   void suspect_unread(instant now, std::size_t i);
   void suspect_idle(instant now, mono_ms arrived, std::size_t i);
+  void doubt_log(instant now);
   bool log_differs(std::size_t i, const lane_partition& p, const log_facts::part& f) const;
   void look_at_log(instant now);
   void looked_at_log(instant now, const log_facts& facts);
@@ -513,6 +514,7 @@ private:
   std::vector<mono_ms> heard_at_;         // one a partition: when its reader last answered, or was asked after a rest
   mono_ms heard_any_ = 0;                 // when records last came of any
   bool unheard_ = false;                  // none came for too long, and no partition is suspected for it yet
+  mono_ms log_doubted_until_ = 0;         // it, or another lane's of the topic, was seen to be gone
   std::vector<mono_ms> short_since_;      // the log was seen to end before `next`
 
   // streaming

@@ -257,6 +257,7 @@ void lane::read_failed(instant now, std::uint64_t epoch, partition_id p, read_er
     waiting_ = "Kafka: " + why;
     return;
   }
+  doubt_log(now);
   forget(now, true);
   waiting_ = "its state, after: " + why;
 }

@@ -13,6 +13,9 @@ constexpr mono_ms short_log_recheck_ms = 10'000;
 // So long may a state store's answers be stale.
 constexpr mono_ms recheck_ms = 10'000;
 constexpr mono_ms look_retry_ms = 1'000;
+// So long may brokers be at odds about a topic that is made anew; and so long after records came their log is looked
+// at.
+constexpr mono_ms log_doubted_ms = 10'000, doubted_look_ms = 2'000;
 } // namespace
 
 std::string lane::command(const char* verb, scope of, const std::string& option, std::size_t partition) const {
@@ -197,8 +200,11 @@ void lane::suspect_read(std::size_t i) {
   else if (suspects_[i].empty() && p.known) suspect(i, {*p.known_at(), p.known->hash});
 }
 
+void lane::doubt_log(instant now) { log_doubted_until_ = now.mono + log_doubted_ms; }
+
 void lane::log_suspected(instant now) {
   seen(now);
+  doubt_log(now);
   if (phase_ != lane_phase::streaming && phase_ != lane_phase::draining && phase_ != lane_phase::settling) return;
   want_look(now);
   maybe_plan(now);
@@ -220,10 +226,13 @@ void lane::suspect_chunk(instant now, std::size_t i, const chunk& c) {
 
 // Before the chunk that ends a time without any is added: what came before it must still be there. A topic is made anew
 // with all of its partitions, so a lane that heard of one of them in the meantime need not look at the others each
-// time.
+// time. Where a log was seen to be gone, that holds for all that comes for a while: brokers learn of a topic that is
+// made anew one after the other, and one that has not yet tells of the old log.
 void lane::suspect_idle(instant now, mono_ms arrived, std::size_t i) {
   if (arrived - heard_any_ > config_.idle_limit_ms && !mutant(bug::idle_log_trusted)) unheard_ = true;
-  const bool idle = unheard_ || arrived - heard_at_[i] > std::max(config_.idle_limit_ms, config_.look_at_log_ms);
+  const bool doubted = now.mono < log_doubted_until_ && !mutant(bug::doubted_log_trusted);
+  const bool idle =
+      doubted || unheard_ || arrived - heard_at_[i] > std::max(config_.idle_limit_ms, config_.look_at_log_ms);
   heard_any_ = std::max(heard_any_, arrived);
   heard_at_[i] = arrived;
   if (!idle || config_.delivery == delivery_mode::at_least_once || mutant(bug::known_not_compared)) return;
@@ -231,7 +240,9 @@ void lane::suspect_idle(instant now, mono_ms arrived, std::size_t i) {
   suspect_read(i);
   if (!suspects_[i].empty() || mutant(bug::unheard_forgotten))
     unheard_ = false; // else nothing of it is known, and the next one tells
-  if (!look_wanted_) look_soon(now);
+  if (look_wanted_) return;
+  look_soon(now);
+  if (look_wanted_ && doubted) look_at_ = now.mono + doubted_look_ms;
 }
 
 // Before a partition is read on that was set aside for long.

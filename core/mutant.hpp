@@ -83,6 +83,7 @@
   bug(plan_beyond_log, sim, "the log does not end within the open plan") \
   bug(read_log_trusted, unit, "after a pause what was read before is looked at in the log again") \
   bug(idle_log_trusted, unit, "what comes after a time without records is another log's, perhaps") \
+  bug(doubted_log_trusted, unit, "after a log was seen to be gone, what comes is held against it") \
   bug(unheard_forgotten, unit, "a lane that was silent looks at a partition of which it knows something") \
   bug(look_against_now, unit, "an answer about the log is older than what was read since") \
   bug(arrival_ignored, unit, "records count from when they could be taken, not from when they were") \

@@ -1,5 +1,6 @@
 #include "pairs.hpp"
 
+#include <chute/formats/block_maker.hpp>
 #include <chute/formats/columns.hpp>
 #include <chute/formats/meta.hpp>
 #include <chute/formats/text_value.hpp>
@@ -45,8 +46,9 @@ public:
   }
 
   void decode(std::span<const record_view> records, const header_source& headers, chunk& out) override {
-    prepare_block(targets_, out.rows);
+    blocks_.begin(targets_, records, out); // columns, with room for what the records before needed
     for (const auto& r : records) decode_one(r, headers, out);
+    blocks_.end(out);
   }
 
 private:
@@ -79,6 +81,7 @@ private:
   }
 
   std::vector<target_column> targets_;
+  block_maker blocks_;
   std::vector<source> sources_; // one a target
   decoder_options options_;
   std::vector<header_view> found_; // scratch

@@ -361,6 +361,65 @@ TEST_CASE("streaming: an offset out of range sends the lane back to the comparis
   CHECK(h.has<fx_load>());
 }
 
+// A broker that has not heard of it yet tells of the old log, and the new one is filled right after.
+TEST_CASE("a log that was seen to be gone is looked at again once records come") {
+  using seen_as = log_facts::part::recognised;
+  harness h;
+  h.config.idle_limit_ms = 60'000; // another rule
+  h.first_start();
+  h.planned(5);
+  h.acknowledge();
+  h.pass(1);
+  h.accept();
+  const auto gone = [&] {
+    h.machine->read_failed(h.now, h.take_credit({0}), {0}, read_error::unknown_topic, "no such partition");
+    h.drop<fx_take>();
+    h.load_stored();
+    h.inspect(0, 5, seen_as::same);
+    h.answer();
+    h.accept();
+    REQUIRE(h.machine->phase() == lane_phase::streaming);
+  };
+  SUBCASE("before anything of it is planned, a while after they came") {
+    gone();
+    h.give(records(0, 5, 5));
+    h.pass(1'000);
+    CHECK_FALSE(h.has<fx_inspect>());
+    h.pass(1'000);
+    CHECK_FALSE(h.has<fx_save>());
+    const auto look = h.take<fx_inspect>();
+    CHECK(*look.probes.at(0).at == offset_t{4});
+    SUBCASE("and it is the old one") {
+      h.machine->inspected(h.now, look.ticket, {true, {}, {{{0}, {20}, seen_as::same}}});
+      CHECK(h.has<fx_save>());
+    }
+    SUBCASE("and it is another one") {
+      h.machine->inspected(h.now, look.ticket, {true, {}, {{{0}, {20}, seen_as::differs}}});
+      CHECK_FALSE(h.has<fx_save>());
+      CHECK(h.has<fx_load>());
+    }
+  }
+  SUBCASE("for ten seconds") {
+    gone();
+    h.wait(10'000);
+    h.give(records(0, 5, 5));
+    h.pass(h.config.batch.wait_ms);
+    CHECK(h.has<fx_save>());
+  }
+  SUBCASE("also where another lane of the topic saw it, while this one was coming up") {
+    h.out.clear();
+    h.start();
+    h.machine->log_suspected(h.now);
+    h.load_stored();
+    h.inspect(0, 5, seen_as::same);
+    h.answer();
+    h.accept();
+    h.give(records(0, 5, 5));
+    h.pass(1'999);
+    CHECK_FALSE(h.has<fx_save>());
+  }
+}
+
 namespace {
 
 // A lane that has a record in its store, of version 1, and comes to a new process.
