@@ -169,8 +169,14 @@ void perform(self_ptr self, const fx_stop_reading&) {
 void perform(self_ptr self, const fx_insert& fx) {
   auto& s = self->state;
   run_job(self, s.with.inserters, [to = batcher_actor(self), dest = s.setup.dest, fx](worker_tools& t) {
+    auto word = fx.word_mono;
+    if (mono_now() >= word) {
+      word = mono_now() + server_word_ms;
+      if (auto no = dest->restarted(t, fx.started_before))
+        return caf::anon_send(to, msg::inserted_batch{fx.ticket, *no});
+    }
     // Asked directly before the request goes out, on whatever connection: a process that slept must not send.
-    auto holds = [&fx] { return mono_now() < fx.lease_mono && wall_now() < fx.lease_wall; };
+    auto holds = [&fx, word] { return mono_now() < std::min(fx.lease_mono, word) && wall_now() < fx.lease_wall; };
     fault_point("before_insert");
     if (fx.dead_letters) fault_point("in_dead_letter", fault_at::soon);
     auto answer =

@@ -429,6 +429,23 @@ void note(destination::impl& d, worker_tools& tools, const insert_answer& a) {
 
 } // namespace
 
+namespace {
+// The earliest moment at which the server can have started, on its clock: uptime counts whole seconds.
+wall_ms start_of(const ch::server_clock& c) { return c.now_ms - (c.uptime_s + 1) * 1000; }
+} // namespace
+
+std::optional<insert_answer> destination::restarted(worker_tools& tools, wall_ms before) {
+  auto clock = ch::read_clock(tools.http(), impl_->question_ms());
+  if (!clock.ok()) {
+    tools.next_url();
+    return not_sent(clock.failure().text());
+  }
+  if (start_of(*clock) + server_start_unsure_ms <= before) return {};
+  auto no = not_sent("the server was restarted since the batch was sent first");
+  no.server_started_ms = start_of(*clock);
+  return no;
+}
+
 insert_answer destination::insert_rows(worker_tools& tools, const batch& b, std::function<bool()> lease_holds) {
   auto& d = *impl_;
   if (auto no = refuse_another_table(d, identity, tools)) return *no;
@@ -598,8 +615,7 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
     if (!out.answered) tools.next_url();
   } else out.answered = true;
   out.blocks = count_blocks(tools);
-  // The earliest moment at which the server can have started: uptime counts whole seconds.
-  out.server_started_ms = clock->now_ms - (clock->uptime_s + 1) * 1000;
+  out.server_started_ms = start_of(*clock);
   return out;
 }
 

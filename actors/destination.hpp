@@ -37,6 +37,8 @@ public:
   // Whether they are others than those that were last described; false also where the server does not tell.
   bool columns_differ(worker_tools& tools);
 
+  // Nothing: the server is up since before `before` (on its clock). Else why nothing may be sent.
+  std::optional<insert_answer> restarted(worker_tools& tools, wall_ms before);
   insert_answer insert_rows(worker_tools& tools, const batch& b, std::function<bool()> lease_holds);
   insert_answer insert_dead_letters(worker_tools& tools, const batch& b, std::function<bool()> lease_holds);
   table_answer ask(worker_tools& tools, const fx_ask& question, bool& token_running);

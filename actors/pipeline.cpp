@@ -25,6 +25,7 @@ constexpr mono_ms lose_limit_ms = 60'000;   // how long a lane that gives up may
 constexpr std::int64_t question_ms = 10'000;
 constexpr mono_ms count_every_ms = 5'000;
 constexpr mono_ms look_every_ms = 5'000;
+constexpr mono_ms gone_news_ms = 60'000; // so long a lane that begins is told that its topic's log was seen to be gone
 constexpr std::uint64_t gather_bytes_min = 64 << 10;
 constexpr std::size_t inserters_max = 8;
 
@@ -418,6 +419,9 @@ void start_lanes(self_ptr self, const findings& f) {
     watch(self, actor);
     s.lanes[name] = {actor, f.number, false};
     self->send(actor, msg::control{msg::control::what::assign});
+    // A topic that is made anew is often divided anew, too.
+    if (auto gone = s.gone_at.find(name.topic); gone != s.gone_at.end() && mono_now() - gone->second < gone_news_ms)
+      self->send(actor, msg::control{msg::control::what::look});
     if (s.paused) self->send(actor, msg::control{msg::control::what::pause});
     if (s.draining) self->send(actor, msg::control{msg::control::what::drain});
   }
@@ -604,6 +608,7 @@ void on_released(self_ptr self, const msg::lane_released& m) {
 
 // The topic may have been made anew: the other lanes' places may be in the new log, by chance.
 void on_log_differed(self_ptr self, const msg::log_differed& m) {
+  self->state.gone_at[m.name.topic] = mono_now();
   for (auto& [name, l] : self->state.lanes)
     if (name.topic == m.name.topic && name != m.name) self->send(l.actor, msg::control{msg::control::what::look});
 }

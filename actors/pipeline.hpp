@@ -35,6 +35,7 @@ struct pipeline_state {
   std::map<std::string, topic_runtime> topics;
   std::map<std::string, std::map<std::int32_t, std::int64_t>> until; // as the topics ended at the start
   std::map<lane_name, lane_entry> lanes;
+  std::map<std::string, mono_ms> gone_at; // topics: when the log of a partition was last seen to be gone
   std::vector<kafka::topic_partition> assignment;
   std::uint64_t assignment_number = 0, begun_number = 0; // begun: the last one whose lanes were begun, or are about to
   std::set<lane_name> drained;                           // --until-end: lanes that this process brought to their end

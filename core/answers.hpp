@@ -26,6 +26,7 @@ struct insert_answer {
   int attempts = 1;          // requests that left: libcurl may repeat a POST by itself
   int code = 0;              // ClickHouse's, 0: none
   std::string message;       // for people: the code, its name and the server's text, cut to 500 characters
+  std::int64_t server_started_ms = 0; // where it was asked before: on the server's clock, Unix ms; else 0
 };
 
 // Which offsets are there? One range a partition.

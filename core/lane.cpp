@@ -51,6 +51,7 @@ const char* to_string(lane_edge e) {
                                           "lost records passed over",
                                           "the log confirmed while streaming",
                                           "the log differed while streaming",
+                                          "an open plan, whose records did not come, compared again",
                                           "a partition set aside",
                                           "a reader had nothing to hand on"};
   static_assert(std::size(names) == lane_edge_count);
@@ -236,6 +237,7 @@ void lane::tick(instant now) {
     else if (w.at == step::listing && w.ask_ticket == 0 && now.mono >= w.rest_until) list(now);
     else if (w.at == step::looking && w.ask_ticket == 0 && now.mono >= w.rest_until) look(now);
   }
+  compare_unbuilt(now);
   ask_quiet_readers(now);
   set_aside_unread(now);
   maybe_plan(now);
@@ -260,6 +262,7 @@ mono_ms lane::next_wake() const {
     default: break;
     }
   }
+  if (building()) earliest(heard_any_ + config_.look_at_log_ms);
   if ((phase_ == lane_phase::streaming || phase_ == lane_phase::draining) && !work_ && !saving_ && !paused_) {
     if (look_ticket_ == 0) earliest(look_at_);
     auto oldest = look_wanted_ ? INT64_MAX : gathered_.oldest_any();

@@ -156,6 +156,11 @@ struct fx_take {
   std::uint64_t bytes;
 }; // one chunk, please
 struct fx_stop_reading {};
+// The moment of a server's start is computed from clocks that count whole seconds.
+inline constexpr std::int64_t server_start_unsure_ms = 2'000;
+// So long a repetition may rely on the server having been up: no host crashes and is back within that.
+inline constexpr mono_ms server_word_ms = 5'000;
+
 struct fx_insert { // send it once. `lease_mono`, `lease_wall`: send only before these, on both clocks
   ticket_t ticket;
   std::shared_ptr<const batch> what;
@@ -164,6 +169,10 @@ struct fx_insert { // send it once. `lease_mono`, `lease_wall`: send only before
   bool dead_letters = false;
   mono_ms lease_mono = 0;
   wall_ms lease_wall = 0;
+  // A repetition to a server whose host may crash, and its deduplication log with it: from `word_mono` on the server is
+  // asked right before, and nothing is sent if it started after `started_before` (on its clock), or does not answer.
+  mono_ms word_mono = INT64_MAX;
+  wall_ms started_before = 0;
 };
 struct fx_refresh {
   ticket_t ticket;
@@ -222,8 +231,9 @@ enum class lane_edge : std::uint8_t {
   lost_skipped,  // records that the log lost, passed over as the topology says
   log_confirmed, // while streaming: the log is still the one that was read
   log_differed,
-  set_aside, // a partition that is far behind, after its turn
-  end_seen,  // a reader had nothing to hand on
+  unbuilt_compared, // nothing came of an open plan's records
+  set_aside,        // a partition that is far behind, after its turn
+  end_seen,         // a reader had nothing to hand on
   count
 };
 inline constexpr auto lane_edge_count = static_cast<std::size_t>(lane_edge::count);
@@ -325,6 +335,9 @@ private:
     mono_ms rest_until = 0, confirm_until = 0, quiet_since = 0, asked_at = 0;
     wall_ms first_attempt = 0, attempt_before = 0, sent_at = 0; // server's time, of attempts that left
     wall_ms last_attempt = 0;                                   // server's time
+    mono_ms looked_at = 0;                                      // when the table was last asked before a repetition
+    // What a restart may have cost the deduplication log is the trace of attempts before it.
+    wall_ms tried_since() const { return loaded || first_attempt == 0 ? p.since : first_attempt; }
     int tries = 0;
     std::string doubt;          // why it is in doubt
     bool halve_if_none = false; // it was too big, or rejected
@@ -417,6 +430,9 @@ private:
   void suspect_unread(instant now, std::size_t i);
   void suspect_idle(instant now, mono_ms arrived, std::size_t i);
   void doubt_log(instant now);
+  bool log_doubted(instant now) const;
+  bool look_is_too_early(instant now) const;
+  void suspect_done();
   bool log_differs(std::size_t i, const lane_partition& p, const log_facts::part& f) const;
   void look_at_log(instant now);
   void looked_at_log(instant now, const log_facts& facts);
@@ -427,6 +443,7 @@ private:
   // lane_plan.cpp: what may become of a plan
   void start_work(instant now);
   void check_built(instant now);
+  void compare_unbuilt(instant now);
   void next_send(instant now);
   void send(instant now);
   void look(instant now);
@@ -450,7 +467,7 @@ private:
   void read_anew(instant now);
   bool quiet(instant now) const;
   // `server_started_` is the earliest moment it can have been; the clock it is made from counts whole seconds.
-  bool restarted_since(wall_ms at) const { return server_started_ + 2'000 > at; }
+  bool restarted_since(wall_ms at) const { return server_started_ + server_start_unsure_ms > at; }
   bool leased() const { // whether requests go out under a lease
     return config_.delivery == delivery_mode::exactly_once && !mutant(bug::lease_clock_stops);
   }
@@ -514,8 +531,9 @@ private:
   std::vector<mono_ms> heard_at_;         // one a partition: when its reader last answered, or was asked after a rest
   mono_ms heard_any_ = 0;                 // when records last came of any
   bool unheard_ = false;                  // none came for too long, and no partition is suspected for it yet
-  mono_ms log_doubted_until_ = 0;         // it, or another lane's of the topic, was seen to be gone
-  std::vector<mono_ms> short_since_;      // the log was seen to end before `next`
+  // It, or another lane's of the topic, was seen to be gone. INT64_MAX: since then it was not compared.
+  mono_ms log_doubted_until_ = 0;
+  std::vector<mono_ms> short_since_; // the log was seen to end before `next`
 
   // streaming
   gathered gathered_;

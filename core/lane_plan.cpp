@@ -87,6 +87,16 @@ void lane::check_built(instant now) {
   start_work(now);
 }
 
+// Nothing comes of its records any more, though the log had them when it was compared: was that another log, of which a
+// broker still told?
+void lane::compare_unbuilt(instant now) {
+  if (!building() || now.mono - heard_any_ < config_.look_at_log_ms || mutant(bug::unbuilt_waits)) return;
+  took(lane_edge::unbuilt_compared);
+  forget(now, true);
+  waiting_ = "its state, after nothing came of the records of its open plan for " +
+             std::to_string(config_.look_at_log_ms / 1000) + " s";
+}
+
 // --- sending ---------------------------------------------------------------------------------------------------------
 
 bool lane::lease_short(instant now) const {
@@ -105,9 +115,7 @@ std::string lane::token_trouble(instant now) {
   bool in_count = w.p.blocks == 0 || (blocks_ >= w.p.blocks && blocks_ - w.p.blocks < config_.window_ids / 2) ||
                   mutant(bug::window_count_ignored);
   bool same_rows = w.content_fingerprint == w.p.fingerprint || mutant(bug::fingerprint_ignored);
-  // What a restart may have cost the deduplication log is the trace of attempts before it.
-  auto tried_since = w.loaded || w.first_attempt == 0 ? w.p.since : w.first_attempt;
-  if (may_repeat(h, in_time && in_count, same_rows, restarted_since(tried_since), trust())) return {};
+  if (may_repeat(h, in_time && in_count, same_rows, restarted_since(w.tried_since()), trust())) return {};
   took(!in_time || !in_count ? lane_edge::doubted_late
        : same_rows           ? lane_edge::doubted_restart
                              : lane_edge::doubted_columns);
@@ -164,8 +172,17 @@ void lane::send(instant now) {
   took(w.tries > 0 || w.loaded ? lane_edge::sent_again : lane_edge::sent);
   if (w.tries++ > 0) ++counters_.insert_retries;
   bool dead = w.rows_done != (mutant(bug::dead_letters_before_rows) && w.what->rows > 0 && w.what->dead > 0);
-  effects_.push_back(fx_insert{w.insert_ticket, w.what, dead, leased() ? save_sent_mono_ + config_.lease_ms : INT64_MAX,
-                               leased() ? save_sent_wall_ + config_.lease_ms : INT64_MAX});
+  fx_insert fx{w.insert_ticket, w.what, dead, INT64_MAX, INT64_MAX};
+  if (leased()) {
+    fx.lease_mono = save_sent_mono_ + config_.lease_ms;
+    fx.lease_wall = save_sent_wall_ + config_.lease_ms;
+  }
+  const auto& h = w.history();
+  if (leased() && trust().plain_merge_tree && (h.landed_maybe > 0 || h.loaded) && !mutant(bug::old_word_sent_on)) {
+    fx.word_mono = w.looked_at + server_word_ms;
+    fx.started_before = w.tried_since();
+  }
+  effects_.push_back(std::move(fx));
 }
 
 std::string lane::rejection(const insert_answer& a) const {
@@ -177,6 +194,7 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
   if (!work_ || (work_->insert_ticket != ticket && !mutant(bug::old_answer_taken))) return;
   auto& w = *work_;
   w.insert_ticket = 0;
+  if (a.server_started_ms) set_server_started(a.server_started_ms);
   if (a.what != insert_answer::verdict::acknowledged) w.alone = false;
   if (!a.never_sent) w.last_attempt = now.server;
   else w.last_attempt = w.attempt_before;
@@ -240,8 +258,9 @@ void lane::rest(instant now, step then) {
 
 // --- the table's word ------------------------------------------------------------------------------------------------
 
-void lane::look(instant) {
+void lane::look(instant now) {
   auto& w = *work_;
+  w.looked_at = now.mono;
   w.at = step::looking;
   w.ask_ticket = new_ticket();
   effects_.push_back(fx_ask{w.ask_ticket, slices(), {}, false});

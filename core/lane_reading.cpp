@@ -182,6 +182,8 @@ lane::credit lane::credit_of(std::size_t i, std::size_t behind) const {
 void lane::grant(instant now) {
   if (!building() && phase_ != lane_phase::streaming && phase_ != lane_phase::settling) return;
   if (takes_.empty() || revoking_ || (draining_ && !building())) return;
+  // Each chunk would put the look off once more.
+  if (look_wanted_ && log_doubted(now) && !building()) return;
   pass_turns(now);
   const auto limit = config_.gather_bytes_max;
   const auto behind = std::count_if(reads_.begin(), reads_.end(), [](auto& r) { return r.on && r.behind; });
@@ -252,13 +254,17 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
 
 void lane::read_failed(instant now, std::uint64_t epoch, partition_id p, read_error what, const std::string& why) {
   seen(now);
-  if (epoch != epoch_ || !index_of(p)) return;
+  if (!index_of(p)) return;
+  if (epoch != epoch_) { // it reads anew, or is about to: the news counts
+    if (what != read_error::other) doubt_log(now);
+    return;
+  }
   if (what == read_error::other) {
     waiting_ = "Kafka: " + why;
     return;
   }
-  doubt_log(now);
   forget(now, true);
+  doubt_log(now);
   waiting_ = "its state, after: " + why;
 }
 

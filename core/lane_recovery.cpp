@@ -13,8 +13,7 @@ constexpr mono_ms short_log_recheck_ms = 10'000;
 // So long may a state store's answers be stale.
 constexpr mono_ms recheck_ms = 10'000;
 constexpr mono_ms look_retry_ms = 1'000;
-// So long may brokers be at odds about a topic that is made anew; and so long after records came their log is looked
-// at.
+// So long may brokers be at odds about a topic that is made anew, and so long may one of them tell of the old log.
 constexpr mono_ms log_doubted_ms = 10'000, doubted_look_ms = 2'000;
 } // namespace
 
@@ -182,12 +181,19 @@ void lane::want_look(instant now) {
   look_soon(now);
 }
 
+// A look that is under way counts no longer.
 void lane::look_soon(instant now) {
   look_wanted_ = std::any_of(suspects_.begin(), suspects_.end(), [](auto& s) { return !s.empty(); });
   if (!look_wanted_) return;
-  if (look_ticket_ != 0 && looks_at_all_) look_at_all_at_ = now.mono; // it counts no longer
+  if (look_ticket_ != 0 && looks_at_all_) look_at_all_at_ = now.mono;
   look_ticket_ = 0;
-  look_at_ = now.mono;
+  look_at_ = now.mono + (log_doubted(now) ? doubted_look_ms : 0);
+}
+
+// What is suspect while the log is doubted waits for a look of its own: who answers the one that is under way may not
+// have heard of the new log yet.
+bool lane::look_is_too_early(instant now) const {
+  return !look_wanted_ || (log_doubted(now) && !mutant(bug::doubted_look_counts));
 }
 
 // What was read of a partition, and what was planned or done of it, last.
@@ -200,14 +206,34 @@ void lane::suspect_read(std::size_t i) {
   else if (suspects_[i].empty() && p.known) suspect(i, {*p.known_at(), p.known->hash});
 }
 
-void lane::doubt_log(instant now) { log_doubted_until_ = now.mono + log_doubted_ms; }
+// For a while, from when the record is compared with it: until then nothing is read.
+void lane::doubt_log(instant now) {
+  const bool reads =
+      phase_ == lane_phase::streaming || phase_ == lane_phase::draining || phase_ == lane_phase::settling;
+  log_doubted_until_ = reads || mutant(bug::doubt_ends_unread) ? now.mono + log_doubted_ms : INT64_MAX;
+}
 
+bool lane::log_doubted(instant now) const { return now.mono < log_doubted_until_ && !mutant(bug::doubted_log_trusted); }
+
+// Another lane of the topic saw that its log is gone. What was read since the last record that is done may be of
+// either.
 void lane::log_suspected(instant now) {
   seen(now);
   doubt_log(now);
   if (phase_ != lane_phase::streaming && phase_ != lane_phase::draining && phase_ != lane_phase::settling) return;
+  suspect_done();
   want_look(now);
   maybe_plan(now);
+}
+
+void lane::suspect_done() {
+  if (mutant(bug::done_log_trusted) || mutant(bug::known_not_compared) ||
+      config_.delivery == delivery_mode::at_least_once)
+    return;
+  const auto& base = advance_ ? *advance_ : record_;
+  suspects_.resize(base.partitions.size());
+  for (std::size_t i = 0; i < base.partitions.size(); ++i)
+    if (const auto& p = base.partitions[i]; p.known) suspect(i, {*p.known_at(), p.known->hash});
 }
 
 void lane::suspect(std::size_t i, seen_record r) {
@@ -221,7 +247,7 @@ void lane::suspect_chunk(instant now, std::size_t i, const chunk& c) {
   --on_their_way_[i];
   if (c.offsets.empty()) return;
   suspect(i, {{c.offsets.back()}, static_cast<std::uint32_t>(c.hashes.back())});
-  if (!look_wanted_) look_soon(now); // else the looks go on until there are none
+  if (look_is_too_early(now)) look_soon(now); // else the looks go on until there are none
 }
 
 // Before the chunk that ends a time without any is added: what came before it must still be there. A topic is made anew
@@ -230,9 +256,8 @@ void lane::suspect_chunk(instant now, std::size_t i, const chunk& c) {
 // made anew one after the other, and one that has not yet tells of the old log.
 void lane::suspect_idle(instant now, mono_ms arrived, std::size_t i) {
   if (arrived - heard_any_ > config_.idle_limit_ms && !mutant(bug::idle_log_trusted)) unheard_ = true;
-  const bool doubted = now.mono < log_doubted_until_ && !mutant(bug::doubted_log_trusted);
   const bool idle =
-      doubted || unheard_ || arrived - heard_at_[i] > std::max(config_.idle_limit_ms, config_.look_at_log_ms);
+      log_doubted(now) || unheard_ || arrived - heard_at_[i] > std::max(config_.idle_limit_ms, config_.look_at_log_ms);
   heard_any_ = std::max(heard_any_, arrived);
   heard_at_[i] = arrived;
   if (!idle || config_.delivery == delivery_mode::at_least_once || mutant(bug::known_not_compared)) return;
@@ -240,9 +265,7 @@ void lane::suspect_idle(instant now, mono_ms arrived, std::size_t i) {
   suspect_read(i);
   if (!suspects_[i].empty() || mutant(bug::unheard_forgotten))
     unheard_ = false; // else nothing of it is known, and the next one tells
-  if (look_wanted_) return;
-  look_soon(now);
-  if (look_wanted_ && doubted) look_at_ = now.mono + doubted_look_ms;
+  if (look_is_too_early(now)) look_soon(now);
 }
 
 // Before a partition is read on that was set aside for long.
@@ -252,7 +275,7 @@ void lane::suspect_unread(instant now, std::size_t i) {
     return;
   suspects_.resize(record_.partitions.size());
   suspect_read(i);
-  if (!look_wanted_) look_soon(now);
+  if (look_is_too_early(now)) look_soon(now);
 }
 
 // While streaming: is the log still the one that was read? A topic that was made anew and refilled looks like it.
@@ -314,6 +337,7 @@ void lane::looked_at_log(instant now, const log_facts& facts) {
     look_wanted_ |= !suspects_[i].empty();
   }
   if (look_wanted_) look_at_ = now.mono;
+  grant(now);
   maybe_plan(now);
 }
 
@@ -499,6 +523,7 @@ void lane::marked_started(instant now, ticket_t ticket, bool ok, const std::stri
 
 void lane::settle(instant now) {
   recovery_tries_ = 0;
+  if (log_doubted_until_ == INT64_MAX) log_doubted_until_ = now.mono + log_doubted_ms;
   look_at_ = look_at_all_at_ = now.mono + config_.look_at_log_ms;
   if (config_.delivery == delivery_mode::at_least_once) record_.open.reset();
   std::vector<offset_t> from;

@@ -39,6 +39,7 @@
   bug(good_until_ignored, sim, "a token is repeated only before good_until") \
   bug(window_count_ignored, unit, "a token is repeated only while half of the window in inserts is left") \
   bug(fingerprint_ignored, sim, "a token is repeated only with the same mapping and columns") \
+  bug(old_word_sent_on, unit, "a repetition to a plain MergeTree asks again when it leaves long after the look") \
   bug(server_restart_ignored, sim, "a plain MergeTree's token is not repeated after a restart of its server") \
   bug(loaded_plan_is_clean, sim, "a plan that was loaded has an unanswered attempt") \
   bug(views_not_repeated, unit, "with dependent views or a quorum the batch is sent again though its rows are there") \
@@ -83,7 +84,10 @@
   bug(plan_beyond_log, sim, "the log does not end within the open plan") \
   bug(read_log_trusted, unit, "after a pause what was read before is looked at in the log again") \
   bug(idle_log_trusted, unit, "what comes after a time without records is another log's, perhaps") \
-  bug(doubted_log_trusted, unit, "after a log was seen to be gone, what comes is held against it") \
+  bug(doubted_log_trusted, sim, "after a log was seen to be gone, what comes is held against it") \
+  bug(doubted_look_counts, unit, "a look that was under way when records came tells nothing of a log in doubt") \
+  bug(doubt_ends_unread, sim, "a log that was seen to be gone is in doubt until a while after it was compared") \
+  bug(done_log_trusted, unit, "what a neighbour saw to be gone is held against the last record that is done, too") \
   bug(unheard_forgotten, unit, "a lane that was silent looks at a partition of which it knows something") \
   bug(look_against_now, unit, "an answer about the log is older than what was read since") \
   bug(arrival_ignored, unit, "records count from when they could be taken, not from when they were") \
@@ -96,6 +100,7 @@
   bug(quiet_turn_kept, unit, "a reader of which nothing comes is asked, and does not keep the others waiting") \
   bug(unread_is_held, unit, "what cannot be sent for long is left in Kafka") \
   bug(set_aside_too_early, sim, "a partition is set aside when nothing of it is on its way") \
+  bug(unbuilt_waits, sim, "an open plan of whose records nothing comes is compared with the log again") \
   bug(reread_log_trusted, unit, "a plan whose records are read once more finds the log that it was read from") \
   bug(filled_log_trusted, unit, "the log up to the end of a plan that landed in part is the one that it was read from") \
   bug(known_not_compared, sim, "the last record done is still the same") \

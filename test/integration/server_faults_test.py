@@ -44,6 +44,24 @@ class ServerFaults(harness.Scenario):
         self.assertEqual(engine.stop(), 0)
         self.exact(topic, table, records=records)
 
+    def test_a_restart_within_the_attempts_of_a_plan_that_only_its_token_can_settle(self):
+        """A crash may have cost a plain MergeTree the tokens that it saw last, and nobody can look what landed."""
+        services = self.private_services("clickhouse")
+        proxy = Proxy(self, self.server.url)
+        topic, table = self.topic(1), self.table()
+        self.produce(topic, 1_000)
+        engine = self.engine(topic, table, url=proxy.url, provenance="off")
+        self.arrived(table, 1_000, 60, engine)
+        proxy.fault("drop_reply", match="INSERT INTO*FORMAT")
+        self.produce(topic, 500, "--first", 1_000)
+        wait_until(lambda: proxy.counts().get("drop_reply", 0) > 1, 60, lambda: f"replies are dropped: {proxy.counts()}")
+        services.call("kill", "clickhouse")
+        services.call("start", "clickhouse")
+        proxy.clear()
+        wait_until(lambda: not engine.alive(), 60, "the engine stops")
+        self.assertIn("is in doubt: the server was restarted since it was made", " ".join(harness.tail(engine.log, 400).split()))
+        self.assertEqual(self.server.number(f"SELECT count() FROM {table}"), 1_500)
+
     def progress(self, engine, table):
         before = self.found(table)
         wait_until(lambda: self.found(table) > before or not engine.alive(), 60,

@@ -3,6 +3,7 @@
 #include "test/sim/inside.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace chute::sim {
 
@@ -210,12 +211,14 @@ void world::make_topic_anew() {
   for (std::size_t k = 0; k < kafka_.size(); ++k) {
     auto& p = kafka_[k];
     auto n = static_cast<std::uint32_t>(p.log.size());
-    p.log.clear();
-    p.low = 0;
+    p.old_log = std::exchange(p.log, {});
+    p.old_low = std::exchange(p.low, 0);
+    p.old_since = now_;
     p.gone_until = now_ + 3'000 + static_cast<ms>(n) * 100;
+    p.old_until = p.gone_until + strikes_.between(0, 1'990);
     archive(p, 0);
     cut(k, 0);
-    refill(k, strikes_.below(n + 4));
+    refill(k, strikes_.below(2) ? strikes_.below(n + 4) : n + strikes_.below(4)); // the most like the old one
   }
 }
 
@@ -267,6 +270,8 @@ bool world::all_done() const {
       bool gone = p.low == p.end() && s_.lane.on_data_loss == data_loss_policy::resume; // saved with the next plan
       if (r.partitions[i].next.value < p.end() && !gone) return false;
       if (now_ < p.gone_until) return false; // who reads hears of it first
+      // Who was told of the old log, and has nothing to read of the new one, looks again within a minute.
+      if (p.old_until > 0 && now_ < p.old_until + s_.lane.look_at_log_ms + 2'000) return false;
     }
   }
   // Each lane works, and knows what the store holds: a claim alone says nothing. Where the store went back, a save of

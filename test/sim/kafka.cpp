@@ -168,13 +168,50 @@ void world::inspect(std::uint8_t n, std::uint8_t l, const fx_inspect& fx) {
   later(net(), e);
 }
 
+// A broker that has not heard that the topic was made anew may tell of the old log: for less than 2 s after somebody
+// can have read the new one, and to a lane that heard that its log is gone. (Who begins in that time has nothing to be
+// suspicious of.)
+bool world::tells_of_old_log(const look& k) {
+  bool possible = false;
+  for (auto& probe : k.asked.probes) {
+    const auto& log = kafka_[static_cast<std::size_t>(probe.partition.value)];
+    if (now_ >= log.old_until) continue;
+    if (processes_[k.process].lanes[k.lane].heard_gone < log.old_since) return false;
+    possible = true;
+  }
+  return possible && net_.chance(500);
+}
+
+log_facts::part world::facts_of(const fx_inspect::probe& probe, bool old) {
+  const auto& log = kafka_[static_cast<std::size_t>(probe.partition.value)];
+  const auto& entries = old ? log.old_log : log.log;
+  const auto low = old ? log.old_low : log.low;
+  auto end = static_cast<std::int64_t>(entries.size());
+  if (now_ < short_until_) end = std::max(low, end - 2);
+  using seen_as = log_facts::part::recognised;
+  log_facts::part f{{low}, {end}, seen_as::not_asked};
+  if (!probe.at || probe.at->value < 0) return f;
+  const auto at = probe.at->value;
+  const bool there = at >= low && at < end && entries[static_cast<std::size_t>(at)].kind != record_kind::gap;
+  if (!there) f.known = seen_as::gone;
+  // Nothing can tell a log from another one by a record that is in neither.
+  if (!there && !old) untellable_[static_cast<std::size_t>(probe.partition.value % s_.lanes)] = 1;
+  if (!there) return f;
+  const bool same = static_cast<std::uint32_t>(entries[static_cast<std::size_t>(at)].hash) == probe.hash;
+  f.known = same ? seen_as::same : seen_as::differs;
+  return f;
+}
+
 void world::inspect_arrives(const event& e) {
   auto& k = looks_[e.ref];
   auto back = e;
   back.what = ev::inspected;
   k.facts.answered = !message_fault(fault::log_unknown);
-  for (auto& probe : k.asked.probes)
-    if (now_ < kafka_[static_cast<std::size_t>(probe.partition.value)].gone_until) k.facts.answered = false;
+  const bool old = k.facts.answered && tells_of_old_log(k);
+  for (auto& probe : k.asked.probes) {
+    const auto& log = kafka_[static_cast<std::size_t>(probe.partition.value)];
+    if (now_ < log.gone_until && !(old && now_ < log.old_until)) k.facts.answered = false;
+  }
   if (!k.facts.answered) {
     k.facts.why = "no answer";
     return later(net(), back);
@@ -182,23 +219,8 @@ void world::inspect_arrives(const event& e) {
   // A leader that lags does so for a moment, and not again soon.
   if (now_ > short_until_ + 30'000 && message_fault(fault::short_log)) short_until_ = now_ + strikes_.between(1, 8'000);
   for (auto& probe : k.asked.probes) {
-    auto& log = kafka_[static_cast<std::size_t>(probe.partition.value)];
-    auto end = log.end();
-    if (now_ < short_until_) end = std::max(log.low, end - 2);
-    log_facts::part f{{log.low}, {end}, log_facts::part::recognised::not_asked};
-    using seen_as = log_facts::part::recognised;
-    if (probe.at && probe.at->value >= 0) {
-      auto at = probe.at->value;
-      bool there = at >= log.low && at < end && log.log[static_cast<std::size_t>(at)].kind != record_kind::gap;
-      if (!there) f.known = seen_as::gone;
-      // Nothing can tell a log from another one by a record that is in neither.
-      if (!there) untellable_[static_cast<std::size_t>(probe.partition.value % s_.lanes)] = 1;
-      else
-        f.known = static_cast<std::uint32_t>(log.log[static_cast<std::size_t>(at)].hash) == probe.hash
-                      ? seen_as::same
-                      : seen_as::differs;
-    }
-    k.facts.parts.push_back(f);
+    const auto& log = kafka_[static_cast<std::size_t>(probe.partition.value)];
+    k.facts.parts.push_back(facts_of(probe, old && now_ < log.old_until));
   }
   later(net(), back);
 }

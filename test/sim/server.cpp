@@ -45,10 +45,13 @@ void world::insert_begins(const event& e) {
   auto now = now_of(processes_[e.process]);
   bool holds = now.mono < a.fx.lease_mono && now.wall < a.fx.lease_wall;
   bool refused = !server_.up || message_fault(fault::never_sent);
-  if (!holds || refused) {
+  if (now.mono >= a.fx.word_mono && !refused) a.answer.server_started_ms = told_start();
+  bool restarted =
+      a.answer.server_started_ms + server_start_unsure_ms > a.fx.started_before && a.answer.server_started_ms > 0;
+  if (!holds || refused || restarted) {
     a.answer.never_sent = a.answer.answered = true;
     a.answer.attempts = 0;
-    a.answer.message = holds ? "no connection" : "the lease is over";
+    a.answer.message = restarted ? "the server was restarted" : holds ? "no connection" : "the lease is over";
     return tell(a, e.ref, net());
   }
   check_lease(a);
@@ -250,6 +253,9 @@ void world::land(const attempt& a, int part) {
   });
 }
 
+// The earliest moment at which it can have started: its uptime counts whole seconds.
+wall_ms world::told_start() const { return server_now() - ((now_ - server_.started) / 1000 + 1) * 1000; }
+
 void world::server_dies(bool host) {
   ++server_.life;
   server_.up = false;
@@ -270,7 +276,7 @@ void world::server_dies(bool host) {
       for (auto n = strikes_.below(4); n > 0 && !t->ids.empty(); --n) t->ids.pop_back();
   event e;
   e.what = ev::server_up;
-  later(strikes_.any_length(500, 60'000), e);
+  later(host ? strikes_.any_length(8'000, 60'000) : strikes_.any_length(500, 60'000), e); // a host takes longer
 }
 
 // --- questions -------------------------------------------------------------------------------------------------------
@@ -323,8 +329,7 @@ void world::ask_arrives(const event& e) {
     if (q.asked.list) a.present.push_back(std::move(present));
   }
   if (s_.count_told) a.blocks = server_.rows.count + server_.dead.count + 2 * writers() + 1;
-  auto uptime_s = (now_ - server_.started) / 1000;
-  a.server_started_ms = server_now() - (uptime_s + 1) * 1000;
+  a.server_started_ms = told_start();
   q.server_time = server_now();
   later(net(), back);
 }

@@ -203,6 +203,7 @@ void world::dispatch_process(process& p, const event& e) {
   case ev::read_failed:
     return lane_event(n, e.lane, [&](lane& m, instant now) {
       m.read_failed(now, e.tag, {partition_of(e.lane, e.part)}, static_cast<read_error>(e.ref), "as drawn");
+      if (static_cast<read_error>(e.ref) != read_error::other) s->heard_gone = now_;
     });
   case ev::inserted:
   case ev::insert_limit: {
@@ -363,6 +364,7 @@ void world::start_lane(std::uint8_t n, std::uint8_t l) {
   s.stopped = s.revoking = s.refused = s.slept = false;
   s.accepted = 0;
   s.leased_since = 0;
+  s.heard_gone = -1;
   s.serial = ++serials_;
   s.last_event = now_;
   s.wake_at = 0;

@@ -50,7 +50,10 @@ struct cell {
 struct kafka_partition {
   std::vector<log_entry> log;
   std::vector<cell> landed;
-  ms gone_until = 0;               // it is being made anew, or has no leader
+  ms gone_until = 0;              // it is being made anew, or has no leader
+  std::vector<log_entry> old_log; // before it was made anew, at old_since; a broker may tell of it until old_until
+  std::int64_t old_low = 0;
+  ms old_since = 0, old_until = 0;
   std::vector<std::int64_t> cuts;  // from there on it became another log
   std::int64_t low = 0, start = 0; // start: where a first start begins
   std::int64_t end() const { return static_cast<std::int64_t>(log.size()); }
@@ -141,6 +144,7 @@ struct reader {
 struct lane_slot {
   std::unique_ptr<lane> machine;
   bool live = false, stopped = false, revoking = false, refused = false;
+  ms heard_gone = -1;  // when it last heard that its log is gone
   bool slept = false;  // the process stood still for long, and the lane has not loaded since
   int accepted = 0;    // saves, since it last loaded
   ms leased_since = 0; // when the last save that was accepted left
@@ -400,6 +404,8 @@ private:
   void feed_waiting(int partition);
   std::shared_ptr<sim_chunk> cut_chunk(int partition, std::int64_t from, std::int64_t to, std::uint32_t columns) const;
   void inspect(std::uint8_t p, std::uint8_t l, const fx_inspect& fx);
+  bool tells_of_old_log(const look& k);
+  log_facts::part facts_of(const fx_inspect::probe& probe, bool old);
   void inspect_arrives(const event& e);
   void group_joins(std::uint32_t handle, std::uint8_t p);
   void group_leaves(std::uint32_t handle, bool tell);
@@ -445,6 +451,7 @@ private:
   void ask(std::uint8_t p, std::uint8_t l, const fx_ask& fx);
   void ask_arrives(const event& e);
   void server_dies(bool host);
+  wall_ms told_start() const;
   void refresh(std::uint8_t p, std::uint8_t l, std::uint64_t ticket);
   void refreshed(const event& e);
 

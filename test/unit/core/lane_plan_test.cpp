@@ -238,6 +238,43 @@ TEST_CASE("a restart that only the look tells of is noticed before the send") {
   CHECK(h.take<fx_ask>().running.has_value());
 }
 
+TEST_CASE("a repetition to a plain MergeTree relies on the look before it for five seconds only") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  const auto first = h.take<fx_insert>();
+  CHECK(first.word_mono == INT64_MAX); // nothing can have landed
+  h.machine->inserted(h.now, first.ticket, {});
+  const auto tried = h.now.server;
+  h.pass(1'000);
+  const auto looked = h.now.mono;
+  h.pass(2'500); // until the answer comes
+  h.answer();
+  const auto again = h.take<fx_insert>();
+  CHECK(again.word_mono == looked + 5'000);
+  CHECK(again.started_before <= tried);
+  CHECK(again.started_before > tried - 10'000);
+  // Whoever was to send it asked, and did not.
+  insert_answer no;
+  no.answered = no.never_sent = true;
+  no.server_started_ms = h.now.server;
+  h.machine->inserted(h.now, again.ticket, no);
+  h.pass(1'000);
+  CHECK_FALSE(h.has<fx_insert>());
+  CHECK(h.take<fx_ask>().running.has_value()); // a doubt
+}
+
+TEST_CASE("where no crash can cost the token a repetition goes out without being asked for") {
+  harness h;
+  h.config.trust.plain_merge_tree = false;
+  h.first_start();
+  h.planned(10);
+  h.unanswered();
+  h.pass(1'000);
+  h.answer();
+  CHECK(h.take<fx_insert>().word_mono == INT64_MAX);
+}
+
 TEST_CASE("a rejected batch is planned anew in halves, down to one dead letter") {
   harness h;
   h.first_start();

@@ -361,6 +361,28 @@ TEST_CASE("streaming: an offset out of range sends the lane back to the comparis
   CHECK(h.has<fx_load>());
 }
 
+TEST_CASE("an open plan of whose records nothing comes is compared with the log again") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.restart();
+  REQUIRE(h.machine->phase() == lane_phase::settling);
+  h.wait(30'000);
+  h.give(records(0, 0, 5)); // some did
+  CHECK(h.machine->next_wake() <= h.now.mono + h.config.look_at_log_ms);
+  h.wait(59'999);
+  CHECK_FALSE(h.has<fx_load>());
+  h.pass(1);
+  h.load_stored();
+  h.inspect(0, 5); // another log than the broker told of before
+  h.wait(10'000);
+  h.inspect(0, 5);
+  h.accept(); // claimed, compared again
+  h.inspect(0, 5);
+  h.accept();
+  CHECK(h.take<fx_stopped>().reason.find("within an open plan") != std::string::npos);
+}
+
 // A broker that has not heard of it yet tells of the old log, and the new one is filled right after.
 TEST_CASE("a log that was seen to be gone is looked at again once records come") {
   using seen_as = log_facts::part::recognised;
@@ -399,7 +421,20 @@ TEST_CASE("a log that was seen to be gone is looked at again once records come")
       CHECK(h.has<fx_load>());
     }
   }
-  SUBCASE("for ten seconds") {
+  SUBCASE("for ten seconds, from when it was compared") {
+    h.machine->read_failed(h.now, h.take_credit({0}), {0}, read_error::unknown_topic, "no such partition");
+    h.drop<fx_take>();
+    h.wait(60'000); // no store answers
+    h.load_stored();
+    h.inspect(0, 5, seen_as::same);
+    h.answer();
+    h.accept();
+    h.pass(9'999);
+    h.give(records(0, 5, 5));
+    h.pass(h.config.batch.wait_ms);
+    CHECK_FALSE(h.has<fx_save>());
+  }
+  SUBCASE("and no longer") {
     gone();
     h.wait(10'000);
     h.give(records(0, 5, 5));
@@ -596,16 +631,67 @@ TEST_CASE("a silent lane looks at the first partition of which it knows somethin
   CHECK(*look.probes.at(0).at == offset_t{4});
 }
 
-TEST_CASE("a lane whose neighbour met another log looks before it plans anything more") {
+TEST_CASE("a lane whose neighbour met another log looks before it plans anything more, when brokers have heard of it") {
   harness h;
   h.first_start();
   h.give(records(0, 0, 5));
   h.machine->log_suspected(h.now);
-  h.pass(1'000);
+  h.pass(1'999);
+  CHECK_FALSE(h.has<fx_inspect>());
+  h.pass(1);
   CHECK_FALSE(h.has<fx_save>());
   auto look = h.take<fx_inspect>();
   CHECK(*look.probes.at(0).at == offset_t{4});
   h.machine->inspected(h.now, look.ticket, {true, {}, {{{0}, {20}, log_facts::part::recognised::same}}});
+  CHECK(h.has<fx_save>());
+}
+
+TEST_CASE(
+    "records that come while the log is looked at, after a neighbour met another one, wait for a look of their own") {
+  using seen_as = log_facts::part::recognised;
+  harness h;
+  h.config.idle_limit_ms = 60'000; // another rule
+  h.first_start();
+  h.give(records(0, 0, 5));
+  h.machine->log_suspected(h.now);
+  h.pass(2'000);
+  auto early = h.take<fx_inspect>();
+  h.give(records(0, 5, 5)); // was on its way
+  h.drop<fx_take>();
+  h.machine->inspected(h.now, early.ticket, {true, {}, {{{0}, {5}, seen_as::same}}}); // of the old log, perhaps
+  h.pass(1'999);
+  CHECK_FALSE(h.has<fx_save>());
+  CHECK_FALSE(h.has<fx_inspect>());
+  CHECK_FALSE(h.has<fx_take>()); // what would come would put it off
+  h.pass(1);
+  for (std::int64_t read : {4, 9}) {
+    CHECK_FALSE(h.has<fx_save>());
+    auto look = h.take<fx_inspect>();
+    CHECK(*look.probes.at(0).at == offset_t{read});
+    h.machine->inspected(h.now, look.ticket, {true, {}, {{{0}, {20}, seen_as::same}}});
+  }
+  CHECK(h.has<fx_save>());
+  CHECK(h.has<fx_take>());
+}
+
+TEST_CASE("what was read before a neighbour met another log is held against the last record that is done") {
+  using seen_as = log_facts::part::recognised;
+  harness h;
+  h.first_start();
+  h.planned(5);
+  h.acknowledge();
+  h.pass(1);
+  h.accept();
+  h.give(records(0, 5, 5)); // of the new log, perhaps
+  h.machine->log_suspected(h.now);
+  h.pass(2'000);
+  auto first = h.take<fx_inspect>();
+  CHECK(*first.probes.at(0).at == offset_t{4});
+  h.machine->inspected(h.now, first.ticket, {true, {}, {{{0}, {20}, seen_as::same}}});
+  CHECK_FALSE(h.has<fx_save>());
+  auto second = h.take<fx_inspect>();
+  CHECK(*second.probes.at(0).at == offset_t{9});
+  h.machine->inspected(h.now, second.ticket, {true, {}, {{{0}, {20}, seen_as::same}}});
   CHECK(h.has<fx_save>());
 }
 
@@ -616,7 +702,7 @@ TEST_CASE("an answer about the log is held against what was read when it was ask
     h.first_start();
     h.give(records(0, 0, 5));
     h.machine->log_suspected(h.now);
-    h.pass(1'000);
+    h.wait(10'000); // it is no longer in doubt
     auto look = h.take<fx_inspect>();
     h.give(records(0, 5, 5)); // read while the question was on its way
     auto same = log_facts::part::recognised::same;
@@ -664,7 +750,7 @@ TEST_CASE("what became suspect while the log was looked at is looked at next") {
   h.first_start();
   h.give(records(0, 0, 5));
   h.machine->log_suspected(h.now);
-  h.pass(10);
+  h.wait(10'000);                    // it is no longer in doubt
   auto first = h.take<fx_inspect>(); // of partition 0 alone
   CHECK_FALSE(first.probes.at(1).at.has_value());
   h.give(records(1, 0, 5)); // was on its way
