@@ -34,7 +34,7 @@
   bug(slice_ends_with_its_chunk, sim, "8: a batch does not depend on how its records came grouped") \
   /* what may become of a plan */ \
   bug(dead_letters_before_rows, sim, "dead letters are sent after the rows were acknowledged") \
-  bug(look_skipped, sim, "where something may have landed the table is looked at before a repetition") \
+  bug(look_skipped, unit, "where something may have landed the table is looked at before a repetition") \
   bug(confirm_skipped, unit, "an acknowledged repetition counts once the table confirms it") \
   bug(good_until_ignored, sim, "a token is repeated only before good_until") \
   bug(window_count_ignored, unit, "a token is repeated only while half of the window in inserts is left") \
@@ -86,7 +86,7 @@
   bug(idle_log_trusted, unit, "what comes after a time without records is another log's, perhaps") \
   bug(doubted_log_trusted, sim, "after a log was seen to be gone, what comes is held against it") \
   bug(doubted_look_counts, unit, "a look that was under way when records came tells nothing of a log in doubt") \
-  bug(doubt_ends_unread, sim, "a log that was seen to be gone is in doubt until a while after it was compared") \
+  bug(doubt_ends_unread, unit, "a log that was seen to be gone is in doubt until a while after it was compared") \
   bug(done_log_trusted, unit, "what a neighbour saw to be gone is held against the last record that is done, too") \
   bug(unheard_forgotten, unit, "a lane that was silent looks at a partition of which it knows something") \
   bug(look_against_now, unit, "an answer about the log is older than what was read since") \

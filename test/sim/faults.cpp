@@ -208,6 +208,7 @@ void world::cut_log(std::size_t k) {
 
 void world::make_topic_anew() {
   say("the topic is made anew");
+  const bool behind = strikes_.below(4) > 0; // a broker that has not heard of it
   for (std::size_t k = 0; k < kafka_.size(); ++k) {
     auto& p = kafka_[k];
     auto n = static_cast<std::uint32_t>(p.log.size());
@@ -215,7 +216,7 @@ void world::make_topic_anew() {
     p.old_low = std::exchange(p.low, 0);
     p.old_since = now_;
     p.gone_until = now_ + 3'000 + static_cast<ms>(n) * 100;
-    p.old_until = p.gone_until + strikes_.between(0, 1'990);
+    p.old_until = behind ? p.gone_until + strikes_.between(0, 1'990) : now_;
     archive(p, 0);
     cut(k, 0);
     refill(k, strikes_.below(2) ? strikes_.below(n + 4) : n + strikes_.below(4)); // the most like the old one

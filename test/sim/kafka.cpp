@@ -171,7 +171,7 @@ void world::inspect(std::uint8_t n, std::uint8_t l, const fx_inspect& fx) {
 // A broker that has not heard that the topic was made anew may tell of the old log: for less than 2 s after somebody
 // can have read the new one, and to a lane that heard that its log is gone. (Who begins in that time has nothing to be
 // suspicious of.)
-bool world::tells_of_old_log(const look& k) {
+bool world::tells_of_old_log(const look& k) const {
   bool possible = false;
   for (auto& probe : k.asked.probes) {
     const auto& log = kafka_[static_cast<std::size_t>(probe.partition.value)];
@@ -179,7 +179,7 @@ bool world::tells_of_old_log(const look& k) {
     if (processes_[k.process].lanes[k.lane].heard_gone < log.old_since) return false;
     possible = true;
   }
-  return possible && net_.chance(500);
+  return possible;
 }
 
 log_facts::part world::facts_of(const fx_inspect::probe& probe, bool old) {

@@ -200,11 +200,10 @@ void world::dispatch_process(process& p, const event& e) {
     return lane_event(n, e.lane, [&](lane& m, instant now) {
       m.end_seen(now, e.tag, {partition_of(e.lane, e.part)}, offset_t{static_cast<std::int64_t>(e.ref)});
     });
-  case ev::read_failed:
-    return lane_event(n, e.lane, [&](lane& m, instant now) {
-      m.read_failed(now, e.tag, {partition_of(e.lane, e.part)}, static_cast<read_error>(e.ref), "as drawn");
-      if (static_cast<read_error>(e.ref) != read_error::other) s->heard_gone = now_;
-    });
+  case ev::read_failed: return read_failed(n, e, *s);
+  case ev::log_suspected:
+    s->heard_gone = std::max(s->heard_gone, static_cast<ms>(e.tag));
+    return lane_event(n, e.lane, [](lane& m, instant now) { m.log_suspected(now); });
   case ev::inserted:
   case ev::insert_limit: {
     auto& a = attempts_[e.ref];
@@ -225,6 +224,22 @@ void world::dispatch_process(process& p, const event& e) {
   }
   case ev::count_told: return lane_event(n, e.lane, [&](lane& m, instant) { m.set_blocks(e.tag); });
   default: return;
+  }
+}
+
+// The process tells its other lanes, and those that begin within a minute (actors/pipeline.cpp).
+void world::read_failed(std::uint8_t n, const event& e, lane_slot& s) {
+  const auto what = static_cast<read_error>(e.ref);
+  lane_event(n, e.lane, [&](lane& m, instant now) {
+    m.read_failed(now, e.tag, {partition_of(e.lane, e.part)}, what, "as drawn");
+  });
+  if (what == read_error::other) return;
+  auto& p = processes_[n];
+  s.heard_gone = p.heard_gone = now_;
+  for (std::uint8_t l = 0; l < p.lanes.size(); ++l) {
+    if (l == e.lane || !p.lanes[l].live) continue;
+    auto told = to_lane(n, l, ev::log_suspected, static_cast<std::uint64_t>(now_));
+    later(net_.between(0, 3), told);
   }
 }
 
@@ -315,6 +330,7 @@ void world::end_process(std::uint8_t n) {
   auto& p = processes_[n];
   for (std::uint8_t l = 0; l < p.lanes.size(); ++l) drop_lane(p, l);
   p.up = p.paused = false;
+  p.heard_gone = -1;
   p.kept.clear();
   p.at = membership::outside;
   event e;
@@ -372,6 +388,9 @@ void world::start_lane(std::uint8_t n, std::uint8_t l) {
   s.readers.assign(parts_of(l), {});
   stopped_[l] = 0;
   lane_event(n, l, [](lane& m, instant now) { m.assign(now); });
+  if (p.heard_gone < 0 || now_ - p.heard_gone >= 60'000) return;
+  s.heard_gone = p.heard_gone;
+  lane_event(n, l, [](lane& m, instant now) { m.log_suspected(now); });
 }
 
 void world::drop_lane(process& p, std::uint8_t l) {

@@ -90,6 +90,7 @@ enum class ev : std::uint8_t {
   chunk,
   end_seen,
   read_failed,
+  log_suspected,
   insert_begins,
   inserted,
   insert_limit,
@@ -177,6 +178,7 @@ struct process {
   ms last_arrival = 0;
   ms queue_free = 0; // when the next commit can leave the client's queue
   int unanswered = 0;
+  ms heard_gone = -1;              // when a lane last met a log that is gone
   std::vector<std::uint8_t> given; // partitions
   std::vector<lane_slot> lanes;
   std::vector<known_record> known;
@@ -404,7 +406,8 @@ private:
   void feed_waiting(int partition);
   std::shared_ptr<sim_chunk> cut_chunk(int partition, std::int64_t from, std::int64_t to, std::uint32_t columns) const;
   void inspect(std::uint8_t p, std::uint8_t l, const fx_inspect& fx);
-  bool tells_of_old_log(const look& k);
+  void read_failed(std::uint8_t n, const event& e, lane_slot& s);
+  bool tells_of_old_log(const look& k) const;
   log_facts::part facts_of(const fx_inspect::probe& probe, bool old);
   void inspect_arrives(const event& e);
   void group_joins(std::uint32_t handle, std::uint8_t p);
