@@ -27,6 +27,7 @@ FAULTS = {
 STORES = ("kafka", "file", "keeper_map", "redis")
 ALONE = {"file"}  # stores that one process alone may use
 ROUND_SECONDS, DRAIN_SECONDS = 240, 180
+LOST = "inserts applied, their replies lost"
 
 
 def states_of(stores):
@@ -38,12 +39,15 @@ def states_of(stores):
 
 
 class Run:
-    def __init__(self, folder, *, seed, seconds, stores, faults, processes, rate=120):
+    """`at_least`: pairs of how a fault's name begins and a number. A round goes on until so many struck, up to four times as long: a part
+    that is long in coming back leaves time for little else."""
+
+    def __init__(self, folder, *, seed, seconds, stores, faults, processes, rate=120, at_least=()):
         self.stage = Stage(folder, seed)
         self.seconds, self.faults, self.processes, self.rate = seconds, faults, processes, rate
         self.states = states_of(stores)
         self.totals = {"produced": 0, "rows": 0, "dead_letters": 0, "doubled": 0, "missing": 0, "different": 0, "foreign": 0}
-        self.rounds, self.cells = 0, []
+        self.rounds, self.cells, self.at_least = 0, [], at_least
 
     # -- the parts -----------------------------------------------------------------------------------------------------
 
@@ -72,11 +76,18 @@ class Run:
             self.faults = [f for f in self.faults if f != "disk"]
             self.stage.say(f"LEFT OUT: full disks, because no small file system can be mounted here ({probe.missing}); run this as root")
 
+    def struck(self, name):
+        lost = self.proxy.counts().get("lost_replies", 0) if LOST.startswith(name) and LOST not in self.stage.counts else 0
+        return lost + sum(n for what, n in dict(self.stage.counts).items() if what.startswith(name))
+
+    def enough(self):
+        return all(self.struck(name) >= least for name, least in self.at_least)
+
     def close(self):
         self.over.set()
         self.acts.join(600)
         self.watch.over.set()
-        self.stage.counts["inserts applied, their replies lost"] += self.proxy.counts().get("lost_replies", 0)
+        self.stage.counts[LOST] += self.proxy.counts().get("lost_replies", 0)
         for kind, n in self.proxy.counts().items():
             if kind not in ("requests", "lost_replies", "pass"):
                 self.stage.counts[f"proxy: {kind}"] = n
@@ -125,7 +136,8 @@ class Run:
         for t in threads:
             t.start()
         end = time.monotonic() + seconds
-        while time.monotonic() < end and not s.troubles:  # what failed is looked at as it is
+        last = end + 3 * seconds
+        while (time.monotonic() < end or (time.monotonic() < last and not self.enough())) and not s.troubles:  # what failed is looked at as it is
             time.sleep(0.5)
         over.set()
         for c in self.cells:
