@@ -170,6 +170,12 @@ class Engine(Process):
         self.admin, self.topology = admin, topology
         super().__init__(scenario, name, [CHUTE, "run", topology, *options], env)
 
+    def stop(self, limit=40):
+        """As above, once it is there: a signal that comes before main() ends it as it ends any program."""
+        if self.admin:
+            wait_until(lambda: self.child.poll() is not None or self.get("/status")[0], 30, f"{self.name} has begun")
+        return super().stop(limit)
+
     def get(self, path):
         """The code and the JSON that the admin face answers; nothing, twice, while it does not."""
         try:

@@ -216,7 +216,8 @@ class Moved(state_parts.Scenario):
 
     def test_while_the_engine_runs(self):
         """A replay twice in a row, once of one partition; then the engine is killed in the middle of it."""
-        engine = self.begin()
+        small = {"batch": {"rows": 50, "wait": "100ms"}}  # so that a replay has a middle
+        engine = self.begin(**small)
         reset = ("state", "reset", engine.topology)
         self.assertIn("to offset 0", self.chute(*reset, "--to-earliest"))
         self.arrived(self.table_, 2_000, 60, engine)
@@ -232,7 +233,7 @@ class Moved(state_parts.Scenario):
         self.chute(*reset, "--to-earliest")
         wait_until(lambda: self.found(self.table_) > 3_000 + of_one, 60, "the replay lands")
         engine.kill()
-        engine = self.start("second")
+        engine = self.start("second", **small)
         self.arrived(self.table_, 5_000 + of_one, 60, engine)
         self.assertEqual(engine.stop(), 0)
         counts = self.server.ask(f"SELECT n, count() FROM (SELECT count() AS n FROM {self.table_} GROUP BY _partition, _offset) "

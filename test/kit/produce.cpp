@@ -44,8 +44,10 @@ void on_delivery(rd_kafka_t*, const rd_kafka_message_t* m, void* opaque) {
   // What an aborted transaction purges was never meant to arrive.
   if (m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || m->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) return;
   if (!m->err && m->offset >= 0) return;
-  // Of a topic that was just made a broker may tell that it is not there, after another one told that it is.
-  if (m->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || m->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC)
+  // Of a topic that was just made a broker may tell that it is not there, after another one told that it is. librdkafka
+  // (2.0.2) then lets go of its partitions, and reports what waited in their queues as "Broker handle destroyed".
+  if (m->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || m->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+      m->err == RD_KAFKA_RESP_ERR__DESTROY)
     return d->again.push_back(copy_of(m));
   if (!d->failed++) d->why = m->err ? rd_kafka_err2str(m->err) : "said to be delivered, but to no offset";
 }
