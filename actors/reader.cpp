@@ -15,6 +15,7 @@ using self_ptr = reader_actor::stateful_pointer<reader_state>;
 constexpr std::size_t records_max = 16'384; // in a chunk
 constexpr std::int64_t many_left = 4'096;   // records: more than come while a fetch rests
 constexpr std::chrono::seconds retry_after{1};
+constexpr std::chrono::seconds settled_after{2}; // what was on its way when a partition was stopped has come
 
 read_error kind_of(const kafka::stream_error& e) {
   switch (e.what) {
@@ -117,7 +118,15 @@ void stop(self_ptr self) {
   auto& s = self->state;
   s.credits.clear();
   s.stopped = true;
-  if (s.source) s.source->stop();
+  if (!s.source) return;
+  s.source->stop();
+  self->delayed_send(self, settled_after, msg::wake{});
+}
+
+void wake(self_ptr self) {
+  auto& s = self->state;
+  if (s.stopped && s.source) return s.source->stop(); // once more, for what has come since
+  serve(self);
 }
 
 } // namespace
@@ -153,7 +162,7 @@ reader_actor::behavior_type reader(self_ptr self, context_ptr context, std::shar
         end_rest(self);
         serve(self);
       },
-      [=](const msg::wake&) { serve(self); },
+      [=](const msg::wake&) { wake(self); },
   };
 }
 

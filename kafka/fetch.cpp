@@ -19,6 +19,9 @@ namespace {
 
 constexpr std::size_t taken_at_once = 512; // messages that leave librdkafka's queue, and its accounting, in one go
 
+constexpr std::int64_t sweep_every_ms = 1'000;
+constexpr std::int64_t late_ms = 70'000; // librdkafka's socket.timeout.ms and some: later nothing comes
+
 // The connections that streams and batches share; it ends with the last of them.
 class connection : public handle {
 public:
@@ -40,6 +43,25 @@ public:
     std::lock_guard hold(lock_);
     streamed_.erase(p);
   }
+  void stopped(const topic_partition& p, rd_kafka_topic_t* topic) {
+    std::lock_guard hold(left_lock_);
+    left_.insert_or_assign(p, left{topic, now_ms()});
+  }
+  // To be called before a partition is read again: from then on nothing is dropped of it.
+  void starts(const topic_partition& p) {
+    std::lock_guard hold(left_lock_);
+    left_.erase(p);
+  }
+  // Drops what came to partitions that are stopped; at most once a `sweep_every_ms`, however often it is called.
+  void sweep() {
+    const auto now = now_ms();
+    if (now < sweep_at_) return;
+    std::lock_guard hold(left_lock_);
+    if (now < sweep_at_) return;
+    sweep_at_ = now + sweep_every_ms;
+    for (const auto& [p, l] : left_) drop_left(l.topic, p.partition);
+    std::erase_if(left_, [&](const auto& l) { return now - l.second.since > late_ms; });
+  }
 
   std::int64_t rest_ms = 0;
   std::size_t response_bytes = 0;  // of the largest answer
@@ -47,9 +69,15 @@ public:
   std::atomic<int> in_a_hurry = 0; // streams
 
 private:
-  std::mutex lock_;
+  struct left {
+    rd_kafka_topic_t* topic;
+    std::int64_t since;
+  };
+  std::mutex lock_, left_lock_;
   std::map<std::string, rd_kafka_topic_t*> topics_;
   std::set<topic_partition> streamed_;
+  std::map<topic_partition, left> left_; // stopped a while ago
+  std::atomic<std::int64_t> sweep_at_ = 0;
 };
 
 stream_error::kind kind_of(rd_kafka_resp_err_t code) {
@@ -248,6 +276,7 @@ struct stream::impl {
     drop_taken();
     rd_kafka_queue_destroy(queue);
     queue = nullptr;
+    from->stopped(where, topic);
   }
   // The next message in order, or null.
   rd_kafka_message_t* peek() {
@@ -310,6 +339,7 @@ result<void> stream::start(offset_t from) {
   s.heard = false;
   s.position = from;
   if (from.value < 0) return error{"kafka", to_string(s.where) + ": no offset " + std::to_string(from.value), ""};
+  s.from->starts(s.where);
   s.queue = rd_kafka_queue_new(s.from->rk);
   if (s.wake)
     rd_kafka_queue_cb_event_enable(
@@ -326,6 +356,7 @@ result<void> stream::start(offset_t from) {
 void stream::stop() {
   impl_->halt();
   impl_->halted = false;
+  impl_->from->sweep();
 }
 
 raw_batch stream::take(std::size_t max_records, std::uint64_t max_bytes) {
@@ -369,6 +400,7 @@ raw_batch stream::take(std::size_t max_records, std::uint64_t max_bytes) {
                                                 &high) == RD_KAFKA_RESP_ERR_NO_ERROR)
     out.log_end = std::max<std::int64_t>(high, -1);
   out.at_end = out.end || (out.log_end >= 0 && s.position.value >= out.log_end);
+  s.from->sweep();
   rd_kafka_poll(s.from->rk, 0); // errors of no partition, for the log; or they would pile up
   if (s.halted) s.halt();
   out.more = s.queue && (s.told || s.taken_at < s.taken.size() || rd_kafka_queue_length(s.queue) > 0);

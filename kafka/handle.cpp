@@ -13,6 +13,14 @@ namespace chute::kafka {
 
 std::string to_string(const topic_partition& p) { return p.topic + "/" + std::to_string(p.partition.value); }
 
+void drop_left(rd_kafka_topic_t* topic, partition_id partition) {
+  std::array<rd_kafka_message_t*, 16> some{};
+  for (auto n = std::ssize(some); n == std::ssize(some);) { // what is outdated is dropped on the way
+    n = rd_kafka_consume_batch(topic, partition.value, 0, some.data(), some.size());
+    for (ssize_t i = 0; i < n; ++i) rd_kafka_message_destroy(some[static_cast<std::size_t>(i)]);
+  }
+}
+
 std::int64_t now_ms() {
   timespec t{};
   clock_gettime(CLOCK_BOOTTIME, &t);

@@ -48,6 +48,11 @@ std::vector<topic_partition> partitions_of(const rd_kafka_topic_partition_list_t
 // An error with the way out that fits the code. `doing`: "committing offsets of group g".
 error make_error(rd_kafka_resp_err_t code, const std::string& doing, const std::string& detail = {});
 
+// What was on its way to a partition when it was stopped comes all the same. librdkafka (2.0.2) takes it for outdated,
+// but lets go of it only when the partition is read again: until then a whole fetch lies there, uncompressed, and some
+// hundreds of bytes a record more. This lets go of what has come so far; never of a partition that is being read.
+void drop_left(rd_kafka_topic_t* topic, partition_id partition);
+
 // A clock that counts suspended time and never jumps, in ms.
 std::int64_t now_ms();
 // A limit in ms as librdkafka takes it: not negative, as that would mean for ever.

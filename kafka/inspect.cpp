@@ -103,12 +103,17 @@ std::string to_string(const std::vector<group_member_info>& members) {
   return out;
 }
 
-struct inspector::impl final : handle {
-  std::mutex reading; // librdkafka reads a partition once at a time
+namespace {
+class side_by_side;
+}
 
-  ~impl() override {
-    if (rk) rd_kafka_destroy(rk);
-  }
+struct inspector::impl final : handle {
+  std::mutex reading;                               // librdkafka reads a partition once at a time
+  std::vector<std::unique_ptr<side_by_side>> looks; // that are over; what was on its way for them comes yet
+
+  ~impl() override;
+
+  void drop_left_of_looks();
 
   result<metadata_ptr> ask_metadata(const std::string& name, std::int64_t limit_ms) {
     topic_ptr topic(name.empty() ? nullptr : rd_kafka_topic_new(rk, name.c_str(), nullptr));
@@ -185,7 +190,8 @@ namespace {
 // that partition is the first in the request. So ask for little, of many partitions: what producers send by default
 // comes at once, and not much that nobody wants. What has not come after a while is read by itself.
 constexpr std::size_t read_bytes = 32 << 10, read_at_once = 32;
-constexpr std::int64_t together_parts = 4; // of the time: so much for all together, the rest one by one
+constexpr std::int64_t left_comes_within_ms = 5'000; // unless the broker stands still: then it stays
+constexpr std::int64_t together_parts = 4;           // of the time: so much for all together, the rest one by one
 } // namespace
 
 inspector::inspector(std::unique_ptr<impl> state) : impl_(std::move(state)) {}
@@ -302,13 +308,11 @@ record_at judge(const rd_kafka_message_t* m, const partition_offset& wanted) {
 // Reads of several partitions side by side, one record each.
 class side_by_side {
 public:
-  side_by_side(rd_kafka_t* rk, const std::vector<partition_offset>& places)
-      : places_(places), answers_(places.size()), queue_(rd_kafka_queue_new(rk)) {
-    for (std::size_t i = 0; i < places.size(); ++i) start(rk, i);
+  side_by_side(rd_kafka_t* rk, std::vector<partition_offset> places)
+      : places_(std::move(places)), answers_(places_.size()), queue_(rd_kafka_queue_new(rk)) {
+    for (std::size_t i = 0; i < places_.size(); ++i) start(rk, i);
   }
-  ~side_by_side() {
-    while (!open_.empty()) stop(open_.begin()->first);
-  }
+  ~side_by_side() { end(); }
   std::vector<record_at> run(std::int64_t deadline) {
     while (!open_.empty() && now_ms() < deadline) {
       rd_kafka_message_t* m = nullptr;
@@ -318,7 +322,15 @@ public:
     }
     for (const auto& [where, i] : open_)
       answers_[i].why = make_error(RD_KAFKA_RESP_ERR__TIMED_OUT, "reading " + to_string(where));
+    end();
     return std::move(answers_);
+  }
+  // To be called while none of its partitions is read, by whomever. False: nothing can be on its way any more.
+  bool drop_left() {
+    for (const auto& p : places_)
+      if (auto it = topics_.find(p.where.topic); it != topics_.end() && it->second)
+        kafka::drop_left(it->second.get(), p.where.partition);
+    return now_ms() < over_ms_ + left_comes_within_ms;
   }
 
 private:
@@ -331,6 +343,11 @@ private:
       answers_[i].why = make_error(rd_kafka_last_error(), "reading " + to_string(p.where));
     else open_[p.where] = i;
   }
+  void end() {
+    while (!open_.empty()) stop(open_.begin()->first);
+    queue_.reset(); // and with it the rest of what came
+    over_ms_ = now_ms();
+  }
   void stop(topic_partition where) {
     rd_kafka_consume_stop(topics_[where.topic].get(), where.partition.value);
     open_.erase(where);
@@ -342,14 +359,24 @@ private:
     stop(it->first);
   }
 
-  const std::vector<partition_offset>& places_;
+  const std::vector<partition_offset> places_;
   std::vector<record_at> answers_;
   queue_ptr queue_;
   std::map<std::string, topic_ptr> topics_;
   std::map<topic_partition, std::size_t> open_;
+  std::int64_t over_ms_ = 0;
 };
 
 } // namespace
+
+inspector::impl::~impl() {
+  looks.clear();
+  if (rk) rd_kafka_destroy(rk);
+}
+
+void inspector::impl::drop_left_of_looks() {
+  std::erase_if(looks, [](const auto& l) { return !l->drop_left(); });
+}
 
 std::vector<record_at> inspector::read(const std::vector<partition_offset>& places, std::int64_t limit_ms) {
   auto deadline = now_ms() + limit_of(limit_ms);
@@ -374,8 +401,10 @@ std::vector<record_at> inspector::read(const std::vector<partition_offset>& plac
   std::lock_guard hold(impl_->reading);
   const auto read_some = [&](std::size_t from, std::size_t count, std::int64_t until) {
     const auto at = there.begin() + static_cast<std::ptrdiff_t>(from);
-    const std::vector<partition_offset> some(at, at + static_cast<std::ptrdiff_t>(count));
-    auto answers = side_by_side(impl_->rk, some).run(until);
+    impl_->drop_left_of_looks();
+    std::vector<partition_offset> some(at, at + static_cast<std::ptrdiff_t>(count));
+    auto& look = *impl_->looks.emplace_back(std::make_unique<side_by_side>(impl_->rk, std::move(some)));
+    auto answers = look.run(until);
     for (std::size_t k = 0; k < count; ++k) out[index[from + k]] = std::move(answers[k]);
   };
   const auto together_until = now_ms() + (deadline - now_ms()) / together_parts;

@@ -1,6 +1,7 @@
 #include "test/stores/real_broker.hpp"
 
 #include <librdkafka/rdkafka.h>
+#include <malloc.h>
 
 #include <cstdlib>
 #include <memory>
@@ -201,5 +202,12 @@ void producer::abort() { check(rd_kafka_abort_transaction(static_cast<rd_kafka_t
 void producer::flush() {
   if (rd_kafka_flush(static_cast<rd_kafka_t*>(rk_), limit_ms)) fail("flush: records are still in the queue");
 }
+
+void fill(const std::string& topic, int partitions) {
+  producer p;
+  for (int i = 0; i < partitions; ++i) p.send_many(topic, i, records_of_fill, std::string(400, 'x'));
+}
+
+double mib_in_use() { return static_cast<double>(mallinfo2().uordblks) / (1 << 20); }
 
 } // namespace chute::test
