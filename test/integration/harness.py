@@ -359,6 +359,18 @@ class Scenario(unittest.TestCase):
         return Process(self, "producer", [KIT, "produce", topic, "--brokers", self.kafka, "--records", records, "--rate",
                                           rate, "--seed", self.seed, *options])
 
+    def produce_on(self, topic, rate, *options):
+        """A producer in the background that goes on until end_of() it, however long what a test does meanwhile takes."""
+        return self.produce_slowly(topic, 100_000_000, rate, *options)
+
+    def end_of(self, producer, topic, at_least):
+        """Ends it once it has made so many records. Returns how many the topic has."""
+        count = lambda: int(self.kit("topic", "end", topic, "--sum").stdout)
+        wait_until(lambda: count() >= at_least or not producer.alive(), 180, f"{at_least} records are produced", every=0.5)
+        producer.signal(signal.SIGTERM)
+        self.assertEqual(producer.wait(60), 0, producer.name)
+        return count()
+
     def table(self, columns=ORDERS_COLUMNS, suffix="", settings="", provenance=PROVENANCE,
               order="(_partition, _offset)"):
         """A MergeTree table with a deduplication window; its full name."""

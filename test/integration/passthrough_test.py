@@ -114,7 +114,7 @@ class Passthrough(harness.Scenario):
 
     def test_kills(self):
         topic, table, records, kills = self.topic(4), self.table(), 16_000, 4
-        producer = self.produce_slowly(topic, records, records / (2.0 * kills))
+        producer = self.produce_on(topic, records / (2.0 * kills))
         form = {"format": "passthrough", "passthrough": {"format": "JSONEachRow"}}
         for round_ in range(kills):
             engine = self.engine(topic, table, name=f"chute{round_}", batch={"rows": 400, "wait": "30ms"}, **form)
@@ -123,7 +123,7 @@ class Passthrough(harness.Scenario):
             time.sleep(self.random.uniform(0, 0.6))
             self.assertTrue(engine.alive(), f"{engine.name} ended by itself; see {engine.log}")
             engine.kill()
-        self.assertEqual(producer.wait(120), 0)
+        records = self.end_of(producer, topic, records)
         self.run_until_end(topic, table, name="last", **form)
         self.exact(topic, table, records=records)
 

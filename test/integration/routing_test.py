@@ -37,7 +37,7 @@ class Where(harness.Scenario):
     def test_pipelines_share_a_topic_and_each_takes_its_part_through_kills(self):
         topic, kills = self.topic(4), 6
         tables = {part: self.table(suffix=f"_{part}") for part in self.parts}
-        producer = self.produce_slowly(topic, self.records, self.records / (2.0 * kills), "--keys", "--broken-every", 499)
+        producer = self.produce_on(topic, self.records / (2.0 * kills), "--keys", "--broken-every", 499)
         first = next(iter(tables.values()))
         top = {"pipelines": self.pipelines(topic, tables)}
         landed, hits = 0, 0
@@ -51,7 +51,7 @@ class Where(harness.Scenario):
             now = self.found(first)
             hits, landed = hits + (now > landed), now
         self.assertGreaterEqual(hits, kills // 2, "kills while records were landing")
-        self.assertEqual(producer.wait(120), 0)
+        self.records = self.end_of(producer, topic, self.records)
         code = self.engine(topic, first, "--until-end", name="last", top=top).wait(120)
         self.assertEqual(code, 0, "the rest is no loss")
         figures = {part: self.exact_part(topic, table, part) for part, table in tables.items()}

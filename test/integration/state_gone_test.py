@@ -179,7 +179,7 @@ class Failover(harness.Scenario):
         replica = self.serve("replica", there, "--replicaof", "127.0.0.1", here, "--repl-diskless-sync-delay", 0)
         wait_until(lambda: self.info(there).get("master_link_status") == "up", 30, "the replica is in step")
         topic, table = self.topic(4), self.table()
-        producer = self.produce_slowly(topic, 30_000, 2_000)
+        producer = self.produce_on(topic, 2_000)
         engine = self.engine(topic, table, batch={"rows": 200, "wait": "30ms"}, top={
             "state": {"store": "redis", "url": f"redis://127.0.0.1:{here}", "replicas": 1}})
         self.arrived(table, 2_000, 60, engine)
@@ -197,10 +197,10 @@ class Failover(harness.Scenario):
         successor.ask("REPLICAOF", "NO", "ONE")
         successor.ask("CONFIG", "SET", "port", here)
         self.serve("second", free_port(), "--replicaof", "127.0.0.1", here, "--repl-diskless-sync-delay", 0)
-        self.assertEqual(producer.wait(60), 0)
-        self.arrived(table, 30_000, 90, engine)
+        records = self.end_of(producer, topic, 30_000)
+        self.arrived(table, records, 90, engine)
         self.assertEqual(engine.stop(), 0)
-        self.exact(topic, table, records=30_000)
+        self.exact(topic, table, records=records)
 
 
 if __name__ == "__main__":
