@@ -559,7 +559,7 @@ TEST_CASE("what was on its way to a partition when it was stopped does not stay 
     r->offsets.clear();
     r->values.clear();
   }
-  // Without it some 38 MiB.
+  // Without it some 40 MiB.
   CHECK_MESSAGE(eventually([&] { return readers[0]->from->stop(), mib_in_use() < before + 12; }),
                 (mib_in_use() - before));
   // And nothing was dropped of what is read again.
