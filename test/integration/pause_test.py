@@ -10,7 +10,7 @@ AT_ONCE = 4
 
 class Pause(harness.Scenario):
     def start(self, name, table, topic, store):
-        return self.engine(topic, table, name=name, store=store, batch={"rows": 500, "wait": "30ms"})
+        return self.engine(topic, table, name=name, store=store, batch={"rows": 500, "wait": "100ms"})
 
     def test_two_processes_stopped_and_woken_and_a_third(self):
         self.stop_and_wake("kafka", 30 if LONG else 15)
@@ -26,7 +26,7 @@ class Pause(harness.Scenario):
         is gone the next one does."""
         rounds = 30 if LONG else 6
         topic, table = self.topic(12), self.table()
-        records = 6_000 * rounds
+        records = 3_000 * rounds
         producer = self.produce_on(topic, records / (5.0 * rounds), "--broken-every", 997)
         engine = self.start("one", table, topic, "file")
         for round_ in range(rounds):
@@ -69,7 +69,7 @@ class Pause(harness.Scenario):
 
     def stop_and_wake(self, store, rounds):
         topic, table = self.topic(12), self.table()
-        records = 6_000 * rounds
+        records = 3_000 * rounds
         producer = self.produce_on(topic, records / (5.0 * rounds), "--broken-every", 997)
         engines = [self.start(name, table, topic, store) for name in ("one", "two")]
         third = None
