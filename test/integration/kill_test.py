@@ -7,6 +7,7 @@ import harness
 from harness import wait_until
 
 TIME_LIMIT_SECONDS = 1200
+AT_ONCE = 2
 
 
 class Kill(harness.Scenario):
@@ -24,7 +25,7 @@ class Kill(harness.Scenario):
         hits, landed, set_aside = 0, 0, 0
         for round_ in range(self.kills):
             engine = self.engine(topic, table, name=f"chute{round_}", store=store, env=env,
-                                 batch={"rows": 500, "wait": "30ms"}, **topology)
+                                 batch={"rows": 500, "wait": "100ms"}, **topology)
             self.rest_a_random_while(engine, table)
             self.assertTrue(engine.alive(), f"{engine.name} ended by itself; see {engine.log}")
             set_aside += sum(p["set_aside"] for p in (engine.status() or {"pipelines": []})["pipelines"])
@@ -49,7 +50,7 @@ class Kill(harness.Scenario):
             time.sleep(self.random.uniform(0, 2.5))
             return
         before = self.found(table)
-        wait_until(lambda: self.found(table) > before or not engine.alive(), 30, f"{engine.name} lands records", every=0.02)
+        wait_until(lambda: self.found(table) > before or not engine.alive(), 60, f"{engine.name} lands records", every=0.02)
         time.sleep(self.random.uniform(0, 0.4))
 
     def test_store_kafka(self):
