@@ -54,14 +54,14 @@ latencies measure_latency(const latency_plan& plan) {
     const std::string question = "SELECT count() FROM " + plan.table +
                                  " WHERE _partition = " + std::to_string(where.partition) +
                                  " AND _offset = " + std::to_string(where.offset);
-    while (!server.number(question)) {
+    for (double asked = seconds_now(); !server.number(question); asked = seconds_now()) {
       if (seconds_now() > give_up) {
         throw failure("latency: " + plan.topic + "/" + std::to_string(where.partition) + " offset " +
                       std::to_string(where.offset) + " is not in " + plan.table + " after " +
                       std::to_string(plan.limit_ms) + " ms");
       }
-      // A short rest, so that the asking does not take the processor from what is asked about.
-      std::this_thread::sleep_for(std::chrono::milliseconds(3));
+      // A rest, so that the asking does not take the processor from what is asked about: half of the time at most.
+      std::this_thread::sleep_for(std::chrono::duration<double>(std::max(3e-3, seconds_now() - asked)));
     }
     out.ms.push_back((seconds_now() - start) * 1e3);
     std::this_thread::sleep_for(std::chrono::milliseconds(d.below(static_cast<std::uint64_t>(plan.gap_ms) + 1)));
