@@ -26,7 +26,8 @@ FAULTS = {
 }
 STORES = ("kafka", "file", "keeper_map", "redis")
 ALONE = {"file"}  # stores that one process alone may use
-ROUND_SECONDS, DRAIN_SECONDS = 240, 180
+ROUND_SECONDS = 240
+STILL_SECONDS, DRAIN_SECONDS = 180, 600  # of draining: without anything more; in all
 LOST = "inserts applied, their replies lost"
 
 
@@ -166,7 +167,7 @@ class Run:
         for reason in cell.named_stops():
             s.trouble(f"{cell.name}: a lane stopped: {reason}")
         try:
-            cell.drain(DRAIN_SECONDS)
+            cell.drain(STILL_SECONDS, DRAIN_SECONDS)
             drained = True
         except Exception as e:
             s.trouble(f"{cell.name} did not drain: {e}")
