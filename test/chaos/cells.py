@@ -143,35 +143,25 @@ class Cell:
 
     # -- the end of a round --------------------------------------------------------------------------------------------
 
-    def drain(self, limit, most):
-        """All members are made anew, without faults, until everything produced is found; then they stop by themselves.
-
-        Seconds: `limit` without anything more, since a slow machine only takes longer; `most` for all of it.
-        """
+    def drain(self, limit):
+        """All members are made anew, without faults, until everything produced is found; then they stop by themselves."""
         for g in self.guests:
             if g.engine:
                 g.kill()
         for m in self.members:
             m.restart_clean()
         wanted = self.produced()
-        seen, moved = 0, time.monotonic()
-
-        def state():
-            return (f"{wanted} records in {self.table}: {seen} are; the engines say "
-                    f"{' | '.join(m.engine.reasons() for m in self.members)!r}")
+        seen = [0]
 
         def there():
-            nonlocal seen, moved
             for m in self.members:
                 if not m.engine.alive():
                     raise AssertionError(f"{m.name} ended with {m.engine.child.returncode}; see {m.engine.log}")
-            if (found := self.found()) > seen:
-                seen, moved = found, time.monotonic()
-            if seen < wanted and time.monotonic() - moved > limit:
-                raise AssertionError(f"nothing more came for {limit} s: {state()}")
-            return seen >= wanted
+            seen[0] = self.found()
+            return seen[0] >= wanted
 
-        wait_until(there, most, state, every=0.5)
+        wait_until(there, limit, lambda: f"{wanted} records in {self.table}: {seen[0]} are; the engines say "
+                   f"{' | '.join(m.engine.reasons() for m in self.members)!r}", every=0.5)
         for m in self.members:
             if code := m.engine.stop(60):
                 raise AssertionError(f"{m.name} ended with {code} after SIGTERM; see {m.engine.log}")

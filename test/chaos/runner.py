@@ -26,8 +26,7 @@ FAULTS = {
 }
 STORES = ("kafka", "file", "keeper_map", "redis")
 ALONE = {"file"}  # stores that one process alone may use
-ROUND_SECONDS = 240
-STILL_SECONDS, DRAIN_SECONDS = 180, 600  # of draining: without anything more; in all
+ROUND_SECONDS, DRAIN_SECONDS = 240, 180
 LOST = "inserts applied, their replies lost"
 
 
@@ -167,7 +166,7 @@ class Run:
         for reason in cell.named_stops():
             s.trouble(f"{cell.name}: a lane stopped: {reason}")
         try:
-            cell.drain(STILL_SECONDS, DRAIN_SECONDS)
+            cell.drain(DRAIN_SECONDS)
             drained = True
         except Exception as e:
             s.trouble(f"{cell.name} did not drain: {e}")
