@@ -50,7 +50,7 @@ class Kill(harness.Scenario):
             time.sleep(self.random.uniform(0, 2.5))
             return
         before = self.found(table)
-        wait_until(lambda: self.found(table) > before or not engine.alive(), 60, f"{engine.name} lands records", every=0.02)
+        wait_until(lambda: self.found(table) > before or not engine.alive(), 30, f"{engine.name} lands records", every=0.02)
         time.sleep(self.random.uniform(0, 0.4))
 
     def test_store_kafka(self):
