@@ -201,7 +201,8 @@ void lane::check_released(instant now) {
   if (insert_under_way()) return;
   if (saving_ && saving_->ticket != 0) return;
   if (phase_ == lane_phase::draining && !revoking_) {
-    if (work_ || saving_ || advance_ || gathered_.anything()) return;
+    // What a paused lane gathered was never planned: whoever reads next begins with it.
+    if (work_ || saving_ || advance_ || (gathered_.anything() && !paused_)) return;
     took(lane_edge::drained);
     return release(true);
   }

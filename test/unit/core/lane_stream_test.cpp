@@ -274,6 +274,38 @@ TEST_CASE("a paused lane plans nothing, but saves what is done") {
   CHECK(h.has<fx_save>());
 }
 
+TEST_CASE("a paused lane drains: what it gathered is left, what was sent is saved") {
+  harness h;
+  h.first_start();
+  h.give(records(0, 0, 10));
+  h.machine->pause(true);
+  h.machine->drain(h.now);
+  CHECK(h.take<fx_released>().drained);
+  CHECK_FALSE(h.has<fx_save>());
+
+  harness sent;
+  sent.first_start();
+  sent.planned(10);
+  sent.give(records(0, 10, 5));
+  sent.machine->pause(true);
+  sent.machine->drain(sent.now);
+  CHECK_FALSE(sent.has<fx_released>());
+  sent.acknowledge();
+  sent.accept();
+  CHECK(sent.saved().partitions[0].next == offset_t{10});
+  CHECK(sent.take<fx_released>().drained);
+
+  harness later; // paused only while it drains
+  later.first_start();
+  later.planned(10);
+  later.give(records(0, 10, 5));
+  later.machine->drain(later.now);
+  later.machine->pause(true);
+  later.acknowledge();
+  later.accept();
+  CHECK(later.take<fx_released>().drained);
+}
+
 TEST_CASE("a chunk behind the end, or behind a record that stops the lane, was asked for in vain") {
   harness h;
   h.config.until = {7};
