@@ -46,7 +46,7 @@ result<std::unique_ptr<store>> open_store(const topology& t, bool reading) {
   switch (t.state.store) {
   case store_kind::kafka: return std::unique_ptr<store>();
   case store_kind::memory: return make_memory_store();
-  case store_kind::file: return open_file_store(t.state.path);
+  case store_kind::file: return reading ? view_file_store(t.state.path) : open_file_store(t.state.path);
   case store_kind::keeper_map: {
     auto o = keeper_map_of(t);
     if (!o.ok()) return o.failure();
@@ -67,6 +67,10 @@ std::vector<finding> check_store(const topology& t, std::int64_t limit_ms) {
   auto unusable = [](const error& e) {
     return std::vector<finding>{{finding::severity::error, "state", e.cause, e.way_out}};
   };
+  if (t.state.store == store_kind::file) {
+    auto why = file_store_unusable(t.state.path);
+    return why ? unusable(*why) : std::vector<finding>{};
+  }
   if (t.state.store == store_kind::keeper_map) {
     auto o = keeper_map_of(t);
     return o.ok() ? check_keeper_map(*o, limit_ms) : unusable(o.failure());

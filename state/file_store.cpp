@@ -181,6 +181,10 @@ public:
 
   std::vector<saved> save(const std::vector<save_request>& requests, std::int64_t) override {
     std::vector<saved> out(requests.size());
+    if (!lock_) {
+      out.assign(requests.size(), {save_status::refused, error{"state", path_ + " is opened for reading", ""}});
+      return out;
+    }
     std::map<std::string, std::vector<std::size_t>> files;
     for (std::size_t i = 0; i < requests.size(); ++i) files[file_of(requests[i].lane)].push_back(i);
     for (const auto& [file, which] : files) save_in(file, which, requests, out);
@@ -213,6 +217,7 @@ private:
   // The directory must still be the one that was locked: after it was removed or replaced another process may hold the
   // lock of the new one.
   std::optional<error> still_ours() const {
+    if (!lock_) return std::nullopt; // nothing is held
     struct stat mine {
     }, there{};
     if (fstat(lock_.get(), &mine) == 0 && stat((path_ + "/lock").c_str(), &there) == 0 && mine.st_ino == there.st_ino &&
@@ -224,6 +229,7 @@ private:
 
   result<lanes_map> read(const std::string& file) {
     if (auto gone = still_ours(); gone && !mutant(bug::replaced_directory_used)) return *gone;
+    if (!directory_) return lanes_map{};
     auto text = read_file(directory_.get(), file);
     if (!text) return text.failure();
     lanes_map out;
@@ -292,9 +298,9 @@ private:
   }
 
   std::string path_;
-  file_descriptor directory_, lock_;
-  std::set<std::string> written_;  // files that this process has seen
-  std::set<std::string> unsynced_; // replaced, but perhaps not on the disk
+  file_descriptor directory_, lock_; // to look only: without a lock, and where there is no directory without that
+  std::set<std::string> written_;    // files that this process has seen
+  std::set<std::string> unsynced_;   // replaced, but perhaps not on the disk
 };
 
 // Who holds the lock, as far as the file says.
@@ -331,6 +337,27 @@ result<std::unique_ptr<store>> open_file_store(const std::string& directory) {
   // For people only, so its failure changes nothing.
   if (ftruncate(lock.get(), 0) == 0) (void)!pwrite(lock.get(), pid.data(), pid.size(), 0);
   return std::unique_ptr<store>(std::make_unique<file_store>(directory, std::move(folder), std::move(lock)));
+}
+
+result<std::unique_ptr<store>> view_file_store(const std::string& directory) {
+  if (directory.empty()) return error{"state", "the file store has no directory", "write state.path"};
+  // Files are replaced by renaming: one that is read is whole.
+  file_descriptor folder(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder && errno != ENOENT)
+    return error{"state", "the directory " + directory + " cannot be opened: " + reason(),
+                 "correct state.path, or grant rights"};
+  return std::unique_ptr<store>(std::make_unique<file_store>(directory, std::move(folder), file_descriptor(-1)));
+}
+
+std::optional<error> file_store_unusable(const std::string& directory) {
+  std::error_code code;
+  auto at = std::filesystem::absolute(directory, code).lexically_normal();
+  while (!std::filesystem::exists(at, code) && at.has_relative_path()) at = at.parent_path();
+  if (std::filesystem::is_directory(at, code) && access(at.c_str(), W_OK | X_OK) == 0) return std::nullopt;
+  return error{"state",
+               "the directory " + directory + " cannot be written: " + at.string() +
+                   " is no directory, or this user may not write there",
+               "correct state.path, or grant rights"};
 }
 
 } // namespace chute

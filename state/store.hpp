@@ -73,6 +73,11 @@ public:
 
 // A store in a directory of one machine. Holds a lock on the directory for as long as it lives.
 result<std::unique_ptr<store>> open_file_store(const std::string& directory);
+// The same, only to look: beside an engine that holds the lock, without making or changing anything. Saves are refused.
+// A directory that is not there has no records.
+result<std::unique_ptr<store>> view_file_store(const std::string& directory);
+// Why this user could not keep records there, as far as can be told without trying; nothing if it could.
+std::optional<error> file_store_unusable(const std::string& directory);
 std::unique_ptr<store> make_memory_store();
 
 } // namespace chute

@@ -1,5 +1,6 @@
 """Processes of one group are stopped past the session time-out and woken as zombies, others join and leave."""
 
+import subprocess
 import time
 
 import harness
@@ -21,6 +22,13 @@ class Pause(harness.Scenario):
     def test_store_redis(self):
         self.stop_and_wake("redis", 30 if LONG else 6)
 
+    def looked_at(self, topology):
+        """Whoever only looks needs no lock: beside an engine that has the directory."""
+        for command in ("check", "state show"):
+            done = subprocess.run([str(harness.CHUTE), *command.split(), str(topology)], capture_output=True, text=True, timeout=90)
+            self.assertNotIn("in use", done.stdout + done.stderr, command)
+            self.assertEqual(done.returncode, 0, f"{command}: {done.stdout}{done.stderr}")
+
     def test_store_file(self):
         """One process at a time has the directory. While its owner stands still nobody takes its place; woken it goes on, and once it
         is gone the next one does."""
@@ -39,6 +47,8 @@ class Pause(harness.Scenario):
             refused = self.start(f"refused{round_}", table, topic, "file")
             self.assertEqual(refused.wait(30), 1, refused.name)
             self.assertIn(f"is in use by another process (process {engine.child.pid})", tail(refused.log))
+            if round_ == 0:
+                self.looked_at(engine.topology)
             time.sleep(max(0.0, woken_at - time.monotonic()))
             if round_ % 2 == 0:
                 engine.wake()

@@ -70,6 +70,35 @@ TEST_CASE("file store: one process at a time has the directory") {
   CHECK(open_file_store(d.path.string()));
 }
 
+TEST_CASE("file store: who only looks needs no lock, makes nothing and saves nothing") {
+  directory d;
+  auto engine = d.open();
+  REQUIRE(save(*engine, save_of(lane_of(0), 1)) == save_status::accepted);
+  auto view = view_file_store(d.path.string());
+  REQUIRE(view);
+  CHECK(load(**view).status == loaded::status::found);
+  CHECK(load(**view).record.version == 1);
+  CHECK(save(**view, save_of(lane_of(0), 2)) == save_status::refused);
+  REQUIRE(save(*engine, save_of(lane_of(0), 2)) == save_status::accepted);
+  CHECK(load(**view).record.version == 2);
+  engine.reset();
+  CHECK(open_file_store(d.path.string())); // it holds nothing
+
+  const auto missing = d.path / "missing";
+  auto nothing = view_file_store(missing.string());
+  REQUIRE(nothing);
+  CHECK(load(**nothing).status == loaded::status::absent);
+  CHECK(save(**nothing, save_of(lane_of(0), 1)) == save_status::refused);
+  CHECK_FALSE(fs::exists(missing));
+  CHECK(!view_file_store(""));
+  std::ofstream(d.path / "plain") << "x";
+  CHECK(!view_file_store((d.path / "plain").string()));
+
+  CHECK_FALSE(file_store_unusable(d.path.string()));
+  CHECK_FALSE(file_store_unusable((missing / "below").string()));
+  CHECK(file_store_unusable((d.path / "plain" / "below").string()));
+}
+
 TEST_CASE("file store: a directory that cannot be made or used is an error") {
   directory d;
   CHECK(!open_file_store(""));
