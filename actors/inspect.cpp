@@ -161,7 +161,33 @@ std::string table_of(const pipeline_config& p, const std::string& topic) {
   return name;
 }
 
-ch::expectations expectations_of(const context_ptr& c, const std::vector<target_column>& targets, int partitions) {
+int lanes_of(const pipeline_config& p, const kafka::topic_info& t) {
+  return std::min(lanes_for(p.lanes, t.partitions), t.partitions);
+}
+
+// Inserts a second that all pipelines together can reach, by database and table. Each pipeline's own are in it.
+struct insert_rates {
+  using by_table = std::map<std::pair<std::string, std::string>, double>;
+  by_table rows, dead_letters; // the latter as if each batch brought one
+};
+
+// Of each table that a pipeline writes to: how many lanes do.
+std::map<std::string, int> lanes_by_table(const pipeline_config& p, const std::vector<kafka::topic_info>& topics) {
+  std::map<std::string, int> out;
+  for (const auto& t : topics) out[table_of(p, t.name)] += lanes_of(p, t);
+  if (out.empty() && p.table.find("{topic}") == std::string::npos) out[table_of(p, "")] = 1;
+  return out;
+}
+
+void count_inserts(const pipeline_config& p, const std::vector<kafka::topic_info>& topics, insert_rates& into) {
+  for (const auto& [table, lanes] : lanes_by_table(p, topics)) {
+    const auto rate = ch::reachable_inserts_per_second(p, lanes);
+    into.rows[{split_name(p.table, p.database).first, table}] += rate;
+    into.dead_letters[split_name(p.dead_letter_table, p.database)] += rate;
+  }
+}
+
+ch::expectations expectations_of(const context_ptr& c, const std::vector<target_column>& targets, int lanes) {
   ch::expectations e;
   const auto& p = c->config;
   const auto& limits = c->top.clickhouse;
@@ -173,7 +199,7 @@ ch::expectations expectations_of(const context_ptr& c, const std::vector<target_
     if (t.source.text == "partition") e.columns.partition = t.column.name;
     if (t.source.text == "offset") e.columns.offset = t.column.name;
   }
-  e.inserts_per_second = ch::reachable_inserts_per_second(p, std::min(p.lanes, partitions));
+  e.inserts_per_second = ch::reachable_inserts_per_second(p, lanes);
   e.lease_ms = limits.lease_ms;
   e.insert_limit_ms = limits.insert_limit_ms;
   e.settings = limits.settings;
@@ -232,8 +258,27 @@ void check_starts(ch::session& s, const ch::server_facts& facts, const context_p
                        ch::table_name(place.database, place.table + "_old") + ", and chute makes one of its own"});
 }
 
+// A column that has the name of one that recovery asks by, and holds something else.
+void check_mapping(const ch::table_description& t, const std::vector<target_column>& targets, const pipeline_config& p,
+                   const std::string& where, std::vector<finding>& out) {
+  if (p.delivery != delivery_mode::exactly_once || p.provenance != provenance_mode::required) return;
+  const ch::provenance_columns names;
+  const std::pair<const char*, const std::string&> wanted[] = {
+      {"topic", names.topic}, {"partition", names.partition}, {"offset", names.offset}};
+  for (const auto& [what, name] : wanted) {
+    const bool there = std::any_of(targets.begin(), targets.end(), [&](const target_column& c) {
+      return c.source.kind == column_source::from::meta && c.source.text == what;
+    });
+    if (there || !t.find(name)) continue; // one that is not there is told elsewhere
+    out.push_back({severity::error, where,
+                   "its column " + name + " is not filled with the record's own " + what +
+                       ", by which recovery finds out what landed",
+                   "take `" + name + "` out of columns:, or fill another column there with {meta: " + what + "}"});
+  }
+}
+
 void check_destination(ch::session& s, const ch::server_facts& facts, const context_ptr& c, const std::string& name,
-                       int partitions, std::vector<finding>& out, std::uint64_t& identity) {
+                       int lanes, const insert_rates& rates, std::vector<finding>& out, std::uint64_t& identity) {
   const auto& p = c->config;
   const auto database = split_name(p.table, p.database).first;
   const auto& table = name;
@@ -248,13 +293,17 @@ void check_destination(ch::session& s, const ch::server_facts& facts, const cont
     identity = ch::destination_identity(*t);
     targets = targets_of(*t, p, where, out);
     check_defaults(s, facts, targets, where, out);
+    if (!targets.empty()) check_mapping(*t, targets, p, where, out);
   }
-  auto e = expectations_of(c, targets, partitions);
+  auto e = expectations_of(c, targets, lanes);
+  e.other_inserts_per_second = rates.rows.at({database, table}) - e.inserts_per_second;
   append(out, ch::check_server(facts, "clickhouse " + s.url(), e));
   append(out, ch::check_table(*t, facts, where, e));
-  const auto [dead_database, dead_table] = split_name(p.dead_letter_table, p.database);
-  auto dead = ch::describe(s, facts, dead_database, dead_table, limit_ms);
-  if (dead.ok()) append(out, ch::check_dead_letters(*dead, "pipeline " + p.name + ": dead letters", e));
+  const auto letters = split_name(p.dead_letter_table, p.database);
+  auto dead = ch::describe(s, facts, letters.first, letters.second, limit_ms);
+  auto of_letters = e;
+  of_letters.other_inserts_per_second = rates.dead_letters.at(letters) - e.inserts_per_second;
+  if (dead.ok()) append(out, ch::check_dead_letters(*dead, "pipeline " + p.name + ": dead letters", of_letters));
   if (!t->exists) return;
   if (p.format == "passthrough" && !t->views.empty())
     out.push_back(
@@ -275,10 +324,9 @@ void check_destination(ch::session& s, const ch::server_facts& facts, const cont
   append(out, ch::check_question_time(*t, where, e, mono_now() - begun, c->top.clickhouse.question_limit_ms));
 }
 
-void check_clickhouse(const context_ptr& c, const std::vector<kafka::topic_info>& topics, std::vector<finding>& out) {
-  std::map<std::string, int> tables; // and the partitions that go into each
-  for (const auto& t : topics) tables[table_of(c->config, t.name)] += t.partitions;
-  if (tables.empty() && c->config.table.find("{topic}") == std::string::npos) tables[table_of(c->config, "")] = 1;
+void check_clickhouse(const context_ptr& c, const std::vector<kafka::topic_info>& topics, const insert_rates& rates,
+                      std::vector<finding>& out) {
+  const auto tables = lanes_by_table(c->config, topics);
   std::map<std::string, std::map<std::uint64_t, std::string>> seen; // of each table: what it is, and where first
   for (const auto& url : c->top.clickhouse.urls) {
     auto s = ch::session::open(ch::options_for(c->top.clickhouse, url));
@@ -291,9 +339,9 @@ void check_clickhouse(const context_ptr& c, const std::vector<kafka::topic_info>
       out.push_back({severity::error, "clickhouse " + url, facts.failure().cause, facts.failure().way_out});
       continue;
     }
-    for (const auto& [table, partitions] : tables) {
+    for (const auto& [table, lanes] : tables) {
       std::uint64_t identity = 0;
-      check_destination(**s, *facts, c, table, partitions, out, identity);
+      check_destination(**s, *facts, c, table, lanes, rates, out, identity);
       if (identity) seen[table].emplace(identity, url);
     }
     check_starts(**s, *facts, c, out);
@@ -424,8 +472,10 @@ void check_owners(const pipeline_config& p, const std::vector<kafka::topic_info>
 std::vector<finding> check(const topology& t, const std::string& file) {
   std::vector<finding> out;
   table_owners owners;
+  insert_rates rates;
   std::uint64_t lanes = 0;
   if (t.pipelines.empty()) return {{severity::error, "topology", "it has no pipelines", "add one under pipelines:"}};
+  std::vector<std::pair<context_ptr, std::vector<kafka::topic_info>>> pipelines;
   for (const auto& p : t.pipelines) {
     auto c = quiet_context(t, p);
     c->file = file;
@@ -437,10 +487,14 @@ std::vector<finding> check(const topology& t, const std::string& file) {
       check_owners(p, topics, owners, out);
       for (const auto& topic : topics) {
         check_retention(**k, c, topic, out);
-        lanes += static_cast<std::uint64_t>(std::min(lanes_for(p.lanes, topic.partitions), topic.partitions));
+        lanes += static_cast<std::uint64_t>(lanes_of(p, topic));
       }
     }
-    check_clickhouse(c, topics, out);
+    count_inserts(p, topics, rates);
+    pipelines.emplace_back(std::move(c), std::move(topics));
+  }
+  for (const auto& [c, topics] : pipelines) {
+    check_clickhouse(c, topics, rates, out);
     check_registry(c, out);
     if (!topics.empty()) check_lanes(t, c, out);
   }
@@ -519,6 +573,28 @@ void tell_moved(lane_state_view& v, const std::vector<kafka::topic_partition>& p
   }
 }
 
+// How many lanes there are was decided at the first start, and any of their records says it; the topology's word may be
+// another since.
+std::pair<std::vector<lane_key>, std::vector<loaded>> load_lanes(store& from, const lane_key& of, std::int32_t lanes,
+                                                                 const kafka::topic_info& topic) {
+  std::vector<lane_key> keys;
+  const auto load = [&](std::int32_t count) {
+    keys.assign(static_cast<std::size_t>(count), of);
+    for (std::int32_t i = 0; i < count; ++i) keys[static_cast<std::size_t>(i)].lane = {i};
+    return from.load(keys, limit_ms);
+  };
+  auto found = load(lanes);
+  for (const auto& f : found) {
+    if (f.status != loaded::status::found) continue;
+    auto r = decode_record(f.record.text);
+    if (!r.ok()) continue;
+    const auto fixed = std::min(r->lanes, topic.partitions);
+    if (fixed != lanes) found = load(fixed);
+    break;
+  }
+  return {std::move(keys), std::move(found)};
+}
+
 result<void> show_pipeline(const topology& t, const pipeline_config& p, store* shared,
                            std::vector<lane_state_view>& out) {
   auto c = quiet_context(t, p);
@@ -533,10 +609,7 @@ result<void> show_pipeline(const topology& t, const pipeline_config& p, store* s
   auto& from = shared ? *shared : *kafka_store;
   for (const auto& topic : *topics) {
     if (topic.failure) return *topic.failure;
-    std::vector<lane_key> keys;
-    auto lanes = std::min(lanes_for(p.lanes, topic.partitions), topic.partitions);
-    for (std::int32_t i = 0; i < lanes; ++i) keys.push_back({*cluster, p.group, p.name, topic.name, {i}});
-    auto found = from.load(keys, limit_ms);
+    auto [keys, found] = load_lanes(from, {*cluster, p.group, p.name, topic.name, {}}, lanes_of(p, topic), topic);
     for (std::size_t i = 0; i < keys.size(); ++i) {
       auto v = view_of(p, keys[i], found[i]);
       std::vector<kafka::topic_partition> parts;

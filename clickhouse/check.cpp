@@ -415,6 +415,7 @@ std::vector<finding> check_dead_letters(const table_description& t, const std::s
             "change it, or rename it so that chute makes one of its own");
   auto rare = e;
   rare.inserts_per_second *= dead_letter_batches;
+  rare.other_inserts_per_second *= dead_letter_batches;
   check_window(out, t, "the table for dead letters", rare);
   if (needs_provenance(e) && (t.rows_expire || t.deletes_seen || t.family != engine_family::plain))
     out.add(severity::warning, "dead letters may be taken away again (TTL, deletes or the engine " + t.engine +

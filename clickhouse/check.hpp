@@ -19,7 +19,7 @@ struct expectations {
   provenance_mode provenance = provenance_mode::required;
   provenance_columns columns;
   double inserts_per_second = 1;       // that the pipeline can reach, all lanes together
-  double other_inserts_per_second = 0; // of other writers, as seen
+  double other_inserts_per_second = 0; // of other pipelines into the same table
   std::int64_t lease_ms = 60'000, insert_limit_ms = 120'000;
   settings_map settings; // the user's
   delete_policy deletes = delete_policy::reject;

@@ -68,6 +68,8 @@ inline constexpr std::array pinned_clickhouse_settings = {
     owned_name{"min_insert_block_size_rows", "it is pinned: a batch is one block; write batch.rows"},
     owned_name{"max_insert_block_size", "it is pinned: a batch is one block; write batch.rows"},
     owned_name{"min_insert_block_size_bytes", "it is pinned: a batch is one block; write batch.bytes"},
+    owned_name{"max_insert_block_size_bytes", "it is pinned: a batch is one block; write batch.bytes"},
+    owned_name{"use_strict_insert_block_limits", "it is pinned to 0: a batch is one block"},
     owned_name{"max_partitions_per_insert_block", "it is pinned to 0: a backfill must not fail for ever"},
     owned_name{"max_execution_time", "it is pinned; write clickhouse.limits.insert"},
     owned_name{"timeout_overflow_mode", "it is pinned to throw: a cut insert must not look whole"},

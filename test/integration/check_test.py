@@ -51,6 +51,11 @@ class Seed:
         self.topic = self.scenario.topic(partitions, f"_{self.number}", **config)
         self.pipeline["topics"] = [self.topic]
 
+    def other_topic(self, partitions):
+        name = self.scenario.topic(partitions, f"_{self.number}_too")
+        self.scenario.produce(name, 1)  # until the broker knows it
+        return name
+
     def write(self):
         self.file.write_text(json.dumps(self.document, indent=2))
 
@@ -279,6 +284,31 @@ def _rows_that_were_deleted(s):
 
 
 @mistake
+def _a_window_too_small_for_two_pipelines(s):
+    s.own_topic(20)
+    other = s.other_topic(20)
+    s.make(engine="ENGINE = MergeTree ORDER BY _offset SETTINGS non_replicated_deduplication_window = 10000")
+    s.document["pipelines"][f"{s.name}_too"] = {"topics": [other], "table": s.name}
+    return "warning", "knows 10000 inserts again: at up to 40 inserts a second", "MODIFY SETTING non_replicated_deduplication_window"
+
+
+@mistake
+def _a_window_too_small_for_two_topics(s):
+    s.own_topic(20)
+    s.pipeline["topics"].append(s.other_topic(20))
+    s.pipeline["lanes"] = 20
+    s.make(engine="ENGINE = MergeTree ORDER BY _offset SETTINGS non_replicated_deduplication_window = 10000")
+    return "warning", "knows 10000 inserts again: at up to 40 inserts a second", "MODIFY SETTING non_replicated_deduplication_window"
+
+
+@mistake
+def _an_offset_column_that_holds_something_else(s):
+    s.make()
+    s.pipeline["columns"] = {"_offset": {"field": "off"}}
+    return "error", "its column _offset is not filled with the record's own offset", "{meta: offset}"
+
+
+@mistake
 def _a_view_whose_target_has_no_window(s):
     s.make()
     s.make(columns="n UInt64", engine="ENGINE = MergeTree ORDER BY n", name=f"{s.table}_sums")
@@ -425,6 +455,21 @@ class Check(harness.Scenario):
                               env={**os.environ, "CHUTE_KAFKA": self.kafka, "CHUTE_CLICKHOUSE": self.server.url})
         self.assertEqual(json.loads(done.stdout), [])
         self.assertEqual(done.returncode, 0)
+
+    def test_lanes_that_were_changed_later(self):
+        """How many there are was decided at the first start."""
+        for number, (first, later) in enumerate(((2, 8), (8, 2)), 900):
+            s = Seed(self, number)
+            s.own_topic(8)
+            s.make()
+            s.pipeline["lanes"] = first
+            self.produce(s.topic, 400)
+            s.run_until_end()
+            s.pipeline["lanes"] = later
+            self.assertEqual([f for f in s.check() if f["level"] == "error"], [])
+            done = subprocess.run([str(harness.CHUTE), "state", "show", "--json", str(s.file)], capture_output=True, text=True,
+                                  timeout=60, check=True)
+            self.assertEqual(sorted(lane["lane"] for lane in json.loads(done.stdout)), list(range(first)), done.stdout)
 
     def test_each_mistake_is_found(self):
         self.assertGreaterEqual(len(mistakes), MISTAKES_MIN)
