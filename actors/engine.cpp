@@ -13,6 +13,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <set>
 #include <thread>
 
 namespace chute {
@@ -73,12 +74,13 @@ struct engine::parts {
   mono_ms started = mono_now();
 
   std::mutex reloading;    // one at a time
-  mutable std::mutex lock; // guards `top` and `pipelines`
+  mutable std::mutex lock; // guards what follows, and `top`
   std::vector<running> pipelines;
+  std::set<std::string> paused; // pipelines that a person paused: they stay so when they are started anew
 
   result<void> start(const topology& t, const pipeline_config& c);
   void order(enum msg::order::what what);
-  result<void> order(const std::string& name, enum msg::order::what what);
+  result<void> pause(const std::string& name, bool wanted);
   void order(const std::vector<running>& some, enum msg::order::what what);
   void end(const std::vector<running>& some, std::int64_t drain_limit_ms);
   std::vector<pipeline_status> of_the_topology() const;
@@ -166,6 +168,7 @@ result<void> engine::parts::start(const topology& t, const pipeline_config& c) {
   auto actor = system->spawn(pipeline, context, used);
   std::lock_guard hold(lock);
   pipelines.push_back({c, actor, alive});
+  if (paused.count(c.name)) caf::anon_send(actor, msg::order{msg::order::what::pause});
   return {};
 }
 
@@ -178,14 +181,24 @@ void engine::parts::order(enum msg::order::what what) {
   order(pipelines, what);
 }
 
-result<void> engine::parts::order(const std::string& name, enum msg::order::what what) {
+// Pauses a pipeline, or lets it go on.
+result<void> engine::parts::pause(const std::string& name, bool wanted) {
   std::lock_guard hold(lock);
-  for (const auto& p : pipelines) {
-    if (p.config.name != name) continue;
-    caf::anon_send(p.actor, msg::order{what});
-    return {};
-  }
-  return error{"engine", "there is no pipeline named " + name, "see /status for the names"};
+  if (std::none_of(top.pipelines.begin(), top.pipelines.end(), [&](const auto& c) { return c.name == name; }))
+    return error{"engine", "there is no pipeline named " + name, "see /status for the names"};
+  const auto at =
+      std::find_if(pipelines.begin(), pipelines.end(), [&](const auto& p) { return p.config.name == name; });
+  if (at == pipelines.end() && moving == 0)
+    return error{"engine", "pipeline " + name + " does not run at this moment", "see /status, and try again"};
+  if (at != pipelines.end() && at->alive->wait_for_none(0))
+    return error{"engine", "pipeline " + name + " has ended: there is nothing to " + (wanted ? "pause" : "resume"),
+                 "/status has its reason; it runs again after SIGHUP with a changed file, or a restart"};
+  if (wanted) paused.insert(name);
+  else paused.erase(name);
+  // One that is not there is started anew at this moment, and asks then.
+  if (at != pipelines.end())
+    caf::anon_send(at->actor, msg::order{wanted ? msg::order::what::pause : msg::order::what::resume});
+  return {};
 }
 
 // Drains, then stops; when it returns, their groups are left, and they write to the board no more.
@@ -339,6 +352,7 @@ result<std::string> engine::reload(const topology& t, std::int64_t drain_ms) {
       if (is != chosen->end() && same_pipeline(p.top, t, r.config, *is)) continue;
       ends.push_back(r);
       name_in(is == chosen->end() ? gone : changed, r.config.name);
+      if (is == chosen->end()) p.paused.erase(r.config.name);
       if (is != chosen->end()) starts.push_back(*is);
     }
     for (const auto& c : *chosen) {
@@ -403,7 +417,7 @@ result<std::string> engine::move(const std::string& pipeline, const move_request
   return done;
 }
 
-result<void> engine::pause(const std::string& pipeline) { return parts_->order(pipeline, msg::order::what::pause); }
-result<void> engine::resume(const std::string& pipeline) { return parts_->order(pipeline, msg::order::what::resume); }
+result<void> engine::pause(const std::string& pipeline) { return parts_->pause(pipeline, true); }
+result<void> engine::resume(const std::string& pipeline) { return parts_->pause(pipeline, false); }
 
 } // namespace chute

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import time
+import urllib.request
 
 import harness
 from harness import wait_until
@@ -74,6 +76,40 @@ class Reload(harness.Scenario):
         for n in ("kept", "changed", "new", "gone"):
             figures = self.exact_of(n)
             self.assertEqual(figures["produced"], 3_000 if n == "gone" else 6_000)
+
+    def test_a_paused_pipeline_stays_paused_and_drains(self):
+        self.write(self.pipeline("kept"), self.pipeline("changed"))
+        self.produce(self.topics["changed"], 100)
+        self.engine_ = harness.Engine(self, self.file, admin=self.port)
+        self.landed("changed", 100)
+        self.order("changed", "pause")
+        self.paused_with_records("changed", 100)
+
+        self.write(self.pipeline("kept"), self.pipeline("changed", batch={"rows": 100, "wait": "50ms"}))
+        begun = time.monotonic()
+        self.engine_.signal(signal.SIGHUP)
+        self.says(f"started anew: {self.name}_changed")
+        self.assertLess(time.monotonic() - begun, 25, "the paused pipeline did not drain")
+        self.paused_with_records("changed", 600)
+        self.assertEqual(self.server.number(f"SELECT count() FROM {self.tables['changed']}"), 100)
+
+        begun = time.monotonic()
+        self.assertEqual(self.engine_.stop(), 0)
+        self.assertLess(time.monotonic() - begun, 25, "the paused pipeline did not drain")
+        self.engine_ = harness.Engine(self, self.file, admin=self.port)  # a person's pause ends with the process
+        self.landed("changed", 1_100)
+        self.assertEqual(self.engine_.stop(), 0)
+        self.assertEqual(self.exact_of("changed")["produced"], 1_100)
+
+    def order(self, n, what):
+        url = f"http://127.0.0.1:{self.port}/pipelines/{self.name}_{n}/{what}"
+        with urllib.request.urlopen(urllib.request.Request(url, method="POST"), timeout=5) as reply:
+            self.assertEqual(reply.status, 200)
+
+    def paused_with_records(self, n, first):
+        wait_until(lambda: (self.status(n) or {}).get("state") == "paused", 60, f"{n} is paused")
+        self.produce(self.topics[n], 500, "--first", first)
+        wait_until(lambda: any(lane["buffered_bytes"] for lane in self.status(n)["lanes"]), 60, f"{n} has gathered records")
 
     def exact_of(self, n):
         done = self.kit("compare", self.topics[n], "--table", self.tables[n], "--dead-letters", self.dead_letters,
