@@ -31,7 +31,7 @@ void lane::maybe_plan(instant now) {
   if (look_wanted_) return;
   if (should_close(now) && !paused_) return make_plan(now, plan_as::rows, cut_gathered(rows_cap_), {});
   if (advance_ && (!gathered_.anything() || paused_)) return save(now, *advance_, purpose::done);
-  if (draining_ && paused_ && !advance_) return check_released(now);
+  if (draining_ && paused_ && !advance_) return release(true); // what it gathered was never planned
   if (advance_ || gathered_.anything()) return;
   for (std::size_t i = 0; i < blocked_.size(); ++i)
     if (!blocked_[i].empty()) return stop(blocked_[i] + way_past(i, blocked_at_[i]));
