@@ -88,8 +88,9 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
     return stop(r.failure().cause + "; " + r.failure().way_out +
                 "; or go on after what the table holds: " + command("reset", scope::lane, "--to-table"));
   auto known = have_record_ && r->lineage == record_.lineage ? saved_version_ : 0;
-  if (r->lineage == what.noted_lineage && !mutant(bug::noted_version_ignored))
-    known = std::max(known, what.noted_version);
+  // A reset makes a lineage of its own, and its version is above all that were noted: a note that is above the record
+  // is of a store that went back before a reset, or of another store that was used since.
+  if (!mutant(bug::noted_version_ignored)) known = std::max(known, what.noted_version);
   if (r->version < known && !mutant(bug::older_version_accepted)) {
     auto why = "the state store answers with version " + std::to_string(r->version) + ", but version " +
                std::to_string(known) + " was saved before";

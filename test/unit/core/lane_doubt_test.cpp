@@ -101,6 +101,26 @@ TEST_CASE("attempts of this process that were all answered need no wait") {
   CHECK(h.saved().open->kind == plan_kind::batch);
 }
 
+TEST_CASE("the start of one server says nothing of an attempt on another") {
+  harness h;
+  h.config.trust.plain_merge_tree = false; // replicas: several servers of one table
+  h.first_start();
+  h.planned(10);
+  h.acknowledge();
+  h.planned(10, 10);
+  h.rejected();
+  h.accept();
+  h.unanswered();
+  h.machine->set_server_started(h.now.server + 10'000);
+  h.pass(1'000);
+  h.tell({{}, rows_found(10)}); // nothing of it is there yet, so it is sent again
+  h.pass(1'000);
+  h.rejected();
+  h.tell({{}, rows_found(10)});
+  CHECK_FALSE(h.has<fx_save>());
+  CHECK(h.take<fx_ask>().ranges.empty()); // whether a query with the token runs
+}
+
 TEST_CASE("no answer is not the answer that nothing is there") {
   harness h;
   h.doubted();

@@ -132,11 +132,11 @@ struct harness {
     l.start.assign(lane_partition_count(config.lane, config.lanes, config.topic_partitions), {0});
     machine->loaded(now, take<fx_load>().ticket, l);
   }
-  void load_stored(bool marked = true, std::uint64_t noted_version = 0) {
+  void load_stored(bool marked = true, std::uint64_t noted_version = 0, std::uint64_t lineages_since = 0) {
     lane_loaded l;
     l.what = lane_loaded::state::found;
     l.text = stored;
-    l.noted_lineage = noted_version ? decode_record(stored)->lineage : 0;
+    l.noted_lineage = noted_version ? decode_record(stored)->lineage + lineages_since : 0;
     l.noted_version = noted_version;
     l.marked = marked;
     machine->loaded(now, take<fx_load>().ticket, l);

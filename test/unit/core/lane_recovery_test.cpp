@@ -483,6 +483,21 @@ TEST_CASE("a store that has an older record than the group's offsets tell of sto
   CHECK(h.take<fx_stopped>().reason.find("it went back in time") != std::string::npos);
 }
 
+TEST_CASE("a record of before a reset is an older one too") {
+  harness h;
+  meet_old_record(h);
+  auto version = decode_record(h.stored)->version;
+  auto began = h.now.mono;
+  while (h.machine->phase() != lane_phase::stopped && h.now.mono < began + 60'000) {
+    if (h.has<fx_load>()) h.load_stored(true, version + 1, 1);
+    CHECK_FALSE(h.has<fx_save>());
+    CHECK_FALSE(h.has<fx_inspect>());
+    h.pass(100);
+  }
+  CHECK(h.machine->phase() == lane_phase::stopped);
+  CHECK(h.take<fx_stopped>().reason.find("it went back in time") != std::string::npos);
+}
+
 TEST_CASE("a read that was old for a moment stops nothing") {
   harness h;
   meet_old_record(h);
