@@ -66,9 +66,6 @@ void serve(self_ptr self) {
     if (raw->failure) {
       auto& f = *raw->failure;
       self->send(s.to, msg::read_failure{s.epoch, s.where.partition, kind_of(f), f.why.text()});
-      // What the lane does not answer by reading anew is tried again here: a right that was withdrawn may come back.
-      if (kind_of(f) == read_error::other && !s.source->running())
-        self->delayed_send(self, retry_after, msg::read_again{msg::read_from{s.epoch, f.at, s.spec}, s.starts});
     }
     rest(self, *raw, now);
     if (raw->last < raw->first) {
