@@ -358,7 +358,7 @@ batcher_actor::behavior_type batcher(self_ptr self, context_ptr context, service
         if (!self->state.over) schedule(self, mono_now());
       },
       [=](const msg::read_failure& m) {
-        if (m.what != read_error::other)
+        if (m.what == read_error::out_of_range || m.what == read_error::unknown_topic)
           self->send(self->state.with.pipeline, msg::log_differed{self->state.setup.name});
         event(self, [&](lane& l, instant now) { l.read_failed(now, m.epoch, m.partition, m.what, m.why); });
       },

@@ -15,7 +15,8 @@ using self_ptr = reader_actor::stateful_pointer<reader_state>;
 constexpr std::size_t records_max = 16'384; // in a chunk
 constexpr std::int64_t many_left = 4'096;   // records: more than come while a fetch rests
 constexpr std::chrono::seconds retry_after{1};
-constexpr std::chrono::seconds settled_after{2}; // what was on its way when a partition was stopped has come
+constexpr std::chrono::seconds begin_again_after{10}; // what cannot be read may be mended by then
+constexpr std::chrono::seconds settled_after{2};      // what was on its way when a partition was stopped has come
 
 read_error kind_of(const kafka::stream_error& e) {
   switch (e.what) {
@@ -56,6 +57,16 @@ void tell_end(self_ptr self, std::optional<offset_t> end) {
   if (!std::exchange(s.told, true)) self->send(s.to, msg::nothing_to_read{s.epoch, s.where.partition, end});
 }
 
+// A stream that was halted begins again by way of its lane, which compares the log first.
+void tell_failure(self_ptr self, const kafka::stream_error& f) {
+  auto& s = self->state;
+  const auto what = kind_of(f);
+  self->send(s.to, msg::read_failure{s.epoch, s.where.partition, what, f.why.text()});
+  if (what == read_error::other && f.halts())
+    self->delayed_send(s.to, begin_again_after,
+                       msg::read_failure{s.epoch, s.where.partition, read_error::halted, f.why.text()});
+}
+
 // Serves credits while there is something to take; else the queue's wake-up calls again.
 void serve(self_ptr self) {
   auto& s = self->state;
@@ -63,10 +74,7 @@ void serve(self_ptr self) {
     const auto since = s.came->since.exchange(0);
     const auto now = mono_now();
     auto raw = std::make_shared<kafka::raw_batch>(s.source->take(records_max, s.credits.front()));
-    if (raw->failure) {
-      auto& f = *raw->failure;
-      self->send(s.to, msg::read_failure{s.epoch, s.where.partition, kind_of(f), f.why.text()});
-    }
+    if (raw->failure) tell_failure(self, *raw->failure);
     rest(self, *raw, now);
     if (raw->last < raw->first) {
       if (raw->at_end) tell_end(self, raw->last + 1);

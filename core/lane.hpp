@@ -239,7 +239,12 @@ enum class lane_edge : std::uint8_t {
 inline constexpr auto lane_edge_count = static_cast<std::size_t>(lane_edge::count);
 const char* to_string(lane_edge e);
 
-enum class read_error : std::uint8_t { out_of_range, unknown_topic, other };
+enum class read_error : std::uint8_t {
+  out_of_range,
+  unknown_topic,
+  halted, // a while ago, by what may be over now: worth to be begun again, where the log is compared first
+  other,  // goes on by itself, or is told again as halted
+};
 
 struct lane_counters {
   std::uint64_t records = 0, rows = 0, dead_letters = 0, dropped = 0, bytes = 0;

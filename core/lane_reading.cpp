@@ -256,7 +256,7 @@ void lane::read_failed(instant now, std::uint64_t epoch, partition_id p, read_er
   seen(now);
   if (!index_of(p)) return;
   if (epoch != epoch_) { // it reads anew, or is about to: the news counts
-    if (what != read_error::other) doubt_log(now);
+    if (what != read_error::other && what != read_error::halted) doubt_log(now);
     return;
   }
   if (what == read_error::other) {
@@ -264,7 +264,7 @@ void lane::read_failed(instant now, std::uint64_t epoch, partition_id p, read_er
     return;
   }
   forget(now, true);
-  doubt_log(now);
+  if (what != read_error::halted) doubt_log(now);
   waiting_ = "its state, after: " + why;
 }
 

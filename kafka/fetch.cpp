@@ -138,6 +138,8 @@ settings defaults_of(const fetch_options& o) {
           // A stream that starts waits until the fetch that is on its way comes back: at idle partitions, that long.
           {"fetch.wait.max.ms", "100"},
           {"fetch.error.backoff.ms", "100"},
+          // Of a batch, as its producer made it: what a disk or a network damaged is an error then, not a record.
+          {"check.crcs", "true"},
           {"topic.metadata.propagation.max.ms", "5000"}}; // so long an unknown topic may be one being created
 }
 
@@ -294,7 +296,7 @@ struct stream::impl {
     out.failure =
         stream_error{kind_of(code), position,
                      make_error(code, to_string(where) + " at offset " + std::to_string(position.value), text)};
-    halted = out.failure->what != stream_error::kind::transient;
+    halted = out.failure->halts();
   }
 
   // librdkafka tells some errors of a partition (it does not exist, no right to see it) to the error callback, in the

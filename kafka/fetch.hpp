@@ -33,18 +33,19 @@ struct portion {
   std::uint64_t held() const { return 4 * fetch + queue; }
 };
 
-// Why a stream does not go on. It needs a start() to go on, unless it is transient.
+// Why a stream does not go on. It needs a start() to go on, unless it is transient or denied.
 struct stream_error {
   enum class kind : std::uint8_t {
     out_of_range,  // the log does not hold `at`: deleted already, or not written yet
     unknown_topic, // the topic or the partition does not exist
-    denied,        // not allowed to read the topic
+    denied,        // not allowed to read the topic: goes on by itself once that is allowed again
     damaged,       // a record batch cannot be read: its check sum, its compression
     transient,     // goes on by itself
   };
   kind what = kind::transient;
   offset_t at;
   error why;
+  bool halts() const { return what != kind::transient && what != kind::denied; }
 };
 
 // Some records of one partition. Owns them: whatever the views point to lives as long as the batch. Can be read from

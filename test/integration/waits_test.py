@@ -1,9 +1,14 @@
 """What only a person can mend: the pipeline waits, says why, goes on by itself once it is mended, and skips nothing."""
 
 import os
+import subprocess
 
 import harness
-from harness import BUILD, ClickHouse, Process, Proxy, ServerError, free_port, wait_until
+from harness import BUILD, ROOT, ClickHouse, Process, Proxy, ServerError, free_port, wait_until
+
+# Whoever has no entry may do all.
+ACLS = ("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer;"
+        "allow.everyone.if.no.acl.found=true")
 
 
 class Waits(harness.Scenario):
@@ -111,6 +116,48 @@ class Waits(harness.Scenario):
         engine.says("connect", "refused", "answer", "reach")
         services.call("start", "clickhouse")
         self.mended(engine, topic, table, 2_000)
+
+    def acls(self, topic, *arguments):
+        """Kafka's own tool, as a person would use it."""
+        jars = subprocess.run([ROOT / "dev/install-deps", "--where", "kafka"], capture_output=True, text=True, check=True)
+        subprocess.run(["java", "-Xmx128m", "-cp", f"{jars.stdout.strip()}/*", "org.apache.kafka.tools.AclCommand",
+                        "--bootstrap-server", self.kafka, "--topic", topic, "--force", *arguments],
+                       stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True)
+
+    def test_the_right_to_read_is_withdrawn(self):
+        self.private_services("kafka", env={"CHUTE_KAFKA_PROPERTIES": ACLS})
+        topic, table = self.topic(2), self.table()
+        engine = self.begin(topic, table)
+        self.acls(topic, "--add", "--allow-principal", "User:ANONYMOUS", "--operation", "All")
+        denied = ("--deny-principal", "User:ANONYMOUS", "--operation", "Read")
+        self.acls(topic, "--add", *denied)
+        self.produce(topic, 1_000, "--first", 1_000)
+        engine.says("authorization", "authorized")
+        self.assertEqual(self.found(table), 1_000)
+        self.acls(topic, "--remove", *denied)
+        self.mended(engine, topic, table, 2_000)
+
+    def test_a_batch_that_a_disk_damaged(self):
+        services = self.private_services("kafka")
+        topic, table = self.topic(1), self.table()
+        self.produce(topic, 500, "--run", 100)
+        whole = self.kit("topic", "end", topic).stdout
+        [segment] = (services.dir / "kafka-1" / f"{topic}-0").glob("*.log")
+        good = segment.stat().st_size
+        self.produce(topic, 500, "--first", 500)
+        with open(segment, "r+b") as file:
+            file.seek(good + 200)  # behind a batch's header of 61 bytes, in its records
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 0x10]))
+        engine = self.engine(topic, table)
+        engine.says("crc")
+        self.arrived(table, 500, 60, engine)
+        self.assertEqual(self.found(table), 500, whole)
+        with open(segment, "r+b") as file:
+            file.seek(good + 200)
+            file.write(byte)
+        self.mended(engine, topic, table, 1_000)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 #include "test/sim/world.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace chute::sim {
@@ -111,12 +112,13 @@ void world::fetch(const event& e) {
   bool gone = now_ < log.gone_until;
   bool outside = gone || r.position < log.low || r.position > log.end();
   if (outside || message_fault(fault::fetch_error)) {
+    constexpr std::array drawn = {read_error::unknown_topic, read_error::unknown_topic, read_error::other,
+                                  read_error::halted};
     auto failed = e;
     failed.what = ev::read_failed;
-    failed.ref = static_cast<std::uint32_t>(gone                ? read_error::unknown_topic
-                                            : outside           ? read_error::out_of_range
-                                            : strikes_.below(2) ? read_error::unknown_topic
-                                                                : read_error::other);
+    failed.ref = static_cast<std::uint32_t>(gone      ? read_error::unknown_topic
+                                            : outside ? read_error::out_of_range
+                                                      : drawn.at(strikes_.below(drawn.size())));
     later(0, failed);
     r.since = -1;
     auto again = e;

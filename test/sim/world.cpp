@@ -233,7 +233,7 @@ void world::read_failed(std::uint8_t n, const event& e, lane_slot& s) {
   lane_event(n, e.lane, [&](lane& m, instant now) {
     m.read_failed(now, e.tag, {partition_of(e.lane, e.part)}, what, "as drawn");
   });
-  if (what == read_error::other) return;
+  if (what == read_error::other || what == read_error::halted) return;
   auto& p = processes_[n];
   s.heard_gone = p.heard_gone = now_;
   for (std::uint8_t l = 0; l < p.lanes.size(); ++l) {

@@ -361,6 +361,21 @@ TEST_CASE("streaming: an offset out of range sends the lane back to the comparis
   CHECK(h.has<fx_load>());
 }
 
+TEST_CASE("streaming: what halted a reader a while ago sends the lane back to the comparison, if it reads on still") {
+  harness h;
+  h.first_start();
+  const auto epoch = h.take_credit({0});
+  SUBCASE("and nothing of the log is doubted for it") {
+    h.machine->read_failed(h.now, epoch, {0}, read_error::halted, "a check sum");
+    CHECK(h.has<fx_load>());
+  }
+  SUBCASE("not when it has begun anew since") {
+    h.machine->read_failed(h.now, epoch - 1, {0}, read_error::halted, "a check sum");
+    CHECK_FALSE(h.has<fx_load>());
+    CHECK(h.machine->phase() == lane_phase::streaming);
+  }
+}
+
 TEST_CASE("an open plan of whose records nothing comes is compared with the log again") {
   harness h;
   h.first_start();
