@@ -353,8 +353,8 @@ private:
         if (l.foreign(i)) f.to = l.committed[i].next;
         else if (!l.before && l.committed[i].what == from::found) f.stays = l.committed[i].next;
         break;
-      case target::current:
-      case target::table: break;
+      case target::table: f.past_loss = true; break;
+      case target::current: break;
       }
     }
     if (what_.to == target::table && !usable(t, l)) after_the_table(t, l);

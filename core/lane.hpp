@@ -377,6 +377,7 @@ private:
   // The command that settles it: verb "reset" or "settle"; of one partition of the lane, of the lane, or of the topic.
   enum class scope : std::uint8_t { topic, lane, partition };
   std::string command(const char* verb, scope of, const std::string& option, std::size_t partition = 0) const;
+  std::string pass_loss(std::size_t i) const;
   std::string made_anew_or_cut(std::size_t i, offset_t end) const;
   std::string say_landed() const;
   void lost_records(instant now, std::size_t i, const log_facts& facts);

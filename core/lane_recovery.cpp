@@ -31,6 +31,20 @@ std::string lane::made_anew_or_cut(std::size_t i, offset_t end) const {
          command("reset", scope::partition, "--to-offset " + std::to_string(end.value), i) + " goes on at its end";
 }
 
+// Of an open plan, or of one that is being filled in, the table may hold what follows the loss.
+std::string lane::pass_loss(std::size_t i) const {
+  const auto& p = record_.partitions[i];
+  const bool planned = record_.open && record_.open->last[i] >= p.next;
+  if (!planned && !p.fill_to)
+    return command("reset", scope::partition, "--to-earliest", i) + ", or set on_data_loss: continue";
+  const bool blind = p.blind && *p.blind >= p.next;
+  if (!blind && config_.trust.there && config_.trust.not_there)
+    return command("reset", scope::partition, "--to-table", i) +
+           " sends what is left of the open plan and the table lacks";
+  return "say first whether the open plan landed: " + command("settle", scope::lane, "--landed") + " or " +
+         command("settle", scope::lane, "--not-landed");
+}
+
 void lane::retry_recovery(instant now, const std::string& why) {
   waiting_ = why;
   wanted_ticket_ = 0;
@@ -376,8 +390,7 @@ std::string lane::difference(const log_facts& facts) {
     if (f.low > p.next && config_.on_data_loss == data_loss_policy::stop && !mutant(bug::loss_is_gap))
       return "the log of " + where + " begins at " + std::to_string(f.low.value) + ", but only offsets below " +
              std::to_string(p.next.value) + " are done: " + std::to_string(f.low - p.next) +
-             " offsets were deleted before they were delivered; to go on without them: " +
-             command("reset", scope::partition, "--to-earliest", i) + ", or set on_data_loss: continue";
+             " offsets were deleted before they were delivered; to go on without them: " + pass_loss(i);
     if (last_known(i) >= p.next && f.end <= last_known(i) && !mutant(bug::plan_beyond_log))
       return "the log of " + where + " ends at " + std::to_string(f.end.value) + ", within an open plan (to offset " +
              std::to_string(last_known(i).value) + "): it was truncated or made anew" + made_anew_or_cut(i, f.end);
@@ -429,16 +442,14 @@ void lane::lost_records(instant now, std::size_t i, const log_facts& facts) {
                 " were deleted before they were delivered; to go on without them: " +
                 command("reset", scope::partition, "--to-earliest", i) + ", or set on_data_loss: continue");
   if (record_.open && record_.open->last[i] >= p.next)
-    return contradiction(
-        now, "records " + std::to_string(p.next.value) + " to " + std::to_string(record_.open->last[i].value) + " of " +
-                 config_.topic + "/" + std::to_string(partition_at(i).value) +
-                 " belong to an open plan and were deleted from the log: " + describe_plan() + say_landed());
+    return contradiction(now, "records " + std::to_string(p.next.value) + " to " +
+                                  std::to_string(record_.open->last[i].value) + " of " + config_.topic + "/" +
+                                  std::to_string(partition_at(i).value) +
+                                  " belong to an open plan and were deleted from the log: " + describe_plan() +
+                                  "; to go on without them: " + pass_loss(i));
   took(lane_edge::lost_skipped);
   counters_.gaps_lost += static_cast<std::uint64_t>(facts.parts[i].low - p.next);
-  p.next = facts.parts[i].low;
-  p.known.reset();
-  if (p.fill_to && *p.fill_to < p.next) p.fill_to.reset();
-  if (p.blind && *p.blind < p.next) p.blind.reset();
+  p.begin_at(facts.parts[i].low);
   if (record_.open) record_.open->last[i] = p.next - 1;
 }
 

@@ -38,6 +38,7 @@ result<lane_partition> kept_partition(const place& at, const move_facts& f, cons
   if (f.stays) p.next = *f.stays;
   else if (before) p = *before;
   else return at.wrong("no record says where it is", "move it: --to-table, --to-earliest, --to-offset N");
+  if (f.past_loss) p.begin_at(f.low);
   const bool blind = p.blind && *p.blind >= p.next;
   if (planned && *planned >= p.next && (blind || !at.base.trust.there || !at.base.trust.not_there))
     return at.wrong("the open plan covers offsets " + number(p.next) + " to " + number(*planned) +

@@ -20,6 +20,7 @@ struct move_facts {
   offset_t low, end;               // of the log: the first offset held, and the one after the last
   std::optional<offset_t> to;      // where it is to begin from; nothing: it stays
   std::optional<offset_t> stays;   // it stays, and no record says where: there
+  bool past_loss = false;          // it stays, but not before the log's beginning: what was there is lost
   std::optional<offset_t> highest; // that the table or the dead letters hold; nothing: none, or they cannot be asked
 };
 

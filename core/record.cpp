@@ -21,6 +21,14 @@ void lane_partition::pass(offset_t to, const std::optional<known_record>& last) 
   if (known && known->distance > known_distance_max) known.reset();
 }
 
+void lane_partition::begin_at(offset_t low) {
+  if (low <= next) return;
+  next = low;
+  known.reset();
+  if (fill_to && *fill_to < next) fill_to.reset();
+  if (blind && *blind < next) blind.reset();
+}
+
 void lane_partition::mark_fill(offset_t last, const std::optional<known_record>& end) {
   if (fill_to && *fill_to >= last) return; // a piece of the plan that landed in part
   auto before = known_base();

@@ -40,6 +40,8 @@ struct lane_partition {
   }
   // Everything below `to` is done; `last`: the last record passed, relative to `to`. Marks that are passed are dropped.
   void pass(offset_t to, const std::optional<known_record>& last);
+  // The log has nothing below `low` any more: what was not done of it is lost.
+  void begin_at(offset_t low);
   // A plan up to `last` landed in part; `end`: its last record, relative to `last + 1`.
   void mark_fill(offset_t last, const std::optional<known_record>& end);
   bool operator==(const lane_partition&) const = default;

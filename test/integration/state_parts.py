@@ -208,6 +208,12 @@ class Scenario(harness.Scenario):
         self.assertEqual(engine.stop(), 0)
         self.exact(self.topic_, self.table_, records=records)
 
+    def only(self, condition):
+        """A view of these rows: those of records that the log still holds."""
+        self.server.ask(f"CREATE VIEW {self.table_}_only AS SELECT * FROM {self.table_} WHERE {condition}")
+        self.addCleanup(self.drop, f"{self.table_}_only")
+        return f"{self.table_}_only"
+
     def landed_times(self, records, times):
         """Each record, so many times; and each of them as it is in the topic."""
         done = self.kit("compare", self.topic_, "--table", self.table_, "--json", check=False)

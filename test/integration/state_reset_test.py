@@ -14,12 +14,6 @@ AT_ONCE = 4
 class Stops(state_parts.Scenario):
     """Each stop names the command that settles it."""
 
-    def only(self, condition):
-        """A view of these rows: those of records that the log still holds."""
-        self.server.ask(f"CREATE VIEW {self.table_}_only AS SELECT * FROM {self.table_} WHERE {condition}")
-        self.addCleanup(self.drop, f"{self.table_}_only")
-        return f"{self.table_}_only"
-
     def test_another_table_under_the_same_name(self):
         engine = self.begin()
         self.assertEqual(engine.stop(), 0)
@@ -297,16 +291,16 @@ class Moved(state_parts.Scenario):
 class Plans(state_parts.Scenario):
     """A plan that was open when its engine died, and what its token cannot settle any more."""
 
-    def leave_open(self, fault, **more):
+    def leave_open(self, fault, *options, **config):
         """An engine that dies with a plan of which the insert was applied (drop_reply), or not (refuse)."""
-        self.topic_, self.table_ = self.topic(1), self.table(**more)
-        self.produce(self.topic_, 1_000)
+        self.topic_, self.table_ = self.topic(1, **config), self.table()
+        self.produce(self.topic_, 1_000, *options)
         proxy = Proxy(self, self.server.url)
         engine = self.start("first", url=proxy.url)
         self.arrived(self.table_, 1_000, 60, engine)
         proxy.fault(fault, match=f"INSERT INTO*{self.table_.split('.')[1]}*FORMAT")
         before = proxy.counts().get(fault, 0)
-        self.produce(self.topic_, 500, "--first", 1_000)
+        self.produce(self.topic_, 500, "--first", 1_000, *options)
         wait_until(lambda: proxy.counts().get(fault, 0) > before, 60, "an insert met the fault")
         engine.kill()
         shown = harness.json.loads(self.chute("state", "show", engine.topology, "--json"))
@@ -348,6 +342,48 @@ class Plans(state_parts.Scenario):
 
     def test_the_mapping_changed_and_nothing_landed(self):
         self.assertEqual(self.changed_mapping("refuse"), 1_000)
+
+    def overtaken(self, fault):
+        """Retention takes the first records of the plan; the others land once, or have."""
+        self.leave_open(fault)
+        self.kit("topic", "delete-records", self.topic_, "--before", "0:1001")
+        self.produce(self.topic_, 500, "--first", 1_500)
+        engine = self.start("second")
+        said = self.stops(engine, "1 offsets were deleted before they were delivered")
+        self.assertEqual(engine.wait(60), 1)
+        self.obey(said, "--to-table")
+        engine = self.start("last")
+        self.arrived(self.table_, 1_999 if fault == "refuse" else 2_000, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(self.topic_, self.only("_offset > 1000"), records=999)
+        self.assertEqual(self.server.ask(f"SELECT count() - uniqExact(_offset) FROM {self.table_}"), "0")
+
+    def test_retention_overtook_the_plan(self):
+        self.overtaken("drop_reply")
+
+    def test_retention_overtook_the_plan_and_nothing_landed(self):
+        self.overtaken("refuse")
+
+    def test_a_record_of_the_plan_was_compacted(self):
+        self.leave_open("drop_reply", "--keys", cleanup_policy="compact", segment_ms=100, min_cleanable_dirty_ratio=0.001,
+                        min_compaction_lag_ms=0, delete_retention_ms=0)
+        self.produce(self.topic_, 100, "--first", 1_000, "--keys")  # the same keys again, from offset 1,500 on
+        in_log = lambda: [harness.json.loads(line)["offset"] for line in self.kit("read", self.topic_).stdout.splitlines()]
+
+        def compacted():
+            self.produce(self.topic_, 1, "--first", 5_000, "--keys")  # what is written last is never compacted
+            return not {1_000, 1_001} & set(in_log())
+
+        wait_until(compacted, 90, "the topic is compacted", every=0.5)
+        engine = self.start("second")
+        said = self.stops(engine, "compaction took some of them")
+        self.assertEqual(engine.wait(60), 1)
+        self.obey(said, "--to-table")
+        engine = self.start("last", "--until-end")
+        self.assertEqual(engine.wait(60), 0)
+        found = [int(row["o"]) for row in self.server.rows(f"SELECT _offset AS o FROM {self.table_} ORDER BY o")]
+        self.assertEqual(found, sorted(set(found)), "none twice")
+        self.assertLessEqual({*range(1_500), *in_log()}, set(found), "none is missing")
 
     def unbelieved(self, fault, word):
         """A table that cannot say what landed: a person does."""

@@ -245,6 +245,33 @@ TEST_CASE("compare: records that were deleted before they were delivered") {
     h.inspect(15, 100);
     CHECK(h.stopped("5 offsets were deleted"));
   }
+  SUBCASE("of an open plan, of which the rest may have landed") {
+    restarted open(true);
+    SUBCASE("the table tells") {
+      open.load();
+      open.inspect(15, 100);
+      open.accept();
+      open.inspect(15, 100);
+      CHECK(open.stopped("--partition 0 --to-table` sends what is left"));
+    }
+    SUBCASE("the table cannot tell") {
+      open.config.trust.not_there = false;
+      open.load();
+      open.inspect(15, 100);
+      open.accept();
+      open.inspect(15, 100);
+      CHECK(open.stopped("say first whether the open plan landed: `chute state settle"));
+    }
+    SUBCASE("also where the topology says continue") {
+      open.config.on_data_loss = data_loss_policy::resume;
+      open.load();
+      open.inspect(15, 100);
+      open.answer();
+      open.accept();
+      open.inspect(15, 100);
+      CHECK(open.stopped("--partition 0 --to-table` sends what is left"));
+    }
+  }
   SUBCASE("or are counted, if the topology says continue") {
     h.config.on_data_loss = data_loss_policy::resume;
     h.load();

@@ -95,6 +95,19 @@ TEST_CASE("stay: what the table holds beyond the position is filled in") {
   CHECK_FALSE(must(moved(base(record(50, 80)), {0}, {facts({}, 49)})).partitions[0].fill_to);
 }
 
+TEST_CASE("stay: but not before the log's beginning, where what was there is passed over") {
+  auto f = facts({}, 70);
+  f.low = {60};
+  CHECK(must(moved(base(record(50, 80)), {0}, {f})).partitions[0].next == offset_t{50});
+  f.past_loss = true;
+  const auto r = must(moved(base(record(50, 80)), {0}, {f})).partitions[0];
+  CHECK(r.next == offset_t{60});
+  CHECK(r.fill_to == offset_t{70});
+  CHECK_FALSE(r.known);
+  f.low = {71};
+  CHECK_FALSE(must(moved(base(record(50, 80)), {0}, {f})).partitions[0].fill_to);
+}
+
 TEST_CASE("stay: where no record says where, there") {
   auto f = facts({}, 70);
   CHECK_FALSE(moved(base({}), {0}, {f}));
