@@ -194,8 +194,13 @@ registry_reply get_schema(worker_tools& tools, const std::string& path) {
 msg::schemas_fetched fetch_schemas(worker_tools& tools, const std::vector<std::uint32_t>& ids, schema_cache& into) {
   try {
     const registry_get get = [&](const std::string& path) { return get_schema(tools, path); };
-    for (const auto id : ids)
-      if (auto f = fetch_schema(id, get, into); f.what == fetched_schema::verdict::later) return {false, f.why};
+    std::string missing;
+    for (const auto id : ids) {
+      auto f = fetch_schema(id, get, into);
+      if (f.what == fetched_schema::verdict::later) return {false, f.why};
+      if (f.what == fetched_schema::verdict::missing) missing = f.why;
+    }
+    if (!missing.empty()) return {false, missing};
   } catch (const std::exception& e) {
     return {false, e.what()};
   }

@@ -250,10 +250,16 @@ result<type_ptr> read_text(reader& r, std::string_view json) {
   return r.read(root, "", 0);
 }
 
-// References first, each once, so that their names are known.
-result<void> read_references(reader& r, const schema_text& s, std::set<const schema_text*>& seen) {
+struct references_seen {
+  std::set<const schema_text*> texts;
+  std::set<std::string> names;
+};
+
+// References first, each once, so that their names are known. Where two schemas refer to two versions of one name, the
+// first that is met counts, as with Confluent's clients.
+result<void> read_references(reader& r, const schema_text& s, references_seen& seen) {
   for (const auto& [name, referred] : s.references) {
-    if (!referred || !seen.insert(referred.get()).second) continue;
+    if (!referred || !seen.texts.insert(referred.get()).second || !seen.names.insert(name).second) continue;
     if (auto done = read_references(r, *referred, seen); !done) return done;
     if (auto t = read_text(r, referred->text); !t)
       return wrong("refers to " + in_quotes(name) + ", which " + t.failure().cause);
@@ -347,7 +353,7 @@ bool canonical(const dom::element& e, std::string_view space, int depth, std::st
 
 result<type_ptr> parse_schema(const schema_text& s) {
   reader r;
-  std::set<const schema_text*> seen;
+  references_seen seen;
   if (auto done = read_references(r, s, seen); !done) return done.failure();
   return read_text(r, s.text);
 }

@@ -3,6 +3,7 @@
 #include "formats/connect_schema.hpp"
 #include "formats/datum_decoder.hpp"
 
+#include <charconv>
 #include <cstring>
 #include <simdjson.h>
 
@@ -50,6 +51,7 @@ private:
   datum* convert_variable_decimal(od::value v, datum& out);
   datum* convert_number(od::value v, const schema& s, datum& out);
   datum* convert_real(od::value v, datum& out);
+  bool plain_number(od::value v, datum& out);
   datum* convert_text(od::value v, const schema& s, datum& out);
   datum* refuse(const char* why) {
     if (!refused_) refused_ = why;
@@ -69,6 +71,7 @@ private:
   std::string at_; // the field that was refused
 };
 
+constexpr std::uint32_t decimal_digits_max = 76;
 constexpr const char* not_json = "is not JSON";
 constexpr const char* not_as_schema = "is not what its schema says";
 
@@ -262,8 +265,8 @@ datum* connect_decoder::convert_decimal(od::value v, const schema& s, datum& out
   od::json_type type;
   if (v.type().get(type)) return refuse(not_json);
   if (type == od::json_type::number) {
-    constexpr std::uint32_t digits_max = 76;
-    if (parse_decimal(trimmed(v.raw_json_token()), digits_max, s.scale, wide) != value_error::none) return nullptr;
+    if (parse_decimal(trimmed(v.raw_json_token()), decimal_digits_max, s.scale, wide) != value_error::none)
+      return nullptr;
     // Passes the token, and checks it.
     double ignored;
     if (const auto e = v.get_double().get(ignored); e && e != simdjson::NUMBER_ERROR) return nullptr;
@@ -364,6 +367,50 @@ datum* connect_decoder::convert_default(const schema& s, std::string_view name) 
 
 // -- values without a schema ----------------------------------------------------------------------------------------
 
+// Whether `v` is the number that `token` shows, up to its last digit.
+bool shows(std::string_view token, std::uint32_t scale, const wide_int& exact, double v) {
+  char text[64];
+  const std::string_view shortest(text,
+                                  static_cast<std::size_t>(std::to_chars(text, text + sizeof text, v).ptr - text));
+  wide_int other;
+  return token == shortest ||
+         (parse_decimal(shortest, decimal_digits_max, scale, other) == value_error::none && other == exact);
+}
+
+// A float keeps 15 digits, and 64 bits 19: what has more is a decimal.
+bool connect_decoder::plain_number(od::value v, datum& out) {
+  const auto token = trimmed(v.raw_json_token());
+  const auto point = token.find('.');
+  const bool whole = token.find_first_of(".eE") == token.npos;
+  const auto scale = point == token.npos ? 0 : token.size() - point - 1;
+  wide_int exact;
+  const bool decimal =
+      token.find_first_of("eE") == token.npos && scale <= decimal_digits_max &&
+      parse_decimal(token, decimal_digits_max, static_cast<std::uint32_t>(scale), exact) == value_error::none;
+  const auto keep_exact = [&] {
+    out.kind = datum_kind::decimal;
+    out.scale = static_cast<std::uint8_t>(scale);
+    out.wide = arena_.keep(exact);
+  };
+  if (constexpr std::size_t safe_digits = 18; whole && token.size() > safe_digits) {
+    std::int64_t n = 0;
+    std::uint64_t u = 0;
+    const auto *first = token.data(), *last = first + token.size();
+    if (std::from_chars(first, last, n).ec != std::errc{} && std::from_chars(first, last, u).ec != std::errc{}) {
+      double ignored = 0; // passes the token, and checks it
+      if (const auto e = v.get_double().get(ignored); !decimal || (e && e != simdjson::NUMBER_ERROR)) return false;
+      return keep_exact(), true;
+    }
+  }
+  od::number n;
+  if (v.get_number().get(n)) return false;
+  if (n.is_int64()) out.kind = datum_kind::integer, out.number = n.get_int64();
+  else if (n.is_uint64()) out.kind = datum_kind::natural, out.number = static_cast<std::int64_t>(n.get_uint64());
+  else if (decimal && !shows(token, static_cast<std::uint32_t>(scale), exact, n.get_double())) keep_exact();
+  else out.kind = datum_kind::float64, out.real = n.get_double();
+  return true;
+}
+
 datum* connect_decoder::convert_plain(od::value v, std::string_view name, int depth) {
   datum& out = arena_.make(datum_kind::null);
   out.name = name;
@@ -383,14 +430,7 @@ datum* connect_decoder::convert_plain(od::value v, std::string_view name, int de
   case od::json_type::string:
     out.kind = datum_kind::text;
     return v.get_string().get(out.text) ? refuse_at(name, not_json) : &out;
-  case od::json_type::number: {
-    od::number n;
-    if (v.get_number().get(n)) return refuse_at(name, "holds a number beyond 64 bits");
-    if (n.is_double()) out.kind = datum_kind::float64, out.real = n.get_double();
-    else if (n.is_int64()) out.kind = datum_kind::integer, out.number = n.get_int64();
-    else out.kind = datum_kind::natural, out.number = static_cast<std::int64_t>(n.get_uint64());
-    return &out;
-  }
+  case od::json_type::number: return plain_number(v, out) ? &out : refuse_at(name, "holds a number beyond 76 digits");
   case od::json_type::object: {
     out.kind = datum_kind::record;
     od::object o;

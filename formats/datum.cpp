@@ -40,6 +40,11 @@ std::string_view datum_arena::keep(std::string text) {
   return *texts_.back();
 }
 
+std::string& datum_arena::text(std::string_view begin) {
+  texts_.push_back(std::make_unique<std::string>(begin));
+  return *texts_.back();
+}
+
 bool read_big_endian(std::string_view bytes, wide_int& out) {
   const unsigned char fill = !bytes.empty() && (bytes[0] & 0x80) ? 0xff : 0;
   while (bytes.size() > 32) {
@@ -218,6 +223,22 @@ void render_text(const datum& d, std::string& out) {
   }
 }
 
+namespace {
+// A whole one as 1.0: or it would be an integer for whoever reads it, and 1.5 beside it another type. JSON's own
+// numbers are whatever they look like.
+void render_json_real(const datum& d, std::string& out) {
+  if (!std::isfinite(d.real)) {
+    out += "null";
+    return;
+  }
+  const auto before = out.size();
+  render_text(d, out);
+  constexpr double exact_below = 1LL << 53;
+  if (d.has_number && std::abs(d.real) < exact_below) return;
+  if (out.find_first_of(".e", before) == out.npos) out += ".0";
+}
+} // namespace
+
 void render_json(const datum& d, std::string& out) {
   switch (d.kind) {
   case datum_kind::absent:
@@ -226,10 +247,7 @@ void render_json(const datum& d, std::string& out) {
   case datum_kind::integer:
   case datum_kind::natural: return render_text(d, out);
   case datum_kind::float32:
-  case datum_kind::float64:
-    if (std::isfinite(d.real)) render_text(d, out);
-    else out += "null";
-    return;
+  case datum_kind::float64: return render_json_real(d, out);
   case datum_kind::text:
   case datum_kind::symbol: return append_json_string(d.text, out);
   case datum_kind::bytes: return append_json_string(to_base64(d.text), out);

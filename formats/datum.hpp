@@ -41,7 +41,8 @@ const char* name_of(datum_kind k);
 struct datum {
   datum_kind kind = datum_kind::null;
   std::uint8_t scale = 0;
-  bool has_number = false; // of a timestamp: its scale is the value's, and others may have up to 9
+  // Of a timestamp or time: its scale is the value's, and others may have up to 9. Of a float: it was a number of JSON.
+  bool has_number = false;
   union {
     std::int64_t number = 0;
     double real;
@@ -74,6 +75,7 @@ public:
   }
   const wide_int* keep(const wide_int& v);
   std::string_view keep(std::string text);
+  std::string& text(std::string_view begin); // to be written on
   std::size_t size() const { return used_; }
 
 private:

@@ -99,6 +99,13 @@ value_error put_decimal(const datum& d, const type& t, std::string& scratch, col
   return e == value_error::none ? put_bytes(v.limb.data(), t.width, out) : e;
 }
 
+// The unit must not depend on the value.
+value_error put_nanoseconds(const datum& d, const type& t, column& out) {
+  datum fine = d;
+  const auto e = rescale(d.number, d.scale, 9, fine.number);
+  return e == value_error::none ? put_integer(fine, t, out) : e;
+}
+
 value_error put_whole_number(const datum& d, const type& t, std::string& scratch, column& out) {
   scratch.clear();
   render_text(d, scratch);
@@ -357,6 +364,7 @@ value_error datum_writer::append_number(node& n, const datum& d, column& out) {
   const auto& t = *n.type;
   if (t.kind == type_kind::decimal) return put_decimal(d, t, scratch_, out);
   if (is_integer(t.kind)) {
+    if (d.has_number && (d.kind == kind::timestamp || d.kind == kind::time)) return put_nanoseconds(d, t, out);
     if (is_whole(d.kind) || (d.kind == kind::symbol && d.has_number)) return put_integer(d, t, out);
     return has_number_text(d.kind) ? put_whole_number(d, t, scratch_, out) : wrong_kind;
   }
@@ -371,6 +379,12 @@ value_error datum_writer::append_number(node& n, const datum& d, column& out) {
 }
 
 value_error datum_writer::append_moment(node& n, const datum& d, column& out) {
+  if (d.kind == kind::natural) {
+    if (d.number < 0) return value_error::out_of_range; // from 2^63 on
+    datum as = d;
+    as.kind = kind::integer;
+    return append_moment(n, as, out);
+  }
   const auto& t = *n.type;
   std::int64_t v = d.number;
   auto e = value_error::none;
@@ -441,7 +455,8 @@ bool datum_writer::append_scalar(node& n, const datum& d, column& out) {
   case type_kind::enum16: {
     std::int16_t v = 0;
     if (d.kind == kind::symbol || d.kind == kind::text) e = n.names->by_name(d.text, v);
-    if (e != value_error::none && (d.kind == kind::integer || (d.kind == kind::symbol && d.has_number)))
+    const bool natural = d.kind == kind::natural && d.number >= 0;
+    if (e != value_error::none && (d.kind == kind::integer || natural || (d.kind == kind::symbol && d.has_number)))
       e = n.names->by_number(d.number, v);
     if (e == value_error::none) return put_bytes(&v, t.width, out), true;
     return e == value_error::malformed ? refuse_kind(n, d) : tell(n, d, e);

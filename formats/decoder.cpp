@@ -33,9 +33,9 @@ int version_of(const std::string& format) {
                                                                          {"raw", 1},
                                                                          {"csv", 1},
                                                                          {"tsv", 2},
-                                                                         {"connect_json", 1},
-                                                                         {"avro", 1},
-                                                                         {"protobuf", 1},
+                                                                         {"connect_json", 2},
+                                                                         {"avro", 2},
+                                                                         {"protobuf", 2},
                                                                          {"passthrough", 1}}};
   const auto it = std::find_if(versions.begin(), versions.end(), [&](const auto& v) { return v.first == format; });
   return it == versions.end() ? 0 : it->second;

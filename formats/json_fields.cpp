@@ -27,7 +27,11 @@ field& field_table::get(std::string_view key) {
 
 field* field_table::look_up(std::string_view key) {
   if (const auto at = by_key_.find(key); at != by_key_.end()) return at->second;
-  if (ignored_ == ignored_max || key.size() > remembered_key_max) return &unknown_;
+  if (ignored_ == ignored_max || key.size() > remembered_key_max) {
+    unknown_.key.assign(key); // for what is said of it; it is never compared
+    unknown_.key_size = static_cast<std::uint32_t>(key.size());
+    return &unknown_;
+  }
   ++ignored_;
   return &get(key);
 }

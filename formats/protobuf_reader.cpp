@@ -186,7 +186,10 @@ bool message_reader::take_value(cursor& c, unsigned kind, const field& f, slot& 
   if (f.repeated) return add(s, bytes_of(f, bytes, depth));
   const bool message = f.type == wire::message || f.type == wire::group;
   // A message that comes twice is both, joined: the wire format is made so that its bytes can be.
-  s.bytes = message && s.seen ? arena_.keep(std::string(s.bytes) + std::string(bytes)) : bytes;
+  if (!message || !s.seen) return s.bytes = bytes, true;
+  if (!s.joined) s.joined = &arena_.text(s.bytes);
+  s.joined->append(bytes);
+  s.bytes = *s.joined;
   return true;
 }
 
@@ -331,6 +334,7 @@ datum* message_reader::as_meant(const message& m, datum& record) {
     datum* only = record.first; // of a oneof
     if (!only || only->name == "null_value") return &arena_.make(datum_kind::null);
     only->next = nullptr;
+    only->has_number = only->kind == datum_kind::float64;
     return only;
   }
   case meaning::decimal: {

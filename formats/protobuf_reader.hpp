@@ -26,8 +26,9 @@ private:
     bool seen = false;
     std::uint64_t number = 0; // varint and fixed
     std::string_view bytes;   // string, bytes, message: of the last one; messages joined
-    datum* many = nullptr;    // repeated: a list
-    datum* last = nullptr;    // its last child
+    std::string* joined = nullptr;
+    datum* many = nullptr; // repeated: a list
+    datum* last = nullptr; // its last child
   };
   struct cursor {
     const char *at, *end;

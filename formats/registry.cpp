@@ -9,7 +9,9 @@ namespace {
 
 namespace dom = simdjson::dom;
 
-constexpr std::int64_t schema_not_found = 40403; // the registry's own error code
+constexpr std::int64_t schema_not_found = 40403;     // the registry's own error code
+constexpr const char* deleted_too = "?deleted=true"; // softly: what refers to it may be in the topic still
+constexpr int believed_after = 3;
 constexpr int depth_max = 32;
 constexpr std::size_t references_max = 1'000;
 
@@ -75,7 +77,8 @@ private:
       std::int64_t version = 0;
       if (r["name"].get(name) || r["subject"].get(subject) || r["version"].get(version))
         return fail("the answer has a reference without name, subject or version");
-      auto referred = fetch("/subjects/" + escaped(subject) + "/versions/" + std::to_string(version), depth + 1);
+      auto referred =
+          fetch("/subjects/" + escaped(subject) + "/versions/" + std::to_string(version) + deleted_too, depth + 1);
       if (!referred) return not_found_ = false, nullptr; // the id is known
       s->references.emplace_back(name, std::move(referred));
     }
@@ -95,6 +98,8 @@ fetched_schema fetch_schema(std::uint32_t id, const registry_get& get, schema_ca
   fetcher f(get);
   auto s = f.fetch("/schemas/ids/" + std::to_string(id), 0);
   if (!s && !f.not_found()) return {verdict::later, f.why()};
+  if (!s && into.missed(id) < believed_after)
+    return {verdict::missing, "schema " + std::to_string(id) + " is not known to it"};
   const auto what = s ? verdict::known : verdict::unknown;
   into.put(id, std::move(s));
   return {what, ""};

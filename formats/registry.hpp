@@ -21,10 +21,11 @@ using registry_get = std::function<registry_reply(const std::string& path)>;
 struct fetched_schema {
   enum class verdict : std::uint8_t {
     known,   // the cache has it
-    unknown, // the registry says that there is none; the cache has that
+    unknown, // the registry says that there is none, again and again; the cache has that
+    missing, // it says so for the first times: ask again, one that lags behind its leader knows it soon
     later,   // it cannot be told now: ask again
   } what = verdict::later;
-  std::string why; // later: for people
+  std::string why; // later, missing: for people
 };
 
 // Fetches a schema and those that it refers to. Only a registry that says so by its own error code does not know an id:

@@ -34,11 +34,18 @@ public:
   void put(std::uint32_t id, std::shared_ptr<const schema_text> schema) {
     const std::lock_guard hold(mutex_);
     by_id_.insert_or_assign(id, entry{std::move(schema)});
+    missed_.erase(id);
+  }
+  // Counts the times that the registry said it does not know the id.
+  int missed(std::uint32_t id) {
+    const std::lock_guard hold(mutex_);
+    return ++missed_[id];
   }
 
 private:
   mutable std::mutex mutex_;
   std::map<std::uint32_t, entry> by_id_;
+  std::map<std::uint32_t, int> missed_;
 };
 
 } // namespace chute

@@ -150,8 +150,9 @@ settings needed_of(const fetch_options& o) {
           {"auto.offset.reset", "error"},
           {"isolation.level", "read_committed"},
           {"enable.partition.eof", "true"},
-          // A partition whose queue is full rests for up to a second, so bytes are the only limit.
-          {"queued.min.messages", "1000000"},
+          // A partition whose queue is full rests for up to a second, so that bytes are the limit for records of some
+          // size. Small ones, and those without a value, cost librdkafka some 300 bytes each that it does not count.
+          {"queued.min.messages", std::to_string(std::clamp<std::uint64_t>(portion_of(o).queue / 256, 256, 1'000'000))},
           {"queued.max.messages.kbytes", std::to_string(portion_of(o).queue / 1024)}};
 }
 

@@ -517,6 +517,20 @@ TEST_CASE("a thousand streams at once") {
   CHECK(std::chrono::steady_clock::now() - start < 10s);
 }
 
+TEST_CASE("records without a value, of which librdkafka counts no byte, do not fill the memory") {
+  topic t;
+  producer p;
+  p.send_nulls(t.name, 0, 400'000);
+  auto f = open(options(1, 512 << 10));
+  const auto before = mib_in_use();
+  reader r(*f, t.at(0));
+  r.start(0);
+  CHECK(eventually([&] { return r.wakes > 0; }));
+  CHECK_FALSE(eventually([&] { return mib_in_use() > before + 48; }, 3s));
+  REQUIRE(r.until_end(400'000));
+  CHECK(r.offsets.size() == 400'000);
+}
+
 TEST_CASE("properties that the engine owns are refused by name, and secrets are not repeated") {
   auto refusal = [](const std::string& name, const std::string& value, std::int64_t rest_ms = 0) {
     auto with = options(1, 1 << 20, {{name, value}});

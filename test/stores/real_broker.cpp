@@ -181,13 +181,24 @@ std::int64_t producer::send(const std::string& topic, int partition, const sampl
 }
 
 void producer::send_many(const std::string& topic, int partition, int count, const std::string& prefix) {
+  send_each(topic, partition, count, [&](int i) { return std::optional(prefix + std::to_string(i)); });
+}
+
+void producer::send_nulls(const std::string& topic, int partition, int count) {
+  send_each(topic, partition, count, [](int) { return std::optional<std::string>(); });
+}
+
+void producer::send_each(const std::string& topic, int partition, int count,
+                         const std::function<std::optional<std::string>(int)>& value_of) {
   auto* rk = static_cast<rd_kafka_t*>(rk_);
   for (int i = 0; i < count; ++i) {
-    auto value = prefix + std::to_string(i);
+    auto value = value_of(i);
+    char* const data = value ? value->data() : nullptr;
+    const std::size_t size = value ? value->size() : 0;
     while (true) {
-      auto code = rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_PARTITION(partition),
-                                    RD_KAFKA_V_VALUE(value.data(), value.size()),
-                                    RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+      auto code =
+          rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_PARTITION(partition),
+                            RD_KAFKA_V_VALUE(data, size), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
       if (!code) break;
       if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL) fail(std::string("produce: ") + rd_kafka_err2str(code));
       rd_kafka_poll(rk, 100);

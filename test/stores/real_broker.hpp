@@ -45,12 +45,15 @@ public:
   std::int64_t send(const std::string& topic, int partition, const sample& s); // the offset it got
   // Many values at once, without keys; the first one's offset is returned.
   void send_many(const std::string& topic, int partition, int count, const std::string& prefix);
+  void send_nulls(const std::string& topic, int partition, int count);
   void begin();
   void commit();
   void abort();
   void flush();
 
 private:
+  void send_each(const std::string& topic, int partition, int count,
+                 const std::function<std::optional<std::string>(int)>& value_of);
   void* rk_;
 };
 

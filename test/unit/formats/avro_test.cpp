@@ -192,6 +192,24 @@ TEST_CASE("avro: schemas that refer to others") {
   CHECK((*t)->fields[1].type->parts[1] == (*t)->fields[0].type);
 }
 
+TEST_CASE("avro: of two versions of a schema that others refer to, the first") {
+  const auto version = [](const char* more) {
+    return std::make_shared<schema_text>(schema_text{
+        "AVRO",
+        R"({"type":"record","name":"Money","fields":[{"name":"cents","type":"long"})" + std::string(more) + "]}",
+        {}});
+  };
+  auto customer = std::make_shared<schema_text>(
+      schema_text{"AVRO", R"({"type":"record","name":"Customer","fields":[{"name":"limit","type":"Money"}]})", {}});
+  customer->references = {{"Money", version("")}};
+  schema_text s{"AVRO", fields(R"({"name":"a","type":"Money"},{"name":"b","type":"Customer"})"), {}};
+  s.references = {{"Money", version(R"(,{"name":"currency","type":"string"})")}, {"Customer", customer}};
+  const auto t = avro::parse_schema(s);
+  REQUIRE(t.ok());
+  CHECK((*t)->fields[0].type->fields.size() == 2);
+  CHECK((*t)->fields[1].type->fields[0].type == (*t)->fields[0].type);
+}
+
 TEST_CASE("avro: schemas that cannot be used, and why") {
   CHECK(refused("{") == "is not JSON");
   CHECK(refused("5") == "has a part that is neither a name, a union nor an object");

@@ -136,6 +136,25 @@ TEST_CASE("connect_json: without a schema it is plain JSON") {
         lines{"1, [1, 2.5], '{\"x\":{\"y\":[1,\"2\"]}}', 18446744073709551615", "2, [], '{}', 0"});
 }
 
+TEST_CASE("connect_json: without a schema a number keeps all its digits") {
+  const auto record = [](const std::string& number) { return R"({"schema":null,"payload":{"a":)" + number + "}}"; };
+  const std::vector<std::string> numbers = {"12345678901234567.89",  "0.1", "1.10",
+                                            "-36893488147419103232", "1e3", "9223372036854775808",
+                                            "0.10000000000000000001"};
+  std::vector<std::optional<std::string>> records;
+  for (const auto& n : numbers) records.emplace_back(record(n));
+  CHECK(decoded({field("a", "Decimal(40, 2)")}, {records[0], records[2], records[3], records[4]}) ==
+        lines{"12345678901234567.89", "1.10", "-36893488147419103232.00", "1000.00"});
+  CHECK(decoded({field("a", "String")}, records) == lines{"'12345678901234567.89'", "'0.1'", "'1.1'",
+                                                          "'-36893488147419103232'", "'1000'", "'9223372036854775808'",
+                                                          "'0.10000000000000000001'"});
+  CHECK(decoded({field("a", "Float64")}, {records[0], records[1], records[3]}) ==
+        lines{"12345678901234568", "0.10000000000000001", "-3.6893488147419103e+19"});
+  CHECK(decoded({field("a", "Int128")}, {records[3]}) == lines{"-36893488147419103232"});
+  CHECK(decoded({field("a", "Float64")}, {record(std::string(80, '9'))}) ==
+        lines{"! field 'a' of the payload holds a number beyond 76 digits"});
+}
+
 TEST_CASE("connect_json: what is wrong is a bad record, and says why") {
   const std::string fields = R"({"field":"a","type":"int32"})";
   CHECK(decoded({field("a", "UInt8")},

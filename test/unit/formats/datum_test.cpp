@@ -110,6 +110,17 @@ TEST_CASE("floats and decimals") {
   CHECK(written("Decimal(9, 2)", v.real(0.25)) == "0.25");
   CHECK(written("Decimal(9, 1)", v.real(0.25)) == "! has more digits than the type keeps");
   CHECK(written("String", v.real(0.1F, kind::float32)) == "'0.1'");
+  CHECK(written("String", v.real(3)) == "'3'");
+  const auto json = [](const datum& d) {
+    std::string out;
+    render_json(d, out);
+    return out;
+  };
+  CHECK(json(v.real(3)) == "3.0");
+  CHECK(json(v.real(-0.5)) == "-0.5");
+  CHECK(json(v.real(1e300)) == "1e+300");
+  CHECK(json(v.real(18446744073709551616.0)) == "18446744073709551616.0");
+  CHECK(json(v.real(2, kind::float32)) == "2.0");
   CHECK(written("Decimal(9, 2)", v.decimal("-12345", 2)) == "-123.45");
   CHECK(written("Decimal(9, 4)", v.decimal("-12345", 2)) == "-123.4500");
   CHECK(written("Decimal(9, 1)", v.decimal("12345", 2)) == "! has more digits than the type keeps");
@@ -167,6 +178,11 @@ TEST_CASE("dates and times: exact, in the column's zone where the value tells no
   CHECK(written("DateTime64(9)", v.number(kind::local_timestamp, std::numeric_limits<std::int64_t>::min(), 3)) ==
         "! is out of range");
   CHECK(written("Int64", v.number(kind::timestamp, 5, 3)) == "5");
+  CHECK(written("DateTime64(3)", v.number(kind::natural, 1'700'000'000'123)) == "1700000000123");
+  CHECK(written("Date", v.number(kind::natural, 19'000)) == "19000");
+  CHECK(written("Time64(3)", v.number(kind::natural, 61'001)) == "61001");
+  CHECK(written("DateTime64(3)", v.number(kind::natural, -1)) == "! is out of range");
+  CHECK(written("Enum8('a' = 1)", v.number(kind::natural, 1)) == "1");
   CHECK(written("Time", v.number(kind::time, 61'000, 3)) == "61");
   CHECK(written("Time64(6)", v.number(kind::time, 61'001, 3)) == "61001000");
   CHECK(written("Date", v.number(kind::timestamp, 0, 3)) == "! is a timestamp, which the type does not take");

@@ -40,6 +40,13 @@ TEST_CASE("new fields: what does not tell a type, or is no name of a column, is 
   CHECK(found({R"({"id":"x","a":1})"}) == ""); // of a bad record
 }
 
+TEST_CASE("new fields: behind many keys that are no names of columns") {
+  std::vector<std::optional<std::string>> values;
+  for (int i = 0; i < 300; ++i) values.emplace_back("{\"_k" + std::to_string(i) + "\":1}");
+  values.emplace_back(R"({"id":1,"late":1})");
+  CHECK(found(values) == "late Nullable(Int64)");
+}
+
 TEST_CASE("new fields: dead_letter") {
   decoder_options o;
   o.on_new_field = new_field_policy::dead_letter;

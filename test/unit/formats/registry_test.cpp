@@ -46,10 +46,10 @@ TEST_CASE("registry: references are fetched with it, each once") {
                                  R"({"schema":"a","references":[{"name":"x.Y","subject":"x/Y ä","version":3},)"
                                  R"({"name":"z","subject":"z","version":1}]})",
                                  ""};
-  r.by_path["/subjects/x%2FY%20%C3%A4/versions/3"] = {
+  r.by_path["/subjects/x%2FY%20%C3%A4/versions/3?deleted=true"] = {
       200, R"({"subject":"x/Y","version":3,"id":9,"schema":"y","references":[{"name":"z","subject":"z","version":1}]})",
       ""};
-  r.by_path["/subjects/z/versions/1"] = {200, R"({"subject":"z","version":1,"id":10,"schema":"z"})", ""};
+  r.by_path["/subjects/z/versions/1?deleted=true"] = {200, R"({"subject":"z","version":1,"id":10,"schema":"z"})", ""};
   schema_cache cache;
   const auto f = fetch_schema(1, r.get(), cache);
   CHECK_MESSAGE(f.what == verdict::known, f.why);
@@ -70,10 +70,16 @@ TEST_CASE("registry: only its own word makes an id unknown; all else is asked ag
   r.by_path["/schemas/ids/5"] = {401, "", ""};
   r.by_path["/schemas/ids/6"] = {200, "[]", ""};
   r.by_path["/schemas/ids/8"] = {200, R"({"schema":"a","references":[{"name":"b","subject":"b","version":1}]})", ""};
-  r.by_path["/subjects/b/versions/1"] = {404, R"({"error_code":40403,"message":"…"})", ""};
+  r.by_path["/subjects/b/versions/1?deleted=true"] = {404, R"({"error_code":40403,"message":"…"})", ""};
   r.by_path["/schemas/ids/9"] = {200, R"({"schema":"a","references":[{"name":"c","subject":"c","version":1}]})", ""};
-  r.by_path["/subjects/c/versions/1"] = r.by_path["/schemas/ids/9"]; // refers to itself
+  r.by_path["/subjects/c/versions/1?deleted=true"] = r.by_path["/schemas/ids/9"]; // refers to itself
   schema_cache cache;
+  for (int i = 0; i < 2; ++i) { // a node may lag behind its leader
+    const auto f = fetch_schema(1, r.get(), cache);
+    CHECK(f.what == verdict::missing);
+    CHECK(f.why == "schema 1 is not known to it");
+    CHECK_FALSE(cache.find(1).has_value());
+  }
   CHECK(fetch_schema(1, r.get(), cache).what == verdict::unknown);
   REQUIRE(cache.find(1).has_value());
   CHECK(cache.find(1)->schema == nullptr);
