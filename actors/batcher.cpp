@@ -346,6 +346,7 @@ batcher_actor::behavior_type batcher(self_ptr self, context_ptr context, service
   s.context = std::move(context);
   s.with = std::move(with);
   s.setup = std::move(setup);
+  fault_point("lane_dies", fault_at::failure);
   s.machine = std::make_unique<lane>(s.setup.config, s.random);
   self->set_down_handler([=](const caf::down_msg& m) { on_reader_down(self, m); });
   return {
@@ -387,6 +388,7 @@ batcher_actor::behavior_type batcher(self_ptr self, context_ptr context, service
         event(self, [&](lane& l, instant now) { l.columns_changed(now, m.spec->fingerprint); });
       },
       [=](const msg::control& m) { on_control(self, m); },
+      [=](const msg::log_ends& m) { event(self, [&](lane& l, instant) { l.log_ends(m.ends); }); },
       [=](const msg::block_count& m) { event(self, [&](lane& l, instant) { l.set_blocks(m.blocks); }); },
       [=](const msg::tick& m) { on_tick(self, m); },
   };

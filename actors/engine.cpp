@@ -169,6 +169,9 @@ result<void> engine::parts::start(const topology& t, const pipeline_config& c) {
   std::lock_guard hold(lock);
   pipelines.push_back({c, actor, alive});
   if (paused.count(c.name)) caf::anon_send(actor, msg::order{msg::order::what::pause});
+  // What all were told before this one was among them.
+  if (draining) caf::anon_send(actor, msg::order{msg::order::what::drain});
+  if (stopped) caf::anon_send(actor, msg::order{msg::order::what::stop});
   return {};
 }
 
@@ -361,6 +364,8 @@ result<std::string> engine::reload(const topology& t, std::int64_t drain_ms) {
       name_in(added, c.name);
     }
   }
+  ++p.moving; // or one that is gone for a moment would count as the end of all
+  const std::shared_ptr<void> reloaded(nullptr, [&p](void*) { --p.moving; });
   p.end(ends, drain_ms);
   {
     std::lock_guard hold(p.lock);
@@ -369,7 +374,8 @@ result<std::string> engine::reload(const topology& t, std::int64_t drain_ms) {
   }
   for (const auto& e : ends) clear_lanes(*p.board, e.config.name);
   p.share = chosen->size();
-  if (p.stopped) return error{"engine", "it was stopped meanwhile", ""};
+  if (p.stopped || p.draining)
+    return error{"engine", "it was told to end meanwhile", "what changed is taken up with the next start"};
   for (const auto& c : starts)
     if (auto r = p.start(t, c); !r.ok()) return r.failure();
   if (ends.empty() && starts.empty()) return std::string("nothing changed");

@@ -133,6 +133,9 @@ struct new_columns {
 struct control {
   enum class what : std::uint8_t { assign, revoke, lose, drain, pause, resume, look } order;
 };
+struct log_ends { // told by the log, not by records
+  std::vector<std::pair<partition_id, offset_t>> ends;
+};
 struct block_count {
   std::uint64_t blocks;
 };
@@ -238,7 +241,7 @@ using batcher_actor = caf::typed_actor<
     caf::reacts_to<msg::inspected_log>, caf::reacts_to<msg::saved_lane>, caf::reacts_to<msg::marked_lane>,
     caf::reacts_to<msg::inserted_batch>, caf::reacts_to<msg::answered_question>, caf::reacts_to<msg::refreshed_table>,
     caf::reacts_to<msg::new_columns>, caf::reacts_to<msg::control>, caf::reacts_to<msg::block_count>,
-    caf::reacts_to<msg::tick>>;
+    caf::reacts_to<msg::log_ends>, caf::reacts_to<msg::tick>>;
 
 // Turns raw records into chunks, in order for each partition.
 struct convert_request {
@@ -312,6 +315,7 @@ CHUTE_MESSAGE(chute::msg::refreshed_table)
 CHUTE_MESSAGE(chute::msg::new_columns)
 CHUTE_MESSAGE(chute::msg::control)
 CHUTE_MESSAGE(chute::msg::block_count)
+CHUTE_MESSAGE(chute::msg::log_ends)
 CHUTE_MESSAGE(chute::msg::load_lane)
 CHUTE_MESSAGE(chute::msg::save_lane)
 CHUTE_MESSAGE(chute::msg::lane_forgotten)

@@ -78,7 +78,8 @@ public:
     for (auto& t : topics_) load(t);
     if (what_.what == move_request::verb::settle) drop_lanes_without_plan();
     else if (what_.to == target::adopted) drop_lanes_not_moved();
-    for (auto& t : topics_) wait_quiet(t);
+    wait_quiet();
+    nobody_came_between();
     std::string report;
     for (auto& t : topics_)
       for (auto& l : t.lanes) report += what_.what == move_request::verb::settle ? settle(t, l) : reset(t, l);
@@ -252,40 +253,70 @@ private:
   // --- waiting until no attempt can still be running
   // --------------------------------------------------------------------
 
-  void wait_quiet(topic_work& t) {
+  struct open_tokens {
+    topic_work* of;
+    std::vector<token_t> tokens; // none: there may be plans that nobody knows of
+  };
+
+  void wait_quiet() {
     if (what_.what == move_request::verb::settle && what_.said == word::landed) return;
-    std::vector<token_t> tokens;
-    bool wait = false;
-    for (auto& l : t.lanes) {
-      if (l.before && l.before->open) tokens.push_back(l.before->open->token);
-      wait |= l.unknown_plans || (l.before && l.before->open);
+    if (context_->config.delivery == delivery_mode::at_least_once) return;
+    std::vector<open_tokens> open;
+    for (auto& t : topics_) {
+      open_tokens o{&t, {}};
+      bool wait = false;
+      for (auto& l : t.lanes) {
+        if (l.before && l.before->open) o.tokens.push_back(l.before->open->token);
+        wait |= l.unknown_plans || (l.before && l.before->open);
+      }
+      if (wait) open.push_back(std::move(o));
     }
-    if (!wait || context_->config.delivery == delivery_mode::at_least_once) return;
+    if (open.empty()) return;
     const auto& limits = context_->top.clickhouse;
     const auto whole = limits.lease_ms + limits.insert_limit_ms;
     say("waits for " + format_duration(whole) + ", until no insert that was begun before can still be running");
     auto since = mono_now();
     for (;;) {
       bool running = false;
-      const auto asked = mono_now();
-      if (!quiet_answer(t, tokens, running) || mono_now() - asked > answer_ms_max) since = mono_now(); // silence
+      if (!quiet_answers(open, running)) since = mono_now(); // silence
       const auto left = whole - (mono_now() - since);
       if (left <= 0 && !running) return;
       pause(std::clamp<std::int64_t>(left, step_ms, ask_every_ms));
     }
   }
 
-  bool quiet_answer(topic_work& t, const std::vector<token_t>& tokens, bool& running) {
-    if (tokens.empty()) {
-      bool none = false;
-      return t.dest->ask(tools_, {0, {}, {}, false}, none).answered;
-    }
-    for (const auto& token : tokens) {
-      bool runs = false;
-      if (!t.dest->ask(tools_, {0, {}, token, false}, runs).answered) return false;
-      running |= runs;
+  bool quiet_answers(const std::vector<open_tokens>& open, bool& running) {
+    for (const auto& o : open) {
+      if (o.tokens.empty() && !quiet_answer(*o.of, {}, running)) return false;
+      for (const auto& token : o.tokens)
+        if (!quiet_answer(*o.of, token, running)) return false;
     }
     return true;
+  }
+
+  // False: the server did not answer at once, so that something may lie in a socket still.
+  bool quiet_answer(topic_work& t, const std::optional<token_t>& token, bool& running) {
+    bool runs = false;
+    const auto asked = mono_now();
+    if (!t.dest->ask(tools_, {0, {}, token.value_or(token_t{}), false}, runs).answered) return false;
+    running |= token && runs;
+    return mono_now() - asked <= answer_ms_max;
+  }
+
+  // Offsets cannot be compared and set: who began meanwhile, and has gone again, would be overwritten.
+  void nobody_came_between() {
+    group_must_be_empty();
+    for (auto& t : topics_)
+      for (auto& l : t.lanes) {
+        const auto now = kafka::read_offsets(context_->kafka_client(), context_->config.group, places_of(l), limit_ms);
+        for (std::size_t i = 0; i < now.size(); ++i) {
+          if (now[i].what == from::failed) throw failed(now[i].why.value_or(error{"kafka", "no answer", "try again"}));
+          if (now[i].what != l.committed[i].what || now[i].next != l.committed[i].next ||
+              now[i].metadata != l.committed[i].metadata)
+            throw failed({"state", l.where() + ": somebody ran the pipeline meanwhile: nothing was moved",
+                          "stop whoever runs it, and do the same again"});
+        }
+      }
   }
 
   // --- moving

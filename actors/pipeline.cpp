@@ -25,6 +25,8 @@ constexpr mono_ms lose_limit_ms = 60'000;   // how long a lane that gives up may
 constexpr std::int64_t question_ms = 10'000;
 constexpr mono_ms count_every_ms = 5'000;
 constexpr mono_ms look_every_ms = 5'000;
+constexpr mono_ms ends_every_ms = 30'000;
+constexpr mono_ms rejoin_ms = 10'000;    // a rebalance that takes longer is shown
 constexpr mono_ms gone_news_ms = 60'000; // so long a lane that begins is told that its topic's log was seen to be gone
 constexpr std::uint64_t gather_bytes_min = 64 << 10;
 constexpr std::size_t inserters_max = 8;
@@ -40,6 +42,7 @@ void show_running(self_ptr self) {
   auto& s = self->state;
   if (s.draining) return show(self, shown::draining);
   if (s.paused) return show(self, shown::paused);
+  if (s.assigned_times == 0) return show(self, shown::starting, "joining the group " + s.context->config.group);
   show(self, s.topics_wait_for.empty() ? shown::streaming : shown::waiting, s.topics_wait_for);
 }
 
@@ -316,7 +319,7 @@ void join(self_ptr self, const findings& f) {
   watch(self, s.with.keeper);
   s.at = phase::running;
   s.tries = 0;
-  show(self, shown::starting, "joining the group " + s.context->config.group);
+  show_running(self);
 }
 
 // What a lane may gather, with a batch as large on its way.
@@ -406,10 +409,16 @@ void start_lanes(self_ptr self, const findings& f) {
   const auto partitions = partitions_of(s.topics);
   if (s.lanes.empty() && partitions > 2 * s.fetched_partitions && !open_fetcher(self, partitions)) return;
   std::vector<lane_name> seats;
+  auto troubles = f.troubles;
   for (auto& p : s.assignment) { // a member reads all partitions of the lanes whose seats it was given
     if (f.troubles.contains(p.topic)) continue;
     if (s.context->until_end && !s.until.contains(p.topic)) continue; // it came after the start
-    if (p.partition.value < s.topics[p.topic].lanes) seats.push_back({p.topic, {p.partition.value}});
+    const auto& t = s.topics[p.topic];
+    if (p.partition.value >= t.lanes) continue;
+    if (p.partition.value < t.partitions) seats.push_back({p.topic, {p.partition.value}});
+    else
+      troubles.try_emplace(p.topic, "the group gave its partition " + std::to_string(p.partition.value) +
+                                        ", but a broker tells of " + std::to_string(t.partitions) + " only");
   }
   warn_of_memory(s, seats.size());
   for (auto& name : seats) {
@@ -426,17 +435,17 @@ void start_lanes(self_ptr self, const findings& f) {
     if (s.draining) self->send(actor, msg::control{msg::control::what::drain});
   }
   s.topics_wait_for.clear();
-  for (auto& [name, why] : f.troubles) {
+  for (auto& [name, why] : troubles) {
     const auto told = "topic " + name + " waits: " + why;
     s.context->log->warn("pipeline {}: {}", s.context->config.name, told);
     s.context->board->trouble(s.context->config.name, told);
     if (s.topics_wait_for.empty()) s.topics_wait_for = told;
   }
-  if (f.troubles.size() > 1)
-    s.topics_wait_for += " (and " + std::to_string(f.troubles.size() - 1) + " more of its topics wait)";
+  if (troubles.size() > 1)
+    s.topics_wait_for += " (and " + std::to_string(troubles.size() - 1) + " more of its topics wait)";
   show_running(self);
-  if (f.troubles.empty()) s.tries = 0;
-  else s.retry_at = retry_after(s);
+  if (troubles.empty()) s.tries = 0;
+  else if (!s.draining) s.retry_at = retry_after(s);
 }
 
 // --- ending ----------------------------------------------------------------------------------------------------------
@@ -535,6 +544,7 @@ void on_prepared(self_ptr self, const msg::prepared& m) {
   if (s.draining && s.at == phase::preparing) return finish(self);
   if (!m.failure.empty() && !stale) {
     if (m.fatal && s.lanes.empty()) return end_now(self, m.failure); // else it is one topic's, and the others go on
+    if (s.draining) return check_finished(self);
     s.retry_at = retry_after(s);
     s.context->log->warn("pipeline {} waits: {}", s.context->config.name, m.failure);
     s.context->board->trouble(s.context->config.name, m.failure);
@@ -558,7 +568,7 @@ void on_assigned(self_ptr self, const msg::group_assigned& m) {
   s.assignment = m.partitions;
   ++s.assignment_number;
   ++s.assigned_times;
-  s.retry_at = 0;
+  s.retry_at = s.without_since = 0;
   s.context->board->rebalanced(s.context->config.name);
   s.context->log->info("pipeline {}: the group gave {} partitions", s.context->config.name, m.partitions.size());
   if (m.partitions.empty()) {
@@ -582,6 +592,7 @@ void on_revoked(self_ptr self, const msg::group_revoked& m) {
   ++s.assignment_number;
   s.assignment.clear();
   s.retry_at = 0;
+  s.without_since = mono_now();
   if (s.at == phase::ending) return;
   s.context->log->info("pipeline {}: the group {} its partitions", s.context->config.name,
                        m.lost ? "lost" : "takes back");
@@ -637,18 +648,27 @@ void on_refresh(self_ptr self, const msg::refresh_wanted& m) {
              }});
 }
 
+// Its last copy goes with the job, which is done then, however it ended.
+std::shared_ptr<void> done_with(const topic_runtime& t, std::atomic<bool> topic_runtime::under_way::*what) {
+  return {nullptr, [asks = t.asks, what](void*) { (*asks).*what = false; }};
+}
+
 // Columns that were added, or given another type, are noticed without an insert that fails.
 void look_at_columns(self_ptr self, mono_ms now) {
   auto& s = self->state;
   s.look_at = now + look_every_ms;
-  for (auto& [topic, t] : s.topics)
-    self->send(s.with.clerks,
-               msg::job{[dest = t.dest, before = t.spec, name = topic, me = pipeline_actor(self)](worker_tools& tools) {
+  std::set<std::string> ours;
+  for (auto& [name, l] : s.lanes) ours.insert(name.topic);
+  for (auto& [topic, t] : s.topics) {
+    if (!ours.contains(topic) || t.asks->columns.exchange(true)) continue;
+    self->send(s.with.clerks, msg::job{[dest = t.dest, before = t.spec, name = topic, me = pipeline_actor(self),
+                                        done = done_with(t, &topic_runtime::under_way::columns)](worker_tools& tools) {
                  if (!dest->columns_differ(tools)) return;
                  auto out = std::make_shared<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(
                      msg::refresh_wanted{{name, {}}, 0}, dest->describe_again(tools, before));
                  caf::anon_send(me, msg::described{out});
                }});
+  }
 }
 
 void on_described(self_ptr self, const msg::described& m) {
@@ -722,10 +742,36 @@ void count_blocks(self_ptr self, mono_ms now) {
     std::vector<batcher_actor> lanes;
     for (auto& [name, l] : s.lanes)
       if (name.topic == topic && !l.stopped) lanes.push_back(l.actor);
-    if (lanes.empty()) continue;
-    self->send(s.with.clerks, msg::job{[dest = t.dest, lanes](worker_tools& tools) {
+    if (lanes.empty() || t.asks->blocks.exchange(true)) continue;
+    self->send(s.with.clerks, msg::job{[dest = t.dest, lanes,
+                                        done = done_with(t, &topic_runtime::under_way::blocks)](worker_tools& tools) {
                  if (auto n = dest->count_blocks(tools))
                    for (auto& l : lanes) caf::anon_send(l, msg::block_count{n});
+               }});
+  }
+}
+
+// What lags behind most is not read at all: while ClickHouse is away, a pipeline is paused, or a lane has stopped.
+void ask_log_ends(self_ptr self, mono_ms now) {
+  auto& s = self->state;
+  s.ends_at = now + ends_every_ms;
+  for (auto& [topic, t] : s.topics) {
+    std::vector<std::pair<lane_id, batcher_actor>> lanes;
+    for (auto& [name, l] : s.lanes)
+      if (name.topic == topic) lanes.emplace_back(name.lane, l.actor);
+    if (lanes.empty() || t.asks->ends.exchange(true)) continue;
+    self->send(s.with.clerks, msg::job{[lanes, topic, of = t.lanes, n = t.partitions,
+                                        done = done_with(t, &topic_runtime::under_way::ends)](worker_tools& tools) {
+                 const auto bounds = tools.kafka().bounds(all_partitions(topic, n), question_ms);
+                 for (const auto& [id, actor] : lanes) {
+                   msg::log_ends found;
+                   for (std::size_t i = 0; i < lane_partition_count(id, of, n); ++i) {
+                     const auto p = lane_partition_id(id, of, i);
+                     if (const auto& b = bounds[static_cast<std::size_t>(p.value)]; b)
+                       found.ends.emplace_back(p, (*b).end);
+                   }
+                   caf::anon_send(actor, std::move(found));
+                 }
                }});
   }
 }
@@ -740,6 +786,16 @@ void end_left_over(self_ptr self, mono_ms now) {
   if (now >= s.revoke_deadline) order_all(self, msg::control::what::lose);
 }
 
+void lane_died(self_ptr self, const caf::actor_addr& who) {
+  auto& s = self->state;
+  for (auto it = s.lanes.begin(); it != s.lanes.end();) {
+    const auto l = it++;
+    if (l->second.actor.address() != who) continue;
+    s.context->board->lane_gone(s.context->config.name, l->first.topic, l->first.lane);
+    s.lanes.erase(l);
+  }
+}
+
 void on_tick(self_ptr self) {
   auto& s = self->state;
   if (s.at == phase::over) return;
@@ -750,6 +806,11 @@ void on_tick(self_ptr self) {
   }
   if (now >= s.count_at) count_blocks(self, now);
   if (now >= s.look_at) look_at_columns(self, now);
+  if (now >= s.ends_at) ask_log_ends(self, now);
+  if (s.without_since && now - s.without_since > rejoin_ms && s.at == phase::running && !s.draining) {
+    s.without_since = 0;
+    show(self, shown::starting, "the group " + s.context->config.group + " gives no partitions");
+  }
   if (s.at == phase::running && any_left_over(s)) end_left_over(self, now);
   check_finished(self);
   if (s.at != phase::over) self->delayed_send(self, std::chrono::milliseconds(tick_every_ms), msg::tick{});
@@ -766,8 +827,14 @@ pipeline_actor::behavior_type pipeline(self_ptr self, std::shared_ptr<pipeline_c
   s.with.clerks = self->spawn(pool, context_ptr(s.context), std::size_t{2}, s.with.pipeline);
   watch(self, s.with.clerks);
   self->set_down_handler([=](const caf::down_msg& m) {
-    if (m.reason && m.reason != caf::exit_reason::user_shutdown)
-      end_now(self, "an actor of the pipeline died: " + to_string(m.reason));
+    if (!m.reason || m.reason == caf::exit_reason::user_shutdown) return;
+    lane_died(self, m.source); // or it would be waited for
+    end_now(self, "an actor of the pipeline died: " + to_string(m.reason));
+  });
+  // Its actors are told to end, too.
+  self->set_exit_handler([=](const caf::exit_msg&) {
+    if (self->state.stopped_for.empty()) self->state.stopped_for = "it did not end in time";
+    finish(self);
   });
   show(self, shown::starting);
   start_prepare(self);

@@ -5,7 +5,9 @@
 #include "actors/destination.hpp"
 #include "core/lane_memory.hpp"
 
+#include <atomic>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 
@@ -17,6 +19,11 @@ struct topic_runtime {
   std::int32_t lanes = 0, partitions = 0;
   decoder_spec_ptr spec;                      // in force: changes with the table's columns
   std::map<std::int32_t, std::int64_t> until; // --until-end: partition → end
+  // Questions under way, each of which is not asked twice: a server that hangs answers none for long.
+  struct under_way {
+    std::atomic<bool> columns = false, blocks = false, ends = false;
+  };
+  std::shared_ptr<under_way> asks = std::make_shared<under_way>();
 };
 
 struct lane_entry {
@@ -41,7 +48,7 @@ struct pipeline_state {
   std::set<lane_name> drained;                           // --until-end: lanes that this process brought to their end
   mono_ms confirm_at = 0;                                // when to ask the group about the others
   bool confirming = false;
-  mono_ms count_at = 0, look_at = 0;
+  mono_ms count_at = 0, look_at = 0, ends_at = 0;
   bool job_running = false;
   std::size_t assigned_times = 0;
   std::size_t fetched_partitions = 0; // that the fetcher's memory is divided by
@@ -50,6 +57,7 @@ struct pipeline_state {
   std::string topics_wait_for;        // of a pattern: why some of its topics cannot begin yet; empty: all have
   bool revoking = false;
   mono_ms revoke_deadline = 0, retry_at = 0;
+  mono_ms without_since = 0; // the group took the partitions back, and gave none since
   int tries = 0;
   bool paused = false, draining = false;
   std::string stopped_for; // the pipeline's

@@ -17,6 +17,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <ctime>
+#include <future>
 #include <iostream>
 #include <optional>
 
@@ -151,6 +152,7 @@ private:
   void watch() {
     while (!engine_->wait_ms(0)) {
       if (const int signal = signals_.wait(tick_ms)) on_signal(signal);
+      end_reload();
       if (forced_) return;
       if (drain_until_ms_ && now_ms() >= drain_until_ms_) {
         log_->warn("not drained within {}: stopping; the next start goes on where this one ended",
@@ -178,6 +180,7 @@ private:
   // What is wrong with the new file is said, and the old one stays in force.
   void reload() {
     if (drain_until_ms_) return log_->warn("SIGHUP: draining; the file is not read again");
+    if (reload_.valid()) return log_->warn("SIGHUP: it is reloading already; send it again when that is done");
     log_->info("SIGHUP: reading {} again", options_.file);
     const auto t = load_topology(options_.file);
     if (!t) {
@@ -185,7 +188,13 @@ private:
       return log_->error("the file is not taken up; everything goes on as before");
     }
     if (!same_admin(t->admin, admin_config_)) log_->warn("`admin` changed: that takes a restart");
-    const auto done = engine_->reload(*t, drain_ms_max);
+    // Beside this thread, which goes on listening to signals: what changed is drained first.
+    reload_ = std::async(std::launch::async, [this, t = *t] { return engine_->reload(t, drain_ms_max); });
+  }
+
+  void end_reload() {
+    if (!reload_.valid() || reload_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return;
+    const auto done = reload_.get();
     if (done) log_->info("{}: {}", options_.file, *done);
     else complain(done.failure(), exit_bad);
   }
@@ -233,7 +242,8 @@ private:
   bool draws_;
   std::optional<admin_config> admin_config_;
   std::unique_ptr<engine> engine_;
-  std::atomic<engine*> shown_ = nullptr; // what the admin face shows
+  std::future<result<std::string>> reload_; // ends before the engine
+  std::atomic<engine*> shown_ = nullptr;    // what the admin face shows
   std::unique_ptr<admin_server> admin_;
   progress_meter meter_;
   std::int64_t drain_until_ms_ = 0, last_progress_log_ms_ = 0; // 0: not draining; not yet

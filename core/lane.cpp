@@ -117,7 +117,7 @@ void lane::forget(instant now, bool reload) {
   if (!mutant(bug::save_after_forget)) saving_.reset();
   advance_.reset();
   wanted_ticket_ = look_ticket_ = 0;
-  look_wanted_ = false;
+  look_wanted_ = look_failed_ = false;
   suspects_.clear();
   on_their_way_.clear();
   retry_at_ = look_at_ = 0;

@@ -266,6 +266,8 @@ public:
   void chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c);
   // A reader that has nothing to hand on: its log's end is reached, or (no `end`) nothing comes, whatever the reason.
   void end_seen(instant now, std::uint64_t epoch, partition_id p, std::optional<offset_t> end);
+  // How far the log goes, for the status: what nothing is read of tells nothing of it.
+  void log_ends(const std::vector<std::pair<partition_id, offset_t>>& ends);
   void read_failed(instant now, std::uint64_t epoch, partition_id p, read_error what, const std::string& why);
   void inserted(instant now, ticket_t ticket, const insert_answer& answer);
   void answered(instant now, ticket_t ticket, const table_answer& answer, bool token_running);
@@ -464,7 +466,7 @@ private:
   void send_alone(instant now);
   void quiet_answered(instant now, const table_answer& answer, bool token_running);
   void ask(instant now);
-  void asked(instant now, const table_answer& answer);
+  void asked(instant now, const table_answer& answer, bool token_running);
   void part_done(instant now);
   void complete(instant now);
   void halve(instant now, const std::string& reason);
@@ -522,7 +524,7 @@ private:
   bool marked_ = false, claimed_ = false, is_new_ = false;
   std::vector<offset_range> beyond_; // what the table is asked for, before it is settled
   // The log is looked at again before anything is planned after a time in which nobody could have seen it change.
-  bool look_wanted_ = false;
+  bool look_wanted_ = false, look_failed_ = false;
   // One a partition: records read before such a time, in order of their offsets. Each must still be there. And how many
   // chunks were on their way then.
   std::vector<std::deque<seen_record>> suspects_;

@@ -338,7 +338,7 @@ void lane::answered(instant now, ticket_t ticket, const table_answer& answer, bo
   switch (w.at) {
   case step::looking: return looked(now, answer);
   case step::waiting_quiet: return quiet_answered(now, answer, token_running);
-  case step::asking: return asked(now, answer);
+  case step::asking: return asked(now, answer, token_running);
   case step::listing: return listed(now, answer);
   case step::confirming: break;
   default: return;
@@ -491,12 +491,17 @@ void lane::ask(instant) {
   effects_.push_back(fx_ask{w.ask_ticket, std::move(ranges), w.p.token, !mutant(bug::old_state_asked)});
 }
 
-void lane::asked(instant now, const table_answer& answer) {
+void lane::asked(instant now, const table_answer& answer, bool token_running) {
   auto& w = *work_;
   if (!answer.answered && !mutant(bug::no_answer_is_none)) {
     waiting_ = describe_plan() + " is in doubt (" + w.doubt + "); the table's answer: " + answer.why;
     w.rest_until = now.mono + backoff(w.tries++);
     return;
+  }
+  // It may run on another of the servers than those that the wait heard of.
+  if (w.final_ask && token_running && !mutant(bug::running_query_ignored)) {
+    w.final_ask = false;
+    return wait_quiet(now);
   }
   auto plan_ranges = slices().size();
   auto t = add_up(answer, 0, plan_ranges);

@@ -252,6 +252,11 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
   check_released(now);
 }
 
+void lane::log_ends(const std::vector<std::pair<partition_id, offset_t>>& ends) {
+  for (const auto& [p, end] : ends)
+    if (const auto i = index_of(p)) ends_[*i] = std::max(ends_[*i], end.value);
+}
+
 void lane::read_failed(instant now, std::uint64_t epoch, partition_id p, read_error what, const std::string& why) {
   seen(now);
   if (!index_of(p)) return;

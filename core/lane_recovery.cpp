@@ -331,7 +331,9 @@ void lane::looked_at_log(instant now, const log_facts& facts) {
   if (!facts.answered) {
     look_at_ = now.mono + look_retry_ms;
     if (looks_at_all_) look_at_all_at_ = look_at_;
-    if (look_wanted_) waiting_ = "the log, which is looked at before anything more is planned: " + facts.why;
+    waiting_ =
+        (look_wanted_ ? "the log, which is looked at before anything more is planned: " : "the log: ") + facts.why;
+    look_failed_ = true;
     return;
   }
   const auto& base = advance_ ? *advance_ : record_;
@@ -345,8 +347,8 @@ void lane::looked_at_log(instant now, const log_facts& facts) {
     return;
   }
   took(lane_edge::log_confirmed);
-  if (look_wanted_) waiting_.clear();
-  look_wanted_ = false;
+  if (look_wanted_ || look_failed_) waiting_.clear();
+  look_wanted_ = look_failed_ = false;
   for (std::size_t i = 0; i < suspects_.size(); ++i) {
     if (suspect_asked_[i]) suspects_[i].pop_front(); // one that came meanwhile is asked about next
     look_wanted_ |= !suspects_[i].empty();

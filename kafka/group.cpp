@@ -152,7 +152,9 @@ bool is_pattern(const std::string& topic) { return !topic.empty() && topic[0] ==
 // How soon a new topic of a pattern is noticed; librdkafka's own 5 minutes are for partitions, which seldom come.
 settings defaults_of(const group_options& o) {
   if (std::none_of(o.topics.begin(), o.topics.end(), is_pattern)) return {};
-  return {{"topic.metadata.refresh.interval.ms", "30000"}};
+  std::string own;
+  for (const auto* t : internal_topics) own += std::string(own.empty() ? "" : ",") + "^" + t + "$";
+  return {{"topic.metadata.refresh.interval.ms", "30000"}, {"topic.blacklist", own}};
 }
 
 result<std::shared_ptr<session>> open_session(const group_options& o) {

@@ -5,6 +5,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -26,6 +27,9 @@ public:
 };
 
 using settings = std::vector<std::pair<std::string, std::string>>;
+
+// Kafka's own topics: no pattern takes them along, as with its own consumers.
+inline constexpr std::array internal_topics = {"__consumer_offsets", "__transaction_state", "__share_group_state"};
 
 // Makes a consumer handle: `defaults` that the user may override, then the user's properties, then `needed` ones.
 // `callbacks` registers further callbacks, `interceptors` those; either may be null. No connection is made yet.

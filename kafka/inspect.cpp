@@ -225,6 +225,12 @@ result<std::string> inspector::cluster_id(std::int64_t limit_ms) {
   return out;
 }
 
+namespace {
+bool is_internal(const std::string& topic) {
+  return std::find(internal_topics.begin(), internal_topics.end(), topic) != internal_topics.end();
+}
+} // namespace
+
 result<std::vector<topic_info>> inspector::topics(const std::vector<std::string>& wanted, std::int64_t limit_ms) {
   auto deadline = now_ms() + limit_of(limit_ms);
   std::vector<topic_info> out;
@@ -237,7 +243,7 @@ result<std::vector<topic_info>> inspector::topics(const std::vector<std::string>
       pattern p(w);
       if (!p.good()) return error{"kafka", "'" + w + "' is no regular expression", "correct topics"};
       std::copy_if(list->begin(), list->end(), std::back_inserter(out),
-                   [&](const auto& t) { return p.matches(t.name); });
+                   [&](const auto& t) { return !is_internal(t.name) && p.matches(t.name); });
       continue;
     }
     if (!all) list = impl_->ask_topics(w, deadline - now_ms());

@@ -44,13 +44,17 @@ std::string path_part(const std::string& name) {
   return out;
 }
 
+bool takes_value(enum move_request::target t) {
+  return t == move_request::target::offset || t == move_request::target::time;
+}
+
 } // namespace
 
 std::string move_json(const move_request& r) {
   json out = json::object();
   if (r.what == move_request::verb::reset) {
     out["to"] = name_in(targets, r.to);
-    out["value"] = r.value;
+    if (takes_value(r.to)) out["value"] = r.value;
   } else out["said"] = name_in(words, r.said);
   if (!r.topic.empty()) out["topic"] = r.topic;
   if (r.lane) out["lane"] = r.lane->value;
@@ -65,7 +69,7 @@ result<move_request> parse_move(enum move_request::verb what, const std::string&
   move_request r;
   r.what = what;
   const bool resets = what == move_request::verb::reset;
-  bool chosen = !resets;
+  bool chosen = !resets, valued = false;
   for (const auto& [key, value] : in.items()) {
     const auto number = [&value = value](std::int64_t up_to) {
       return value.is_number_integer() && value.get<std::int64_t>() >= 0 && value.get<std::int64_t>() <= up_to;
@@ -79,7 +83,7 @@ result<move_request> parse_move(enum move_request::verb what, const std::string&
       const auto said = value_in(words, value.get<std::string>());
       if (!said) return wrong("has an unknown \"said\"");
       r.said = *said;
-    } else if (key == "value" && resets && number(INT64_MAX)) r.value = value.get<std::int64_t>();
+    } else if (key == "value" && resets && number(INT64_MAX)) r.value = value.get<std::int64_t>(), valued = true;
     else if (key == "topic" && value.is_string()) r.topic = value.get<std::string>();
     else if (key == "lane" && number(INT32_MAX)) r.lane = lane_id{value.get<std::int32_t>()};
     else if (key == "partitions" && value.is_array()) {
@@ -91,6 +95,10 @@ result<move_request> parse_move(enum move_request::verb what, const std::string&
     } else return wrong("has \"" + key + "\", which is not known here, or not with this value");
   }
   if (!chosen) return wrong("lacks \"to\"");
+  if (resets && takes_value(r.to) && !valued) return wrong("lacks \"value\": the offset, or the time in Unix ms");
+  if (resets && !takes_value(r.to) && valued)
+    return wrong("has \"value\", which goes with \"offset\" and \"time\" only");
+  if (r.lane && !r.partitions.empty()) return wrong("has both \"lane\" and \"partitions\"");
   return r;
 }
 

@@ -35,10 +35,12 @@ class Chaos(harness.Scenario):
         """What must not happen inside (an invariant) is told and ends the process; it does not leave the pipeline waiting for ever."""
         topic, table = self.topic(4), self.table()
         self.produce(topic, 2_000)
-        file, port = self.topology(topic, table)
-        engine = harness.Engine(self, file, "--until-end", name="failing", admin=port, env={"CHUTE_FAULT_POINT": "lane_fails:30"})
-        self.assertEqual(engine.wait(60), 1)
-        self.assertIn("stopped: fault point lane_fails", harness.tail(engine.log))
+        for point, said in (("lane_fails:30", "stopped: fault point lane_fails"),
+                            ("lane_dies:2", "stopped: an actor of the pipeline died")):
+            file, port = self.topology(topic, table)
+            engine = harness.Engine(self, file, "--until-end", name="failing", admin=port, env={"CHUTE_FAULT_POINT": point})
+            self.assertEqual(engine.wait(60), 1, point)
+            self.assertIn(said, harness.tail(engine.log))
         self.run_until_end(topic, table)
         self.exact(topic, table, records=2_000)
 

@@ -67,6 +67,20 @@ TEST_CASE("the wait counts only while the server answers") {
   CHECK(h.now.mono - silent >= whole_wait(h));
 }
 
+TEST_CASE("nothing there is not believed of one server while another still runs the token") {
+  harness h;
+  h.doubted();
+  h.tell({{}, rows_found(10)});
+  h.wait_until_quiet();
+  h.tell({{}, rows_found(10)}, true); // it came through another of the URLs
+  CHECK_FALSE(h.has<fx_save>());
+  CHECK(h.machine->phase() == lane_phase::settling);
+  h.wait_until_quiet();
+  h.tell({rows_found(10), rows_found(10)});
+  CHECK(h.machine->phase() == lane_phase::streaming);
+  CHECK_FALSE(h.has<fx_insert>());
+}
+
 TEST_CASE("the wait is not over while a query with the token runs") {
   harness h;
   h.doubted();

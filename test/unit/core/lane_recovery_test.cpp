@@ -403,6 +403,28 @@ TEST_CASE("streaming: what halted a reader a while ago sends the lane back to th
   }
 }
 
+TEST_CASE("the log's end is known where nothing is read of it; it never goes back") {
+  harness h;
+  h.first_start();
+  h.machine->log_ends({{{0}, {1'000'500}}, {{7}, {2'000'000}}}); // 7 is another lane's
+  CHECK(h.machine->status().partitions.at(0).end == 1'000'500);
+  h.machine->log_ends({{{0}, {400}}});
+  CHECK(h.machine->status().partitions.at(0).end == 1'000'500);
+}
+
+TEST_CASE("a log that cannot be looked at is waited for, by name") {
+  harness h;
+  h.first_start();
+  h.wait(h.config.look_at_log_ms);
+  const auto look = h.take<fx_inspect>();
+  CHECK(h.machine->status().waiting_for.empty());
+  h.machine->inspected(h.now, look.ticket, {false, "no broker answers", {}});
+  CHECK(h.machine->status().waiting_for == "the log: no broker answers");
+  h.wait(10'000);
+  h.inspect(0, 0);
+  CHECK(h.machine->status().waiting_for.empty());
+}
+
 TEST_CASE("an open plan of whose records nothing comes is compared with the log again") {
   harness h;
   h.first_start();

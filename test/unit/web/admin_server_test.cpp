@@ -129,7 +129,8 @@ TEST_CASE("moving a pipeline: a body that is not understood changes nothing") {
   using verb = enum move_request::verb;
   for (const char* body : {"", "[]", "{}", R"({"to": "somewhere"})", R"({"to": "table", "lane": -1})",
                            R"({"to": "table", "partitions": ["1"]})", R"({"to": "table", "more": 1})",
-                           R"({"to": "offset", "value": 1.5})"})
+                           R"({"to": "offset", "value": 1.5})", R"({"to": "offset"})", R"({"to": "time"})",
+                           R"({"to": "earliest", "value": 1})", R"({"to": "table", "lane": 1, "partitions": [1]})"})
     CHECK_FALSE_MESSAGE(parse_move(verb::reset, body), body);
   CHECK_FALSE(parse_move(verb::settle, R"({"to": "table"})"));
   CHECK(parse_move(verb::settle, "{}").ok());
