@@ -6,7 +6,7 @@ import time
 import urllib.request
 
 import harness
-from harness import wait_until
+from harness import Proxy, wait_until
 
 TIME_LIMIT_SECONDS = 300
 
@@ -100,6 +100,33 @@ class Reload(harness.Scenario):
         self.landed("changed", 1_100)
         self.assertEqual(self.engine_.stop(), 0)
         self.assertEqual(self.exact_of("changed")["produced"], 1_100)
+
+    def test_signals_are_heard_while_it_reloads(self):
+        proxy = Proxy(self, self.server.url)
+        self.document["clickhouse"]["url"] = proxy.url
+        self.write(self.pipeline("kept"), self.pipeline("changed"))
+        self.engine_ = harness.Engine(self, self.file, admin=self.port)
+        self.produce(self.topics["changed"], 100)
+        self.landed("changed", 100)
+        proxy.fault("refuse", match="INSERT")
+        self.produce(self.topics["changed"], 100, "--first", 100)
+        wait_until(lambda: proxy.counts().get("refuse", 0) > 0, 60, "an insert is refused")
+        self.write(self.pipeline("kept"), self.pipeline("changed", batch={"rows": 100, "wait": "50ms"}))
+        self.engine_.signal(signal.SIGHUP)  # drains what changed, which it cannot
+        self.says("SIGHUP: reading")
+        begun = time.monotonic()
+        self.engine_.signal(signal.SIGHUP)
+        self.says("it is reloading already")
+        self.engine_.signal(signal.SIGTERM)
+        self.says("draining for up to")
+        self.engine_.signal(signal.SIGTERM)
+        self.assertEqual(self.engine_.wait(20), 1)
+        self.assertLess(time.monotonic() - begun, 20)
+        proxy.clear()
+        self.engine_ = harness.Engine(self, self.file, name="second", admin=self.port)
+        self.landed("changed", 200)
+        self.assertEqual(self.engine_.stop(), 0)
+        self.assertEqual(self.exact_of("changed")["produced"], 200)
 
     def order(self, n, what):
         url = f"http://127.0.0.1:{self.port}/pipelines/{self.name}_{n}/{what}"

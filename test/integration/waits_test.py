@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import urllib.request
 
 import harness
 from harness import BUILD, ROOT, ClickHouse, Process, Proxy, ServerError, free_port, wait_until
@@ -136,6 +137,25 @@ class Waits(harness.Scenario):
         self.assertEqual(self.found(table), 1_000)
         self.acls(topic, "--remove", *denied)
         self.mended(engine, topic, table, 2_000)
+
+    def test_the_lag_grows_while_nothing_is_read(self):
+        topic, table = self.topic(1), self.table()
+        engine = self.engine(topic, table, top={"memory": "32MiB"})
+        wait_until(lambda: engine.state() == "streaming", 30, "it streams")
+        request = urllib.request.Request(f"http://127.0.0.1:{engine.admin}/pipelines/{self.name}/pause", method="POST")
+        urllib.request.urlopen(request, timeout=5).close()
+        self.produce(topic, 200_000, "--run", 1_000)
+        lane = lambda: engine.status()["pipelines"][0]["lanes"][0]
+
+        def full():
+            before, self.held = self.held, lane()["buffered_bytes"]
+            return self.held == before > 0
+
+        self.held = 0
+        wait_until(full, 60, "it reads no more", every=1)
+        self.assertLess(self.held, 40_000_000)
+        self.produce(topic, 5_000, "--first", 200_000)
+        wait_until(lambda: lane()["partitions"][0]["end"] == 205_000, 30, lambda: f"the log's end is known: {lane()}")
 
     def test_a_batch_that_a_disk_damaged(self):
         services = self.private_services("kafka")

@@ -284,7 +284,7 @@ TEST_CASE("patterns; topics and partitions that come later are noticed") {
   topic_and_group t(1);
   std::string first = prefix + "-a", second = prefix + "-b";
   create_topic(first, 2);
-  member a(t.group, {"^" + prefix + "-.*"}, {{"topic.metadata.refresh.interval.ms", "300"}});
+  member a(t.group, {"^" + prefix + "-.*", "^__consumer_.*"}, {{"topic.metadata.refresh.interval.ms", "300"}});
   REQUIRE(settle({&a}, [&] { return a.has.size() == 2; }));
   create_topic(second, 1);
   REQUIRE(settle({&a}, [&] { return a.has.size() == 3; }));

@@ -42,6 +42,11 @@ TEST_CASE("topics by name and by pattern") {
   REQUIRE(by_pattern);
   CHECK(by_pattern->size() == 2);
   CHECK(!i->topics({"^("}, limit));
+  const auto all = i->topics({"^.*"}, limit); // but for Kafka's own
+  REQUIRE(all);
+  CHECK(all->size() >= 2);
+  CHECK(std::none_of(all->begin(), all->end(), [](const auto& t) { return t.name == "__consumer_offsets"; }));
+  CHECK(!i->topics({"__consumer_offsets"}, limit)->at(0).failure);
   CHECK(i->topics({"^" + prefix + "$"}, limit)->empty());
   add_partitions(prefix + "-a", 5);
   CHECK(eventually([&] { return i->topics({prefix + "-a"}, limit)->at(0).partitions == 5; }));
