@@ -213,6 +213,18 @@ result<void> refuse_without_window(const destination::impl& d, const ch::dedup_w
   return {};
 }
 
+// On a server that is not the one that was opened: tables that are replicated by hand are made on each.
+result<void> ensure_own_tables(const destination::impl& d, ch::session& s, const ch::table_description& there,
+                               std::int64_t limit_ms) {
+  if (auto r = ch::ensure_dead_letter_table(s, d.facts, there, d.dead_letter_database, d.dead_letter_table, d.exact(),
+                                            limit_ms);
+      !r.ok())
+    return r.failure();
+  if (auto r = ch::ensure_starts_table(s, d.facts, there, d.starts.database, d.starts.table, limit_ms); !r.ok())
+    return r.failure();
+  return {};
+}
+
 // Several URLs are replicas of one table. Whoever were to insert into, or to ask, a server with another table of this
 // name would divide the records among them, and take what is on the other one for not there.
 error not_replicas(const destination::impl& d, const std::string& url) {
@@ -232,6 +244,7 @@ result<void> same_table(destination::impl& d, worker_tools& tools, std::uint64_t
     return error{"clickhouse", "table " + ch::table_name(d.database, d.table) + " does not exist at " + url,
                  "create the replica there, or take the server from clickhouse.url"};
   if (ch::destination_identity(*there) != identity) return not_replicas(d, url);
+  if (auto r = ensure_own_tables(d, tools.http(), *there, d.question_ms()); !r.ok()) return r.failure();
   d.same_at |= bit;
   return {};
 }
@@ -247,6 +260,7 @@ result<void> compare_servers(destination::impl& d, worker_tools& tools, std::uin
     if (!there.ok() || !there->exists) continue;
     if (ch::destination_identity(*there) != identity)
       return fatal = true, not_replicas(d, d.context->top.clickhouse.urls[i]);
+    if (auto r = ensure_own_tables(d, *servers[i], *there, d.question_ms()); !r.ok()) return r.failure();
     d.same_at |= std::uint64_t{1} << i;
   }
   return {};
@@ -320,7 +334,8 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
   out->trust.replaces = belief.there && p.deletes == delete_policy::replacing;
   out->trust.dependent_views = !d->described.views.empty();
   auto quorum = context->top.clickhouse.settings.find("insert_quorum");
-  out->trust.quorum = quorum != context->top.clickhouse.settings.end() && quorum->second != "0";
+  out->trust.quorum =
+      quorum != context->top.clickhouse.settings.end() ? quorum->second != "0" : d->facts.profile_wants_quorum;
   out->trust.plain_merge_tree = !d->described.replicated;
   out->window_ids = window.inserts;
   constexpr std::int64_t year_s = 366 * 86'400;
@@ -466,7 +481,7 @@ insert_answer destination::insert_rows(worker_tools& tools, const batch& b, std:
     if (d.facts.knows(name)) r.settings[name] = value;
   r.limit_ms = d.context->top.clickhouse.insert_limit_ms;
   r.lease = std::move(lease_holds);
-  r.context = {d.refreshed, trust.dependent_views, p.format == "passthrough"};
+  r.context = {d.refreshed, trust.dependent_views, p.format == "passthrough", !d.described.partition_key.empty()};
   auto answer = ch::insert(tools.http(), d.facts, r);
   // The columns may have changed again since they were described: then it is not the rows that are to blame.
   using v = insert_answer::verdict;
@@ -546,6 +561,7 @@ insert_answer destination::insert_dead_letters(worker_tools& tools, const batch&
   r.topic = d.topic;
   r.letters = letters;
   r.failed_at_ms = b.since;
+  r.settings = d.context->top.clickhouse.settings; // as durable as the rows
   if (d.exact()) r.token = b.token.hex();
   r.limit_ms = d.context->top.clickhouse.insert_limit_ms;
   r.lease = std::move(lease_holds);
@@ -603,15 +619,8 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
   if (!fx.ranges.empty()) {
     auto q = question_of(d, fx.ranges);
     q.settled = fx.settled;
+    q.list = fx.list;
     out = ch::ask(tools.http(), d.facts, q);
-    if (out.answered && fx.list) {
-      auto present = ch::list_offsets(tools.http(), q);
-      if (present.ok()) out.present = *std::move(present);
-      else {
-        out.answered = false;
-        out.why = present.failure().text();
-      }
-    }
     if (!out.answered) tools.next_url();
   } else out.answered = true;
   out.blocks = count_blocks(tools);

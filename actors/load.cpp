@@ -13,15 +13,15 @@
 namespace chute {
 namespace {
 
-constexpr std::size_t secret_file_bytes_max = 64 << 10;
+constexpr std::size_t named_file_bytes_max = 16 << 20; // schemas; a secret is bounded where it is read
 
 std::optional<std::string> from_environment(const std::string& name) {
   const char* held = std::getenv(name.c_str()); // NOLINT: before any thread is started
   return held ? std::optional<std::string>(held) : std::nullopt;
 }
 
-result<std::string> read_secret(const std::string& path) {
-  auto text = read_file(path, secret_file_bytes_max);
+result<std::string> read_named(const std::string& path) {
+  auto text = read_file(path, named_file_bytes_max);
   if (!text) return error{"", path + " " + text.failure().cause, ""};
   return text;
 }
@@ -50,7 +50,7 @@ result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
 result<topology> load_topology(const std::string& file, const own_names& own) {
   const auto text = read_file(file, yaml_bytes_max);
   if (!text) return error{"topology", file + ": " + text.failure().cause, ""};
-  return parse_topology(*text, file, from_environment, read_secret, own);
+  return parse_topology(*text, file, from_environment, read_named, own);
 }
 
 } // namespace chute

@@ -549,7 +549,7 @@ void on_prepared(self_ptr self, const msg::prepared& m) {
     s.context->log->warn("pipeline {} waits: {}", s.context->config.name, m.failure);
     s.context->board->trouble(s.context->config.name, m.failure);
     if (s.lanes.empty()) {
-      show(self, shown::waiting, m.failure);
+      show(self, s.paused ? shown::paused : shown::waiting, m.failure);
     } else if (s.at == phase::running) {
       s.topics_wait_for = m.failure;
       show_running(self);

@@ -82,6 +82,7 @@ session_options options_for(const clickhouse_config& config, const std::string& 
   o.url = url;
   o.user = config.user;
   o.password = config.password;
+  o.ca_file = config.ca_file;
   o.compression = config.compression;
   o.unacknowledged_limit_ms = std::max<std::int64_t>(1'000, config.lease_ms / 2);
   return o;

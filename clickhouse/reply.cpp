@@ -120,6 +120,14 @@ bool parser_refused(int code, std::string_view text) {
   return known && text.find("RowInputFormat") != text.npos;
 }
 
+namespace {
+// Of a whole block, before its first partition is written.
+bool seen_while_read(int code, std::string_view text) {
+  constexpr int null_for_plain = 349, constraint = 469;
+  return code == null_for_plain || code == constraint || converts_column(text) || text.find("InputFormat") != text.npos;
+}
+} // namespace
+
 std::string rejection_text(const server_exception& exception) {
   std::string_view text = exception.text;
   auto out = "ClickHouse rejected it: code " + std::to_string(exception.code);
@@ -171,6 +179,8 @@ insert_answer classify(const http_reply& reply, const insert_context& context) {
   a.answered = rule.ends_attempt && a.code != 0;
   if (a.what == insert_answer::verdict::rejected_data) a.message = rejection_text(*exception);
   a.before_write = rule.before_write && (rule.views_too || !context.dependent_views);
+  if (a.what == insert_answer::verdict::rejected_data && context.partitioned)
+    a.before_write = a.before_write && seen_while_read(a.code, exception->text);
   return a;
 }
 

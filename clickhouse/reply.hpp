@@ -129,6 +129,9 @@ struct insert_context {
   bool dependent_views =
       false;                  // then no code tells that nothing was written, but those raised before the query is read
   bool server_parses = false; // the body is text that came from records: what its parser says is about them
+  // A table with partitions: a block is written partition by partition, and what is found bad while one of them is
+  // written (a sorting key, a skip index, Collapsing's sign) comes when others of the block are there already.
+  bool partitioned = false;
 };
 
 // Whether the parser of a row of the body raised it, for what the row holds, under a code that means other things too.

@@ -246,9 +246,13 @@ result<bool> deletes_of(session& s, const server_facts& facts, const storage& t,
 }
 
 result<void> read_names(session& s, server_facts& facts, std::int64_t limit_ms) {
-  auto settings = ask_rows(s, "reading the server's settings", "SELECT name FROM system.settings", 1, 1, limit_ms);
+  auto settings = ask_rows(s, "reading the server's settings",
+                           "SELECT name, if(name = 'insert_quorum', value, '') FROM system.settings", 1, 2, limit_ms);
   if (!settings) return settings.failure();
-  for (auto& r : *settings) facts.settings.insert(std::move(r[0]));
+  for (auto& r : *settings) {
+    if (r[0] == "insert_quorum") facts.profile_wants_quorum = r[1] != "0";
+    facts.settings.insert(std::move(r[0]));
+  }
   auto columns = ask_rows(s, "reading the system tables' columns",
                           "SELECT concat(table, '.', name) FROM system.columns WHERE database = 'system' AND table IN "
                           "('tables', 'parts', 'replicas', 'replicated_merge_tree_settings')",

@@ -27,6 +27,7 @@ struct server_facts {
   std::string timezone;
   server_clock clock;                   // when the facts were read
   std::set<std::string> settings;       // all that it knows
+  bool profile_wants_quorum = false;    // insert_quorum of the user's profile
   std::set<std::string> system_columns; // "tables.target_table", "parts.has_lightweight_delete", …: what we may ask for
 
   bool knows(const std::string& setting) const { return settings.contains(setting); }

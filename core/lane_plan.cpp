@@ -186,6 +186,22 @@ void lane::send(instant now) {
   effects_.push_back(std::move(fx));
 }
 
+namespace {
+constexpr std::uint64_t too_big_alone_bytes = 8 << 20;
+
+// at_least_once: what would be asked about first is done at once. What landed may land again.
+next_step without_plans(next_step next, const insert_answer& a) {
+  if (a.what == insert_answer::verdict::acknowledged) return next_step::done;
+  switch (next) {
+  case next_step::doubt:
+  case next_step::doubt_too_big:
+  case next_step::halve: return mutant(bug::rejected_sent_for_ever) ? next_step::send_again : next_step::halve;
+  case next_step::refresh: return next;
+  default: return next_step::send_again;
+  }
+}
+} // namespace
+
 std::string lane::rejection(const insert_answer& a) const {
   return "rejected by ClickHouse with code " + std::to_string(a.code); // its text may hold values
 }
@@ -203,10 +219,13 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
   auto& h = w.history();
   add_answer(h, a);
   auto next = after_answer(a, h, trust(), w.p.kind == plan_kind::fill, config_.again_and_again);
-  if (config_.delivery == delivery_mode::at_least_once && next != next_step::halve)
-    next = a.what == insert_answer::verdict::acknowledged ? next_step::done
-           : next == next_step::refresh                   ? next_step::refresh
-                                                          : next_step::send_again;
+  if (config_.delivery == delivery_mode::at_least_once) next = without_plans(next, a);
+  // Of one record it says more of the server, or of what else runs there.
+  if (next == next_step::doubt_too_big && w.content.records == 1 && w.content.bytes < too_big_alone_bytes &&
+      !mutant(bug::small_record_too_big)) {
+    h.too_big = 0;
+    next = next_step::send_again;
+  }
   if (mutant(bug::done_before_acknowledgement) && !a.answered) next = next_step::done;
   if (revoking_) { // only a clean first attempt counts now
     if (mutant(bug::repetition_counts_while_revoked) && next == next_step::confirm) next = next_step::done;
@@ -230,7 +249,8 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
     w.confirm_until = now.mono + config_.confirm_limit_ms;
     return confirm(now);
   case next_step::send_again: return rest(now, step::sending);
-  case next_step::halve: return halve(now, rejection(a));
+  case next_step::halve:
+    return halve(now, a.what == insert_answer::verdict::too_big ? "too big for the server" : rejection(a));
   case next_step::refresh:
     w.at = step::refreshing;
     w.refresh_ticket = new_ticket();

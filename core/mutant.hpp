@@ -62,6 +62,8 @@
   bug(silent_table_asked, unit, "a table without provenance cannot settle a doubt") \
   bug(more_taken_for_all, unit, "more rows than records stop the lane") \
   bug(some_taken_for_all, sim, "a part of the rows is not all of them") \
+  bug(small_record_too_big, unit, "a record is no dead letter because the server is short of memory") \
+  bug(rejected_sent_for_ever, unit, "at_least_once halves what is rejected, or too big, again and again") \
   bug(fill_to_not_set, sim, "what is partly there is filled, not planned anew") \
   bug(fill_sends_all, sim, "a fill sends only what is missing") \
   bug(fill_without_asking, sim, "a fill asks before every send") \

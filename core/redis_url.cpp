@@ -81,7 +81,7 @@ result<redis_url> parse_redis_url(std::string_view text) {
   auto slash = text.find('/');
   auto database = slash == text.npos ? std::string_view() : text.substr(slash + 1);
   if (!read_host(text.substr(0, slash), out))
-    return complaint("has no host:port that can be read: '" + printable(text.substr(0, slash)) + "'");
+    return complaint("has no host:port that can be read; write redis://user:password@host:6379"); // may hold a password
   if (!database.empty() && !number(database, 0, 1'000'000, out.database))
     return complaint("ends with '/" + printable(database) + "', where only the number of a database may stand");
   return out;

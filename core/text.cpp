@@ -167,8 +167,8 @@ std::optional<std::int64_t> parse_integer(std::string_view text) {
 }
 
 result<std::uint64_t> parse_size(std::string_view text) {
-  static constexpr std::pair<std::string_view, int> units[] = {
-      {"", 0}, {"B", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}};
+  static constexpr std::pair<std::string_view, int> units[] = {{"", 0},     {"B", 0},    {"KiB", 10},
+                                                               {"MiB", 20}, {"GiB", 30}, {"TiB", 40}};
   const auto parts = split_amount(text);
   if (parts)
     for (const auto& [unit, shift] : units)
@@ -177,7 +177,7 @@ result<std::uint64_t> parse_size(std::string_view text) {
           return complaint("'" + printable(text) + "' is more than any machine has");
         return parts->number << shift;
       }
-  return complaint("'" + printable(text) + "' is no size; write bytes or KiB, MiB, GiB, as in 64MiB");
+  return complaint("'" + printable(text) + "' is no size; write bytes or KiB, MiB, GiB, TiB, as in 64MiB");
 }
 
 std::string format_size(std::uint64_t bytes) {

@@ -185,7 +185,10 @@ public:
     return e ? e->value : nullptr;
   }
 
-  bool has(std::string_view key) const { return entry(key) != nullptr; }
+  bool has(std::string_view key) { // known from now on, too
+    if (std::find(known_.begin(), known_.end(), key) == known_.end()) known_.push_back(key);
+    return entry(key) != nullptr;
+  }
 
   int line_of(std::string_view key) const {
     const yaml_entry* e = entry(key);
@@ -481,6 +484,7 @@ private:
     while (!text->empty() && (text->back() == '\n' || text->back() == '\r')) text->pop_back();
     if (text->size() > secret_bytes_max || has_control(*text))
       s.add(s.line_of(key), key, quoted(path) + " does not hold one line of text");
+    else if (text->empty()) s.add(s.line_of(key), key, quoted(path) + " holds nothing");
     else out = std::move(*text);
   }
 

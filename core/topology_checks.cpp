@@ -95,9 +95,16 @@ bool repeats_too_much(std::string_view pattern) {
 // As librdkafka reads it: POSIX, extended.
 result<regex_ptr> compile(const std::string& pattern) {
   if (repeats_too_much(pattern)) return complaint(quoted(pattern) + " repeats too much");
-  for (std::size_t at = 0; (at = pattern.find('\\', at)) != pattern.npos; at += 2)
-    if (at + 1 < pattern.size() && pattern[at + 1] >= '1' && pattern[at + 1] <= '9')
+  for (std::size_t at = 0; (at = pattern.find('\\', at)) != pattern.npos; at += 2) {
+    if (at + 1 == pattern.size()) break;
+    const char c = pattern[at + 1];
+    if (c >= '1' && c <= '9')
       return complaint(quoted(pattern) + " refers back to a group, which a pattern of topics cannot");
+    // glibc knows these; any other it would take for the letter.
+    if (std::isalnum(static_cast<unsigned char>(c)) && std::string_view("wWsSbB").find(c) == std::string_view::npos)
+      return complaint(quoted(pattern) + " has \\" + c +
+                       ", which is no POSIX extended regular expression; write [0-9] or the like");
+  }
   auto raw = std::make_unique<regex_t>();
   if (const int code = regcomp(raw.get(), pattern.c_str(), REG_EXTENDED | REG_NOSUB); code != 0) {
     char why[128] = "";

@@ -55,11 +55,14 @@ variable read_variable(std::string_view source, std::string_view inside) {
   return out;
 }
 
-// The variable that begins at text[at], which is "${" or "$${"; `at` moves behind it.
-variable take_variable(std::string_view text, std::size_t& at) {
+// The variable that begins at text[at], which is "${" or "$${"; `at` moves behind it. Before `unclosed_until` there is
+// no brace: a long line is not searched again for each.
+variable take_variable(std::string_view text, std::size_t& at, std::size_t& unclosed_until) {
   const bool escaped = text[at + 1] == '$';
   const std::size_t open = at + (escaped ? 3 : 2); // behind the brace
-  const std::size_t close = text.find_first_of("}\n", open);
+  const std::size_t close = open < unclosed_until ? std::string_view::npos : text.find_first_of("}\n", open);
+  if (open >= unclosed_until && (close == std::string_view::npos || text[close] == '\n'))
+    unclosed_until = std::min(close, text.size());
   const bool closed = close != std::string_view::npos && text[close] == '}';
   const std::size_t end = closed ? close + 1 : open;
   const std::string_view source = text.substr(at, end - at);
@@ -72,6 +75,7 @@ variable take_variable(std::string_view text, std::size_t& at) {
 std::string take_variables_out(std::string_view text, std::vector<variable>& variables) {
   std::string out;
   out.reserve(text.size() + 64);
+  std::size_t unclosed_until = 0;
   for (std::size_t at = 0; at < text.size();) {
     const std::string_view rest = text.substr(at);
     if (!rest.starts_with("${") && !rest.starts_with("$${")) {
@@ -79,7 +83,7 @@ std::string take_variables_out(std::string_view text, std::vector<variable>& var
       continue;
     }
     out.append(mark_begin).append(std::to_string(variables.size())).append(mark_end);
-    variables.push_back(take_variable(text, at));
+    variables.push_back(take_variable(text, at, unclosed_until));
   }
   return out;
 }
@@ -313,6 +317,16 @@ yaml_problem unreadable(std::string_view text) {
   return {0, ""};
 }
 
+bool begins_with_tab(std::string_view text, int line) {
+  for (; line > 1; --line) {
+    const auto end = text.find('\n');
+    if (end == text.npos) return false;
+    text.remove_prefix(end + 1);
+  }
+  const auto first = text.find_first_not_of(' ');
+  return first != text.npos && text[first] == '\t';
+}
+
 } // namespace
 
 yaml_ptr read_yaml(const std::string& text, const environment& env, std::vector<yaml_problem>& problems) {
@@ -321,11 +335,13 @@ yaml_ptr read_yaml(const std::string& text, const environment& env, std::vector<
     return nullptr;
   }
   std::vector<variable> variables;
-  std::istringstream in(take_variables_out(text, variables));
+  // The parser tells a quote that is not closed only where the file ends without a line end, or within a document.
+  std::istringstream in(take_variables_out(text, variables) + "\n...\n");
   tree_builder builder(variables, env, problems);
+  const int lines = 1 + static_cast<int>(std::count(text.begin(), text.end(), '\n'));
   try {
     YAML::Parser parser(in);
-    if (!parser.HandleNextDocument(builder)) {
+    if (!parser.HandleNextDocument(builder) || builder.root()->line > lines) {
       problems.push_back({1, "the file is empty"});
       return nullptr;
     }
@@ -338,7 +354,13 @@ yaml_ptr read_yaml(const std::string& text, const environment& env, std::vector<
   } catch (const refusal& r) {
     problems.push_back({r.line, r.text});
   } catch (const YAML::Exception& e) {
-    problems.push_back({std::max(1, e.mark.line + 1), "not YAML: " + e.msg});
+    const int line = std::clamp(e.mark.line + 1, 1, lines);
+    problems.push_back(
+        {line, "not YAML: " +
+                   (e.msg == YAML::ErrorMsg::DOC_IN_SCALAR
+                        ? std::string("a quoted text that begins in or before this line is not closed")
+                        : e.msg) +
+                   (begins_with_tab(text, line) ? " (the line is indented by a tab; YAML wants blanks)" : "")});
   } catch (const std::exception& e) {
     problems.push_back({1, std::string("not YAML: ") + e.what()});
   }

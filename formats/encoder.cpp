@@ -6,11 +6,12 @@
 namespace chute {
 namespace {
 
-std::set<std::string> null_is_default(std::span<const target_column> targets) {
+// Columns that cannot hold a null: one that a batch has for them stands for the default. A column's DEFAULT may have
+// come or gone since the batch was made, so that whether it has nulls only its own columns tell.
+std::set<std::string> not_nullable(std::span<const target_column> targets) {
   std::set<std::string> out;
   for (const auto& t : targets)
-    if (wire_type(t.column)->kind == type_kind::nullable && storage_type(t.column.type)->kind != type_kind::nullable)
-      out.insert(t.column.name);
+    if (storage_type(t.column.type)->kind != type_kind::nullable) out.insert(t.column.name);
   return out;
 }
 
@@ -29,9 +30,9 @@ bool guessed_from_json(const type& t) {
 result<body> encode(const std::string& encoding, std::span<const chunk_rows> batch,
                     std::span<const target_column> targets) {
   if (encoding == "native") return encode_native(batch);
-  const auto defaults = null_is_default(targets);
-  if (encoding == "row_binary") return encode_row_binary(batch, defaults);
-  if (encoding == "json_each_row") return encode_json_each_row(batch, defaults);
+  const auto plain = not_nullable(targets);
+  if (encoding == "row_binary") return encode_row_binary(batch, plain);
+  if (encoding == "json_each_row") return encode_json_each_row(batch, plain);
   return error{"encoder", "there is no encoding '" + encoding + "'", "use native, row_binary or json_each_row"};
 }
 

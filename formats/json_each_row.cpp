@@ -296,13 +296,14 @@ void append_field(std::string& out, field& f) {
 }
 
 // A JSON text may hold line breaks between its parts; they do no harm: an object ends with its brace.
-void write_rows(const chunk_rows& b, const std::set<std::string>& null_is_default, body_writer& writer) {
+void write_rows(const chunk_rows& b, const std::set<std::string>& not_nullable, body_writer& writer) {
   const auto& rows = b.from->rows;
   std::vector<field> fields;
   for (std::size_t i = 0; i < rows.columns.size(); ++i) {
     std::string name;
     append_quoted(name, rows.names[i]);
-    fields.push_back({name + ':', row_cursor(rows.columns[i]), null_is_default.contains(rows.names[i])});
+    fields.push_back({name + ':', row_cursor(rows.columns[i]),
+                      not_nullable.contains(rows.names[i]) && rows.columns[i].form == layout::nullable});
     fields.back().values.skip(b.first_row);
   }
   std::string line;
@@ -320,7 +321,7 @@ void write_rows(const chunk_rows& b, const std::set<std::string>& null_is_defaul
 void append_json_text(std::string& out, std::string_view text) { append_quoted(out, text); }
 void append_json_value(std::string& out, row_cursor& from) { append_value(out, from); }
 
-result<body> encode_json_each_row(std::span<const chunk_rows> batch, const std::set<std::string>& null_is_default) {
+result<body> encode_json_each_row(std::span<const chunk_rows> batch, const std::set<std::string>& not_nullable) {
   std::vector<chunk_rows> filled;
   auto out = begin_body(batch, filled);
   if (!out) return out.failure();
@@ -331,10 +332,11 @@ result<body> encode_json_each_row(std::span<const chunk_rows> batch, const std::
       {"input_format_import_nested_json", "0"},
       {"input_format_json_named_tuples_as_objects", "1"},
       {"input_format_parallel_parsing", "0"}, // it cuts the body into blocks
+      {"precise_float_parsing", "1"},
       {"input_format_skip_unknown_fields", "0"},
   };
   body_writer writer(*out);
-  for (const auto& b : filled) write_rows(b, null_is_default, writer);
+  for (const auto& b : filled) write_rows(b, not_nullable, writer);
   writer.finish();
   return out;
 }

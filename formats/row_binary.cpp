@@ -94,7 +94,7 @@ void write_field(field& f, body_writer& out) {
 
 } // namespace
 
-result<body> encode_row_binary(std::span<const chunk_rows> batch, const std::set<std::string>& null_is_default) {
+result<body> encode_row_binary(std::span<const chunk_rows> batch, const std::set<std::string>& not_nullable) {
   std::vector<chunk_rows> filled;
   auto out = begin_body(batch, filled);
   if (!out) return out.failure();
@@ -105,7 +105,8 @@ result<body> encode_row_binary(std::span<const chunk_rows> batch, const std::set
     const auto& rows = b.from->rows;
     std::vector<field> fields;
     for (std::size_t i = 0; i < rows.columns.size(); ++i) {
-      fields.push_back({row_cursor(rows.columns[i]), null_is_default.contains(rows.names[i])});
+      fields.push_back({row_cursor(rows.columns[i]),
+                        not_nullable.contains(rows.names[i]) && rows.columns[i].form == layout::nullable});
       fields.back().values.skip(b.first_row);
     }
     for (std::size_t i = 0; i < b.rows; ++i) {

@@ -15,9 +15,10 @@ namespace chute {
 // or if the chunks do not go together.
 result<body> begin_body(std::span<const chunk_rows> batch, std::vector<chunk_rows>& filled);
 
-// `null_is_default`: columns that are Nullable on their way, though not in the table: null takes the column's DEFAULT.
-result<body> encode_row_binary(std::span<const chunk_rows> batch, const std::set<std::string>& null_is_default);
-result<body> encode_json_each_row(std::span<const chunk_rows> batch, const std::set<std::string>& null_is_default);
+// `not_nullable`: columns of the table that hold no null. Where a batch's column is Nullable on its way to one, null
+// takes the column's DEFAULT.
+result<body> encode_row_binary(std::span<const chunk_rows> batch, const std::set<std::string>& not_nullable);
+result<body> encode_json_each_row(std::span<const chunk_rows> batch, const std::set<std::string>& not_nullable);
 
 // As encode_json_each_row() writes them: a text in quotes; the value of a row, which is passed.
 void append_json_text(std::string& out, std::string_view text);

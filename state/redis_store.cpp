@@ -52,7 +52,8 @@ std::optional<std::uint64_t> number(const std::string& text) {
 const char* way_out_of(const std::string& redis_error) {
   auto is = [&](const char* word) { return redis_error.rfind(word, 0) == 0; };
   if (is("NOAUTH") || is("WRONGPASS") || is("ERR AUTH")) return "write the user and password into state.url";
-  if (is("NOPERM")) return "give the user the rights to EVAL, HMGET, HSET and WAIT on keys that begin with chute:";
+  if (redis_error.find("NOPERM") != redis_error.npos) // also when it connects, where the URL comes first
+    return "give the user the rights to EVAL, HMGET, HSET, WAIT, INFO and SELECT, on keys that begin with chute:";
   if (is("READONLY")) return "point state.url at the master";
   if (is("OOM")) return "give Redis more memory";
   if (is("MISCONF")) return "mend Redis' disk";
@@ -282,7 +283,10 @@ struct redis_check {
 
   void run() {
     auto a = link({{"INFO", "everything"}, {"EVAL", redis_save_script, "0"}}, limit_ms);
-    if (a.what != link_status::ok) return add(finding::severity::error, a.why, "start it, or correct state.url");
+    if (a.what != link_status::ok) {
+      const std::string known = way_out_of(a.why);
+      return add(finding::severity::error, a.why, known.empty() ? "start it, or correct state.url" : known);
+    }
     for (const auto& r : a.replies)
       if (r.what == reply_type::error) return add(finding::severity::error, r.text, way_out_of(r.text));
     auto info = info_of(a.replies[0].text);

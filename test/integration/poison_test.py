@@ -57,6 +57,20 @@ class Poison(harness.Scenario):
         above = self.exact(topic, table, "--from", poison + 1)
         self.assertEqual(below["rows"] + above["rows"], RECORDS - 1)
 
+    def test_a_row_that_is_refused_while_its_partition_is_written(self):
+        """The table's other partitions of the block are written by then: ClickHouse computes the sorting key of each by itself."""
+        topic = self.topic(1)
+        table = self.table(columns="id UInt64, part UInt8, at String", settings="allow_suspicious_indices = 1",
+                           order="(parseDateTimeBestEffort(at), _offset) PARTITION BY part")
+        lines = [harness.json.dumps({"partition": 0, "value": harness.json.dumps(
+            {"id": n, "part": n % 4, "at": "never" if n == 38 else "2026-01-02 03:04:05"})}) for n in range(40)]
+        self.kit("produce", topic, "--stdin", text="\n".join(lines) + "\n")
+        self.run_until_end(topic, table, batch={"rows": 1_000, "wait": "1s"}, clickhouse={"limits": LIMITS})
+        found = [int(r["o"]) for r in self.server.rows(f"SELECT _offset AS o FROM {table} ORDER BY o")]
+        self.assertEqual(found, [n for n in range(40) if n != 38], "each once, but for the one that is refused")
+        dead = self.server.rows(f"SELECT toInt64(offset) AS o FROM {self.dead_letters} WHERE pipeline = '{self.name}'")
+        self.assertEqual([int(d["o"]) for d in dead], [38])
+
     def test_store_kafka(self):
         self.halve_through_kills("kafka")
 

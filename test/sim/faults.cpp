@@ -96,7 +96,7 @@ void world::strike(fault f) {
     return;
   case fault::too_big:
   case fault::person_wanted:
-    if (f == fault::too_big) server_.rows_max = strikes_.below(3) + 1;
+    if (f == fault::too_big) server_.rows_max = strikes_.below(3); // 0: short of memory for whatever comes
     else server_.right_missing = true;
     e.what = ev::right_restored;
     return later(strikes_.any_length(500, 120'000), e);

@@ -43,6 +43,25 @@ TEST_CASE("the rows are to blame for parse, conversion, null and constraint erro
   }
 }
 
+TEST_CASE("in a table with partitions only what was seen while the block was read says that nothing was written") {
+  const auto clean = [](int code, const std::string& where, bool partitioned) {
+    insert_context c;
+    c.partitioned = partitioned;
+    return classify(whole(500,
+                          "Code: " + std::to_string(code) + ". DB::Exception: Cannot parse" + where +
+                              " (NAME) (version 26.7.2.1)\n",
+                          code),
+                    c)
+        .before_write;
+  };
+  CHECK(clean(41, "", false));
+  CHECK_FALSE(clean(41, "", true));
+  CHECK_FALSE(clean(117, ": While executing MergeTreeSink", true));
+  CHECK(clean(117, ": While executing NativeInputFormat", true));
+  CHECK(clean(469, "", true));
+  CHECK(clean(349, "", true));
+}
+
 TEST_CASE(
     "time-outs of the query, memory and size limits mean too big, and the attempt is over, but may have written") {
   for (int code : {159, 241, 307, 396}) {

@@ -105,3 +105,10 @@ TEST_CASE("the time-out of unacknowledged bytes stays below the lease") {
   c.lease_ms = 5'000;
   CHECK(options_for(c, "http://h").unacknowledged_limit_ms == 2'500);
 }
+
+TEST_CASE("a session has what the topology says of the server's certificate") {
+  clickhouse_config c;
+  CHECK(options_for(c, "https://h").ca_file.empty());
+  c.ca_file = "/etc/ours.pem";
+  CHECK(options_for(c, "https://h").ca_file == "/etc/ours.pem");
+}

@@ -386,6 +386,29 @@ TEST_CASE("too big again and again: halved, but only after the table was asked")
   }
 }
 
+TEST_CASE("too big again and again, one small record: the server is short of memory, not the record to blame") {
+  harness h;
+  h.first_start();
+  h.planned(1);
+  const auto token = h.saved().open->token;
+  for (int i = 0; i < 12; ++i) {
+    h.too_big();
+    CHECK(h.machine->status().waiting_for.find("ClickHouse: ") == 0);
+    for (int k = 0; k < 60 && !h.has<fx_insert>(); ++k) {
+      h.pass(1'000);
+      if (h.has<fx_save>()) h.accept(); // its lease is renewed
+      if (h.has<fx_ask>()) h.tell({});
+    }
+    CHECK(h.saved().open->token == token);
+    REQUIRE(h.has<fx_insert>());
+  }
+  h.acknowledge();
+  h.tell({rows_found(1)});
+  h.pass(1'000);
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{1});
+}
+
 TEST_CASE("columns that changed: read again if nothing can have landed, else a "
           "doubt") {
   harness h;

@@ -373,3 +373,25 @@ TEST_CASE("at_least_once makes no plans") {
   CHECK_FALSE(h.saved().open);
   CHECK(h.saved().partitions[0].next == offset_t{10});
 }
+
+TEST_CASE(
+    "at_least_once: what is rejected where nothing tells whether it landed, or too big again and again, is halved") {
+  harness h;
+  h.config.delivery = delivery_mode::at_least_once;
+  h.config.trust.dependent_views = true;
+  h.start();
+  h.load_absent();
+  h.inspect();
+  h.accept();
+  h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
+  h.give(records(0, 0, 10));
+  h.pass(1000);
+  SUBCASE("rejected") { h.rejected(); }
+  SUBCASE("too big") {
+    for (int i = 0; i < 3; ++i) {
+      h.too_big();
+      h.pass(1'000);
+    }
+  }
+  CHECK(h.take<fx_insert>().what->records == 5);
+}

@@ -39,7 +39,8 @@ TEST_CASE("sizes") {
     CAPTURE(wrong);
     const auto r = parse_size(wrong);
     REQUIRE_FALSE(r);
-    CHECK(r.failure().cause == "'" + std::string(wrong) + "' is no size; write bytes or KiB, MiB, GiB, as in 64MiB");
+    CHECK(r.failure().cause ==
+          "'" + std::string(wrong) + "' is no size; write bytes or KiB, MiB, GiB, TiB, as in 64MiB");
   }
   CHECK(*parse_size("18446744073709551615") == std::numeric_limits<std::uint64_t>::max());
   CHECK_FALSE(parse_size("18446744073709551616"));

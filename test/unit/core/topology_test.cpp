@@ -24,6 +24,7 @@ std::optional<std::string> test_environment(const std::string& name) {
 result<std::string> test_files(const std::string& path) {
   if (path == "/run/password") return std::string("from a file\n");
   if (path == "/run/order.avsc") return std::string("\"schema\"\n");
+  if (path == "/run/empty") return std::string("\n");
   if (path == "/run/lines") return std::string("one\ntwo\n");
   return error{"", "cannot read " + path + ": no such file", ""};
 }
@@ -216,12 +217,17 @@ TEST_CASE("errors say file, line, setting, cause and the way out") {
       {with("batch: {row: 1}"), "t.yaml:9: pipelines.orders.batch.row: unknown key; did you mean 'rows'?"},
       {with("", "qqq: 1"), "t.yaml:9: qqq: unknown key"},
       {with("", "memroy: 1GiB"), "t.yaml:9: memroy: unknown key; did you mean 'memory'?"},
+      {with("", "stat: {store: redis}"), "t.yaml:9: stat: unknown key; did you mean 'state'?"},
+      {with("dead_leters: {table: d}"),
+       "t.yaml:9: pipelines.orders.dead_leters: unknown key; did you mean 'dead_letters'?"},
+      {with("", "state: {store: redis, url: 'redis://me:secret'}"),
+       "t.yaml:9: state.url: has no host:port that can be read; write redis://user:password@host:6379"},
       {with_kafka("  broker: a:1\n"), "t.yaml:2: kafka: 'brokers' is missing\n"
                                       "t.yaml:2: kafka.broker: unknown key; did you mean 'brokers'?"},
       {with("table: twice"), "t.yaml:9: 'table' stands here twice"},
       {with("", "{a: b}: 1"), "t.yaml:9: a key must be text"},
       // sizes, times, numbers
-      {with("", "memory: 64MB"), "t.yaml:9: memory: '64MB' is no size; write bytes or KiB, MiB, GiB, as in 64MiB"},
+      {with("", "memory: 64MB"), "t.yaml:9: memory: '64MB' is no size; write bytes or KiB, MiB, GiB, TiB, as in 64MiB"},
       {with("", "memory: 1MiB"), "t.yaml:9: memory: '1MiB' is not between 16 MiB and 1 TiB"},
       {with("batch: {wait: 5}"),
        "t.yaml:9: pipelines.orders.batch.wait: '5' has no unit; write ms, s, m or h after the number, as in 1s"},
@@ -359,7 +365,7 @@ TEST_CASE("errors say file, line, setting, cause and the way out") {
       {with("", "state: {store: redis, url: 'secret@host:6379'}"),
        "t.yaml:9: state.url: must begin with redis://, as in redis://host:6379"},
       {with("", "state: {store: redis, url: 'redis://:secret@host:x'}"),
-       "t.yaml:9: state.url: has no host:port that can be read: 'host:x'"},
+       "t.yaml:9: state.url: has no host:port that can be read; write redis://user:password@host:6379"},
       {with("", "state: {store: redis, url: 'rediss://host'}"),
        "t.yaml:9: state.url: asks for TLS (rediss://), which this version does not speak to Redis; use redis:// within "
        "a trusted network, or a TLS tunnel on this machine"},
@@ -547,6 +553,9 @@ TEST_CASE("topics") {
   CHECK(topics("''") == at + "''" + no_name);
   CHECK(topics(std::string(250, 'a')).find("is longer than the 249 characters of Kafka") != std::string::npos);
   CHECK(topics("'^a('").starts_with(at + "'^a(' is no POSIX extended regular expression: "));
+  CHECK(topics("'^a-\\d+'") ==
+        at + "'^a-\\d+' has \\d, which is no POSIX extended regular expression; write [0-9] or the like");
+  CHECK(topics("'^a\\.b\\w'") == "");
   CHECK(topics("'^(a)\\1'") == at + "'^(a)\\1' refers back to a group, which a pattern of topics cannot");
   CHECK(topics("'^a{99999999999}'") == at + "'^a{99999999999}' repeats too much");
   // Takes the C library gigabytes to compile.
@@ -634,6 +643,8 @@ TEST_CASE("passwords") {
   CHECK(password("password: ''")->clickhouse.password == "");
   CHECK(password("password_file: /run/lines").failure().cause ==
         "t.yaml:4: clickhouse.password_file: '/run/lines' does not hold one line of text");
+  CHECK(password("password_file: /run/empty").failure().cause ==
+        "t.yaml:4: clickhouse.password_file: '/run/empty' holds nothing");
   CHECK(password("password_file: /nope").failure().cause ==
         "t.yaml:4: clickhouse.password_file: cannot read /nope: no such file");
   CHECK(password("password: x\n  password_file: /run/password").failure().cause ==
@@ -711,6 +722,9 @@ TEST_CASE("files that are no topology") {
                             "t.yaml:1: 'pipelines' is missing");
   CHECK(complaints("a: b\nc: [d\ne: f\n").starts_with("t.yaml:3: not YAML: "));
   CHECK(complaints("a: 1\n\tb: 2\n").starts_with("t.yaml:2: not YAML: "));
+  CHECK(complaints("a: 1\n\tb: 2\n").find("indented by a tab") != std::string::npos);
+  for (const char* text : {"a: \"b\nc: d\n", "a: 'b\nc: d\n", "a: \"b\nc: d"})
+    CHECK(complaints(text).find("a quoted text that begins in or before this line is not closed") != std::string::npos);
   CHECK(complaints("a: *nobody\n").starts_with("t.yaml:1: not YAML: "));
   CHECK(complaints(with("") + "---\nb: 1\n").find("a second document begins here") != std::string::npos);
   CHECK(complaints(std::string("a: b\0c\n", 7)) == "t.yaml:1: not text in UTF-8");
@@ -748,7 +762,7 @@ TEST_CASE("all errors come at once, in the file's order, and are cut where nobod
       "t.yaml:1: pipelines.p.topics: 'a b' is no name of a topic (letters, digits, '.', '_' and '-'); a pattern begins "
       "with ^\n"
       "t.yaml:1: pipelines.p.lanes: 'x' is no whole number\n"
-      "t.yaml:2: memory: 'no' is no size; write bytes or KiB, MiB, GiB, as in 64MiB\n"
+      "t.yaml:2: memory: 'no' is no size; write bytes or KiB, MiB, GiB, TiB, as in 64MiB\n"
       "t.yaml:3: kafka: 'brokers' is missing");
   std::string many = with("");
   for (int i = 0; i < 250; ++i) many += "unknown" + std::to_string(i) + ": 1\n";
