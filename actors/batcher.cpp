@@ -389,7 +389,7 @@ batcher_actor::behavior_type batcher(self_ptr self, context_ptr context, service
       },
       [=](const msg::control& m) { on_control(self, m); },
       [=](const msg::log_ends& m) { event(self, [&](lane& l, instant) { l.log_ends(m.ends); }); },
-      [=](const msg::block_count& m) { event(self, [&](lane& l, instant) { l.set_blocks(m.blocks); }); },
+      [=](const msg::block_count& m) { event(self, [&](lane& l, instant now) { l.set_blocks(m.blocks, now); }); },
       [=](const msg::tick& m) { on_tick(self, m); },
   };
 }

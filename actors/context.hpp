@@ -9,13 +9,35 @@
 #include "formats/schema_cache.hpp"
 #include "kafka/client.hpp"
 
+#include <map>
 #include <memory>
+#include <mutex>
 #include <spdlog/spdlog.h>
 #include <string>
+#include <utility>
 
 namespace chute {
 
 class destination;
+
+// Which pipeline of this process writes a topic into a table. Patterns show only while they run what they meet in.
+class table_claims {
+public:
+  // Another pipeline that has it already, or empty: it is this one's now.
+  std::string take(const std::string& table, const std::string& topic, const std::string& pipeline) {
+    const std::lock_guard hold(mutex_);
+    const auto [at, fresh] = owners_.emplace(std::pair(table, topic), pipeline);
+    return fresh || at->second == pipeline ? std::string() : at->second;
+  }
+  void release_all_of(const std::string& pipeline) {
+    const std::lock_guard hold(mutex_);
+    std::erase_if(owners_, [&](const auto& o) { return o.second == pipeline; });
+  }
+
+private:
+  std::mutex mutex_;
+  std::map<std::pair<std::string, std::string>, std::string> owners_;
+};
 
 // One pipeline.
 struct pipeline_context {
@@ -25,6 +47,7 @@ struct pipeline_context {
   bool until_end = false;
   std::shared_ptr<spdlog::logger> log;
   std::shared_ptr<status_board> board;
+  std::shared_ptr<table_claims> claims = std::make_shared<table_claims>(); // the engine's
   std::shared_ptr<server_clock> clock = std::make_shared<server_clock>();
   std::shared_ptr<schema_cache> schemas = std::make_shared<schema_cache>(); // of the registry
   std::shared_ptr<const std::map<std::string, decoder_kind>> decoders;      // the host's; null: none

@@ -213,6 +213,12 @@ result<void> refuse_without_window(const destination::impl& d, const ch::dedup_w
   return {};
 }
 
+// After a failure the worker asks another of the servers the next time: the same worker may well get the same job.
+template <class R> R elsewhere_next(worker_tools& tools, R r) {
+  if (!r.ok()) tools.next_url();
+  return r;
+}
+
 // On a server that is not the one that was opened: tables that are replicated by hand are made on each.
 result<void> ensure_own_tables(const destination::impl& d, ch::session& s, const ch::table_description& there,
                                std::int64_t limit_ms) {
@@ -345,7 +351,7 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
 
 result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const decoder_spec_ptr& before) {
   auto& d = *impl_;
-  auto table = ch::describe(tools.http(), d.facts, d.database, d.table, d.question_ms());
+  auto table = elsewhere_next(tools, ch::describe(tools.http(), d.facts, d.database, d.table, d.question_ms()));
   if (!table.ok()) return table.failure();
   auto name = ch::table_name(d.database, d.table);
   if (!table->exists) return error{"clickhouse", "table " + name + " does not exist", "create it; the pipeline waits"};
@@ -385,7 +391,8 @@ result<decoder_spec_ptr> destination::add_columns(worker_tools& tools, const std
                                                   const decoder_spec_ptr& before) {
   constexpr std::size_t columns_max = 1'000; // a field's name may be anything, but not any number of things
   auto& d = *impl_;
-  const auto now = ch::describe_columns(tools.http(), d.facts, d.database, d.table, d.question_ms());
+  const auto now =
+      elsewhere_next(tools, ch::describe_columns(tools.http(), d.facts, d.database, d.table, d.question_ms()));
   if (!now.ok()) return now.failure();
   auto count = now->size();
   std::string what, names;
@@ -408,7 +415,8 @@ result<decoder_spec_ptr> destination::add_columns(worker_tools& tools, const std
 
 bool destination::columns_differ(worker_tools& tools) {
   auto& d = *impl_;
-  const auto now = ch::describe_columns(tools.http(), d.facts, d.database, d.table, d.question_ms());
+  const auto now =
+      elsewhere_next(tools, ch::describe_columns(tools.http(), d.facts, d.database, d.table, d.question_ms()));
   return now.ok() && ch::columns_hash(*now) != d.columns_seen;
 }
 
@@ -420,12 +428,12 @@ namespace {
 // filled.
 std::optional<insert_answer> refuse_another_table(destination::impl& d, std::uint64_t identity, worker_tools& tools) {
   if (!d.suspect) {
-    auto same = same_table(d, tools, identity);
+    auto same = elsewhere_next(tools, same_table(d, tools, identity));
     return same.ok() ? std::nullopt
                      : std::optional(not_sent(same.failure().text(), insert_answer::verdict::wait_person));
   }
   using v = insert_answer::verdict;
-  auto now = ch::describe(tools.http(), d.facts, d.database, d.table, d.question_ms());
+  auto now = elsewhere_next(tools, ch::describe(tools.http(), d.facts, d.database, d.table, d.question_ms()));
   if (!now.ok()) return not_sent(now.failure().text(), v::wait_person);
   auto name = ch::table_name(d.database, d.table);
   if (!now->exists) return not_sent("table " + name + " does not exist: create it; the pipeline waits", v::wait_person);
@@ -653,7 +661,7 @@ result<std::vector<std::optional<offset_t>>> destination::highest(worker_tools& 
 std::uint64_t destination::count_blocks(worker_tools& tools) {
   std::uint64_t sum = 1; // 0 says: not known
   for (const auto& t : impl_->counted) {
-    auto n = ch::block_numbers(tools.http(), t, impl_->question_ms());
+    auto n = elsewhere_next(tools, ch::block_numbers(tools.http(), t, impl_->question_ms()));
     if (!n.ok()) return 0;
     sum += *n;
   }
@@ -669,15 +677,15 @@ topic_start convert(const ch::started& s) { return {s.known, s.lanes, s.from, {s
 
 result<topic_start> destination::read_start(worker_tools& tools) {
   auto& d = *impl_;
-  auto r = ch::read_starts(tools.http(), d.facts, d.starts, key_of(d), d.question_ms());
+  auto r = elsewhere_next(tools, ch::read_starts(tools.http(), d.facts, d.starts, key_of(d), d.question_ms()));
   if (!r.ok()) return r.failure();
   return convert(*r);
 }
 
 result<void> destination::write_start(worker_tools& tools, std::int32_t lanes, const std::vector<offset_t>& from) {
   auto& d = *impl_;
-  auto r = ch::write_start(tools.http(), d.facts, d.starts, key_of(d), lanes, from, d.context->clock->now().server,
-                           d.question_ms());
+  auto r = elsewhere_next(tools, ch::write_start(tools.http(), d.facts, d.starts, key_of(d), lanes, from,
+                                                 d.context->clock->now().server, d.question_ms()));
   if (!r.ok()) return r.failure();
   return {};
 }
@@ -692,23 +700,23 @@ ch::start_key pattern_key(const destination::impl& d) {
 
 result<bool> destination::pattern_begun(worker_tools& tools) {
   auto& d = *impl_;
-  auto r = ch::read_starts(tools.http(), d.facts, d.starts, pattern_key(d), d.question_ms());
+  auto r = elsewhere_next(tools, ch::read_starts(tools.http(), d.facts, d.starts, pattern_key(d), d.question_ms()));
   if (!r.ok()) return r.failure();
   return r->known;
 }
 
 result<void> destination::note_pattern(worker_tools& tools) {
   auto& d = *impl_;
-  auto r = ch::write_start(tools.http(), d.facts, d.starts, pattern_key(d), 1, {{0}}, d.context->clock->now().server,
-                           d.question_ms());
+  auto r = elsewhere_next(tools, ch::write_start(tools.http(), d.facts, d.starts, pattern_key(d), 1, {{0}},
+                                                 d.context->clock->now().server, d.question_ms()));
   if (!r.ok()) return r.failure();
   return {};
 }
 
 result<void> destination::mark_lane(worker_tools& tools, lane_id lane) {
   auto& d = *impl_;
-  return ch::mark_lane(tools.http(), d.facts, d.starts, key_of(d), lane, d.context->clock->now().server,
-                       d.question_ms());
+  return elsewhere_next(tools, ch::mark_lane(tools.http(), d.facts, d.starts, key_of(d), lane,
+                                             d.context->clock->now().server, d.question_ms()));
 }
 
 } // namespace chute

@@ -58,6 +58,7 @@ struct engine::parts {
   topology top;
   std::shared_ptr<spdlog::logger> log;
   std::shared_ptr<status_board> board = std::make_shared<status_board>();
+  std::shared_ptr<table_claims> claims = std::make_shared<table_claims>();
   std::string file;
   std::unique_ptr<caf::actor_system_config> config;
   std::unique_ptr<caf::actor_system> own;
@@ -160,6 +161,7 @@ result<void> engine::parts::start(const topology& t, const pipeline_config& c) {
   context->until_end = until_end;
   context->log = log;
   context->board = board;
+  context->claims = claims;
   context->decoders = decoders;
   context->alive = alive->one();
   context->pipelines = share;

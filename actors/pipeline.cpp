@@ -26,6 +26,7 @@ constexpr std::int64_t question_ms = 10'000;
 constexpr mono_ms count_every_ms = 5'000;
 constexpr mono_ms look_every_ms = 5'000;
 constexpr mono_ms ends_every_ms = 10'000;
+constexpr mono_ms round_limit_ms = 3'000;
 constexpr mono_ms rejoin_ms = 10'000;    // a rebalance that takes longer is shown
 constexpr mono_ms gone_news_ms = 60'000; // so long a lane that begins is told that its topic's log was seen to be gone
 constexpr std::uint64_t gather_bytes_min = 64 << 10;
@@ -152,6 +153,10 @@ std::vector<offset_t> start_positions(worker_tools& t, const pipeline_config& co
 // No lane starts before chute_starts has the pipeline's row; the owner of partition 0 writes it, once.
 void begin_topic(worker_tools& t, const context_ptr& c, const std::string& topic, bool owner_of_first,
                  topic_runtime& r) {
+  if (const auto other = c->claims->take(r.dest->table_name, topic, c->config.name); !other.empty())
+    throw not_yet("pipeline " + other + " writes topic " + topic + " into " + r.dest->table_name +
+                  " already: every record would be there twice; let the patterns of the two differ, or give each a "
+                  "table of its own");
   auto start = must(r.dest->read_start(t));
   if (!start.known && owner_of_first) {
     const bool is_new =
@@ -410,15 +415,15 @@ void start_lanes(self_ptr self, const findings& f) {
   if (s.lanes.empty() && partitions > 2 * s.fetched_partitions && !open_fetcher(self, partitions)) return;
   std::vector<lane_name> seats;
   auto troubles = f.troubles;
-  for (auto& p : s.assignment) { // a member reads all partitions of the lanes whose seats it was given
-    if (f.troubles.contains(p.topic)) continue;
-    if (s.context->until_end && !s.until.contains(p.topic)) continue; // it came after the start
-    const auto& t = s.topics[p.topic];
-    if (p.partition.value >= t.lanes) continue;
-    if (p.partition.value < t.partitions) seats.push_back({p.topic, {p.partition.value}});
-    else
+  // Lanes have all of a topic's partitions, or none: with fewer, the others would be read by nobody.
+  for (auto& p : s.assignment)
+    if (const auto& t = s.topics[p.topic]; t.dest && p.partition.value >= t.partitions)
       troubles.try_emplace(p.topic, "the group gave its partition " + std::to_string(p.partition.value) +
                                         ", but a broker tells of " + std::to_string(t.partitions) + " only");
+  for (auto& p : s.assignment) { // a member reads all partitions of the lanes whose seats it was given
+    if (troubles.contains(p.topic)) continue;
+    if (s.context->until_end && !s.until.contains(p.topic)) continue; // it came after the start
+    if (p.partition.value < s.topics[p.topic].lanes) seats.push_back({p.topic, {p.partition.value}});
   }
   warn_of_memory(s, seats.size());
   for (auto& name : seats) {
@@ -455,6 +460,7 @@ void finish(self_ptr self) {
   s.at = phase::over;
   order_all(self, msg::control::what::lose); // lanes that had stopped
   s.lanes.clear();
+  s.context->claims->release_all_of(s.context->config.name);
   if (s.with.keeper) self->send(s.with.keeper, msg::leave{});
   auto why = !s.stopped_for.empty() ? s.stopped_for : s.lane_stopped_for;
   for (auto& c : s.with.converters) self->send_exit(c, caf::exit_reason::user_shutdown);
@@ -648,27 +654,50 @@ void on_refresh(self_ptr self, const msg::refresh_wanted& m) {
              }});
 }
 
-// Its last copy goes with the job, which is done then, however it ended.
-std::shared_ptr<void> done_with(const topic_runtime& t, std::atomic<bool> topic_runtime::under_way::*what) {
-  return {nullptr, [asks = t.asks, what](void*) { (*asks).*what = false; }};
+template <class T, class F> void ask_in_turn(self_ptr self, const round_ptr& round, std::vector<T> about, F&& ask) {
+  if (about.empty() || round->under_way.exchange(true)) return;
+  // Its last copy goes with the job, however that ends.
+  std::shared_ptr<void> done(nullptr, [round](void*) { round->under_way = false; });
+  self->send(self->state.with.clerks, msg::job{[=, about = std::move(about)](worker_tools& tools) {
+               const auto until = mono_now() + round_limit_ms;
+               const auto n = about.size(), first = round->next;
+               for (std::size_t k = 0; k < n && mono_now() < until; ++k) {
+                 round->next = (first + k + 1) % n;
+                 ask(tools, about[(first + k) % n]);
+               }
+               (void)done;
+             }});
+}
+
+struct topic_lanes {
+  std::string topic;
+  topic_runtime of;
+  std::vector<std::pair<lane_id, batcher_actor>> lanes; // of this process
+};
+
+std::vector<topic_lanes> topics_read(const pipeline_state& s, bool stopped_too) {
+  std::vector<topic_lanes> out;
+  for (const auto& [topic, t] : s.topics) {
+    topic_lanes found{topic, t, {}};
+    for (const auto& [name, l] : s.lanes)
+      if (name.topic == topic && (stopped_too || !l.stopped)) found.lanes.emplace_back(name.lane, l.actor);
+    if (!found.lanes.empty()) out.push_back(std::move(found));
+  }
+  return out;
 }
 
 // Columns that were added, or given another type, are noticed without an insert that fails.
 void look_at_columns(self_ptr self, mono_ms now) {
   auto& s = self->state;
   s.look_at = now + look_every_ms;
-  std::set<std::string> ours;
-  for (auto& [name, l] : s.lanes) ours.insert(name.topic);
-  for (auto& [topic, t] : s.topics) {
-    if (!ours.contains(topic) || t.asks->columns.exchange(true)) continue;
-    self->send(s.with.clerks, msg::job{[dest = t.dest, before = t.spec, name = topic, me = pipeline_actor(self),
-                                        done = done_with(t, &topic_runtime::under_way::columns)](worker_tools& tools) {
-                 if (!dest->columns_differ(tools)) return;
-                 auto out = std::make_shared<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(
-                     msg::refresh_wanted{{name, {}}, 0}, dest->describe_again(tools, before));
-                 caf::anon_send(me, msg::described{out});
-               }});
-  }
+  ask_in_turn(self, s.looks, topics_read(s, true),
+              [me = pipeline_actor(self)](worker_tools& tools, const topic_lanes& about) {
+                const auto& t = about.of;
+                if (!t.dest->columns_differ(tools)) return;
+                auto out = std::make_shared<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(
+                    msg::refresh_wanted{{about.topic, {}}, 0}, t.dest->describe_again(tools, t.spec));
+                caf::anon_send(me, msg::described{out});
+              });
 }
 
 void on_described(self_ptr self, const msg::described& m) {
@@ -738,42 +767,28 @@ void on_fields_found(self_ptr self, const msg::fields_found& m) {
 void count_blocks(self_ptr self, mono_ms now) {
   auto& s = self->state;
   s.count_at = now + count_every_ms;
-  for (auto& [topic, t] : s.topics) {
-    std::vector<batcher_actor> lanes;
-    for (auto& [name, l] : s.lanes)
-      if (name.topic == topic && !l.stopped) lanes.push_back(l.actor);
-    if (lanes.empty() || t.asks->blocks.exchange(true)) continue;
-    self->send(s.with.clerks, msg::job{[dest = t.dest, lanes,
-                                        done = done_with(t, &topic_runtime::under_way::blocks)](worker_tools& tools) {
-                 if (auto n = dest->count_blocks(tools))
-                   for (auto& l : lanes) caf::anon_send(l, msg::block_count{n});
-               }});
-  }
+  ask_in_turn(self, s.counts, topics_read(s, false), [](worker_tools& tools, const topic_lanes& about) {
+    if (const auto n = about.of.dest->count_blocks(tools))
+      for (const auto& [id, lane] : about.lanes) caf::anon_send(lane, msg::block_count{n});
+  });
 }
 
 // What lags behind most is not read at all: while ClickHouse is away, a pipeline is paused, or a lane has stopped.
 void ask_log_ends(self_ptr self, mono_ms now) {
   auto& s = self->state;
   s.ends_at = now + ends_every_ms;
-  for (auto& [topic, t] : s.topics) {
-    std::vector<std::pair<lane_id, batcher_actor>> lanes;
-    for (auto& [name, l] : s.lanes)
-      if (name.topic == topic) lanes.emplace_back(name.lane, l.actor);
-    if (lanes.empty() || t.asks->ends.exchange(true)) continue;
-    self->send(s.with.clerks, msg::job{[lanes, topic, of = t.lanes, n = t.partitions,
-                                        done = done_with(t, &topic_runtime::under_way::ends)](worker_tools& tools) {
-                 const auto bounds = tools.kafka().bounds(all_partitions(topic, n), question_ms);
-                 for (const auto& [id, actor] : lanes) {
-                   msg::log_ends found;
-                   for (std::size_t i = 0; i < lane_partition_count(id, of, n); ++i) {
-                     const auto p = lane_partition_id(id, of, i);
-                     if (const auto& b = bounds[static_cast<std::size_t>(p.value)]; b)
-                       found.ends.emplace_back(p, (*b).end);
-                   }
-                   caf::anon_send(actor, std::move(found));
-                 }
-               }});
-  }
+  ask_in_turn(self, s.ends, topics_read(s, true), [](worker_tools& tools, const topic_lanes& about) {
+    const auto n = about.of.partitions;
+    const auto bounds = tools.kafka().bounds(all_partitions(about.topic, n), round_limit_ms);
+    for (const auto& [id, lane] : about.lanes) {
+      msg::log_ends found;
+      for (std::size_t i = 0; i < lane_partition_count(id, about.of.lanes, n); ++i) {
+        const auto p = lane_partition_id(id, about.of.lanes, i);
+        if (const auto& b = bounds[static_cast<std::size_t>(p.value)]; b) found.ends.emplace_back(p, (*b).end);
+      }
+      caf::anon_send(lane, std::move(found));
+    }
+  });
 }
 
 // Lanes that do not end in time are told to give up; those that do not even then would keep what others own by now.

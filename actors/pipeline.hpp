@@ -19,12 +19,15 @@ struct topic_runtime {
   std::int32_t lanes = 0, partitions = 0;
   decoder_spec_ptr spec;                      // in force: changes with the table's columns
   std::map<std::int32_t, std::int64_t> until; // --until-end: partition → end
-  // Questions under way, each of which is not asked twice: a server that hangs answers none for long.
-  struct under_way {
-    std::atomic<bool> columns = false, blocks = false, ends = false;
-  };
-  std::shared_ptr<under_way> asks = std::make_shared<under_way>();
 };
+
+// Questions that are asked about every topic again and again. A server that hangs answers none for long: one job asks
+// them one after the other, gives up after a moment, and goes on there the next time.
+struct question_round {
+  std::atomic<bool> under_way = false;
+  std::size_t next = 0; // of the job's own thread
+};
+using round_ptr = std::shared_ptr<question_round>;
 
 struct lane_entry {
   batcher_actor actor;
@@ -49,6 +52,8 @@ struct pipeline_state {
   mono_ms confirm_at = 0;                                // when to ask the group about the others
   bool confirming = false;
   mono_ms count_at = 0, look_at = 0, ends_at = 0;
+  round_ptr counts = std::make_shared<question_round>(), looks = std::make_shared<question_round>(),
+            ends = std::make_shared<question_round>();
   bool job_running = false;
   std::size_t assigned_times = 0;
   std::size_t fetched_partitions = 0; // that the fetcher's memory is divided by

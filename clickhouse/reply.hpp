@@ -30,7 +30,8 @@ constexpr code_rule rule_of(int code, bool refreshed = false) {
   using v = insert_answer::verdict;
   switch (code) {
   // The rows are to blame: parsing, conversion, a null where there can be none, a CHECK constraint. One insert is one
-  // block, and a block is parsed, converted and checked whole before the first byte of it is written.
+  // block, and a block is parsed, converted and checked whole before the first byte of it is written. What is computed
+  // while a partition of the table is written comes later: see insert_context::partitioned.
   case 6:   // CANNOT_PARSE_TEXT
   case 25:  // CANNOT_PARSE_ESCAPE_SEQUENCE
   case 26:  // CANNOT_PARSE_QUOTED_STRING

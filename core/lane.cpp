@@ -71,7 +71,11 @@ std::optional<std::size_t> lane::index_of(partition_id p) const {
   return i < ends_.size() ? std::optional(i) : std::nullopt;
 }
 
-offset_t lane::until(std::size_t i) const { return {config_.until.empty() ? INT64_MAX : config_.until[i]}; }
+// A plan that another process left open may end beyond the end that this one was given: it is settled as it is.
+offset_t lane::until(std::size_t i) const {
+  const offset_t end{config_.until.empty() ? INT64_MAX : config_.until[i]};
+  return building() && !mutant(bug::until_within_plan) ? std::max(end, work_->p.last[i] + 1) : end;
+}
 
 // Doubles from retry_first to retry_max, less up to a quarter.
 mono_ms lane::backoff(int tries) {
@@ -236,6 +240,7 @@ void lane::tick(instant now) {
     else if (w.at == step::waiting_quiet && w.ask_ticket == 0 && now.mono >= w.rest_until) wait_quiet(now);
     else if (w.at == step::asking && w.ask_ticket == 0 && now.mono >= w.rest_until) ask(now);
     else if (w.at == step::listing && w.ask_ticket == 0 && now.mono >= w.rest_until) list(now);
+    else if (w.at == step::counting && w.ask_ticket == 0 && now.mono >= w.rest_until) ask_count(now);
     else if (w.at == step::looking && w.ask_ticket == 0 && now.mono >= w.rest_until) look(now);
   }
   compare_unbuilt(now);
@@ -258,6 +263,7 @@ mono_ms lane::next_wake() const {
     case step::confirming:
     case step::waiting_quiet:
     case step::asking:
+    case step::counting:
     case step::looking:
     case step::listing: earliest(work_->rest_until); break;
     default: break;

@@ -283,7 +283,10 @@ public:
   void set_gather_limit(std::uint64_t bytes) { config_.gather_bytes_max = bytes; }
   void set_server_started(wall_ms at) { server_started_ = std::max(server_started_, at); }
   // How many inserts the destination has ever seen, by all writers: what a deduplication window is counted in.
-  void set_blocks(std::uint64_t blocks) { blocks_ = blocks; }
+  void set_blocks(std::uint64_t blocks, instant now) {
+    blocks_ = blocks;
+    blocks_at_ = now.mono;
+  }
   void set_ids_per_second(double rate) { config_.ids_per_second = rate; }
 
   // --- what comes out -----------------------------------------------------------------------------------------------
@@ -317,6 +320,7 @@ private:
   enum class step : std::uint8_t {
     saving,
     building,
+    counting,
     looking,
     listing,
     sending,
@@ -454,6 +458,8 @@ private:
   void compare_unbuilt(instant now);
   void next_send(instant now);
   void send(instant now);
+  void ask_count(instant now);
+  void counted(instant now, const table_answer& answer);
   void look(instant now);
   void looked(instant now, const table_answer& answer);
   void confirm(instant now);
@@ -556,8 +562,9 @@ private:
   std::uint64_t rows_cap_ = 0;     // records a plan, smaller after a rejection
   std::vector<offset_t> split_to_; // until there plans are closed at once, in halves
   wall_ms server_started_ = 0;
-  std::uint64_t blocks_ = 0; // as last told; 0: not known
-  mono_ms odd_since_ = 0;    // the store gives an answer that may be stale
+  std::uint64_t blocks_ = 0;          // as last told; 0: not known
+  mono_ms blocks_at_ = INT64_MIN / 2; // when
+  mono_ms odd_since_ = 0;             // the store gives an answer that may be stale
   bool differed_ = false;
   bool paused_ = false, revoking_ = false, draining_ = false, closing_all_ = false;
   std::string waiting_, stopped_, stop_for_;

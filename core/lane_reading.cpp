@@ -185,6 +185,10 @@ void lane::grant(instant now) {
   // Each chunk would put the look off once more.
   if (look_wanted_ && log_doubted(now) && !building()) return;
   pass_turns(now);
+  // The lane stops once what was read before is done: more would put that off, again and again.
+  if (!building() && std::any_of(blocked_.begin(), blocked_.end(), [](auto& b) { return !b.empty(); }) &&
+      !mutant(bug::blocked_lane_reads_on))
+    return;
   const auto limit = config_.gather_bytes_max;
   const auto behind = std::count_if(reads_.begin(), reads_.end(), [](auto& r) { return r.on && r.behind; });
   auto out = std::accumulate(take_bytes_.begin(), take_bytes_.end(), std::uint64_t{0});

@@ -64,6 +64,9 @@
   bug(some_taken_for_all, sim, "a part of the rows is not all of them") \
   bug(small_record_too_big, unit, "a record is no dead letter because the server is short of memory") \
   bug(rejected_sent_for_ever, unit, "at_least_once halves what is rejected, or too big, again and again") \
+  bug(old_count_believed, unit, "before a repetition the count of inserts is no older than some seconds") \
+  bug(until_within_plan, unit, "an open plan that ends beyond --until-end is built and settled") \
+  bug(blocked_lane_reads_on, unit, "on_bad_record: stop stops the lane, however much comes to its other partitions") \
   bug(fill_to_not_set, sim, "what is partly there is filled, not planned anew") \
   bug(fill_sends_all, sim, "a fill sends only what is missing") \
   bug(fill_without_asking, sim, "a fill asks before every send") \

@@ -77,6 +77,20 @@ class Reload(harness.Scenario):
             figures = self.exact_of(n)
             self.assertEqual(figures["produced"], 3_000 if n == "gone" else 6_000)
 
+    def test_a_topic_that_two_patterns_match_is_taken_once(self):
+        both = {"table": self.tables["kept"].split(".")[1]}
+        self.write(self.pipeline("kept", topics=f"^{self.name}_k.*", **both), self.pipeline("changed", topics=f"^{self.name}_ke.*", **both))
+        self.produce(self.topics["kept"], 1_000)
+        self.engine_ = harness.Engine(self, self.file, admin=self.port)
+        self.landed("kept", 1_000)
+        self.says(f"writes topic {self.topics['kept']} into {self.tables['kept']} already")
+        self.produce(self.topics["kept"], 1_000, "--first", 1_000)
+        self.landed("kept", 2_000)
+        self.assertEqual(sorted(self.status(n)["state"] for n in ("kept", "changed")), ["streaming", "waiting"])
+        self.assertEqual(self.engine_.stop(), 0)
+        rows = self.server.ask(f"SELECT count(), uniqExact(_partition, _offset) FROM {self.tables['kept']}")
+        self.assertEqual(rows, "2000\t2000")
+
     def test_a_paused_pipeline_stays_paused_and_drains(self):
         self.write(self.pipeline("kept"), self.pipeline("changed"))
         self.produce(self.topics["changed"], 100)

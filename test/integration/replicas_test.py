@@ -14,10 +14,15 @@ class SeveralServers(harness.Scenario):
         self.exact(topic, table, records=5_000)
 
     def test_a_server_that_does_not_answer_holds_nobody_up(self):
-        topic, table = self.topic(4), self.table()
-        self.produce(topic, 5_000)
-        self.run_until_end(topic, table, url=[f"http://127.0.0.1:{harness.free_port()}", self.server.url])
-        self.exact(topic, table, records=5_000)
+        dead = f"http://127.0.0.1:{harness.free_port()}"
+        # Whichever worker comes first: with one partition a pool of two, whose workers begin with one server each.
+        for number, (partitions, urls) in enumerate(((4, [dead, self.server.url]), (4, [self.server.url, dead]),
+                                                     (1, [dead, self.server.url]), (1, [self.server.url, dead]))):
+            with self.subTest(partitions=partitions, urls=urls):
+                topic, table = self.topic(partitions, f"_{number}"), self.table(suffix=f"_{number}")
+                self.produce(topic, 5_000)
+                self.run_until_end(topic, table, name=f"run{number}", url=urls)
+                self.exact(topic, table, records=5_000)
 
     def test_different_tables_of_one_name_are_refused(self):
         topic, table = self.topic(4), self.table()

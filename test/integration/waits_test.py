@@ -7,6 +7,8 @@ import urllib.request
 import harness
 from harness import BUILD, ROOT, ClickHouse, Process, Proxy, ServerError, free_port, wait_until
 
+AT_ONCE = 3
+
 # Whoever has no entry may do all.
 ACLS = ("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer;"
         "allow.everyone.if.no.acl.found=true")

@@ -81,6 +81,32 @@ TEST_CASE("nothing there is not believed of one server while another still runs 
   CHECK_FALSE(h.has<fx_insert>());
 }
 
+TEST_CASE("a fill in doubt: what the table has, and the log has no more, is not too much") {
+  harness h;
+  h.doubted();
+  h.tell({rows_found(4), rows_found(10)});
+  h.wait_until_quiet();
+  h.tell({rows_found(4), rows_found(10)});
+  h.accept(); // a fill
+  h.tell_offsets({{10, 11, 12, 13}});
+  h.acknowledge();
+  for (int i = 0; i < 200 && !h.has<fx_save>() && h.machine->phase() != lane_phase::stopped; ++i) { // never confirmed
+    if (h.has<fx_ask>()) {
+      const auto fx = h.take<fx_ask>();
+      table_answer a;
+      a.answered = true;
+      a.present = {{8, 9, 10, 11, 12, 13}};
+      for (std::size_t k = 0; k < fx.ranges.size(); ++k)
+        a.counts.push_back(rows_found(k == 0 ? (fx.list ? 6 : 12) : 10));
+      h.machine->answered(h.now, fx.ticket, a, false);
+    }
+    h.pass(1'000);
+  }
+  CHECK(h.machine->phase() != lane_phase::stopped);
+  CHECK(h.accept().ticket != 0);
+  CHECK(h.saved().open->kind == plan_kind::fill);
+}
+
 TEST_CASE("the wait is not over while a query with the token runs") {
   harness h;
   h.doubted();

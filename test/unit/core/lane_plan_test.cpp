@@ -186,7 +186,7 @@ TEST_CASE("half of the window in inserts used up is a doubt, though its time "
   harness h;
   h.config.window_ids = 100;
   h.first_start();
-  h.machine->set_blocks(1'000);
+  h.machine->set_blocks(1'000, h.now);
   h.planned(10);
   h.unanswered();
   std::uint64_t seen = 1'000;
@@ -194,9 +194,58 @@ TEST_CASE("half of the window in inserts used up is a doubt, though its time "
   SUBCASE("used up") { seen += 50, doubt = true; }
   SUBCASE("almost") { seen += 49; }
   SUBCASE("the count fell: another table") { seen -= 1, doubt = true; }
-  h.machine->set_blocks(seen);
+  h.machine->set_blocks(seen, h.now);
   h.pass(1'000);
   CHECK(h.take<fx_ask>().running.has_value() == doubt);
+}
+
+TEST_CASE("a count of inserts that is old is asked for before a repetition rests on it") {
+  harness h;
+  h.config.window_ids = 100;
+  h.config.trust.there = h.config.trust.not_there = false; // nothing else would tell
+  h.start();
+  h.load_absent();
+  h.inspect();
+  h.accept();
+  h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
+  h.machine->set_blocks(1'000, h.now);
+  h.planned(10);
+  const auto count = [&](std::uint64_t blocks) {
+    auto fx = h.take<fx_ask>();
+    CHECK(fx.ranges.empty());
+    CHECK_FALSE(fx.running.has_value());
+    table_answer a;
+    a.answered = true;
+    a.blocks = blocks;
+    h.machine->answered(h.now, fx.ticket, a, false);
+  };
+  SUBCASE("of this process") {
+    h.unanswered();
+    h.pass(8'000);
+    CHECK_FALSE(h.has<fx_insert>());
+    h.no_answer();
+    h.pass(5'000);
+    CHECK_FALSE(h.has<fx_insert>());
+    SUBCASE("the token is known still") {
+      count(1'049);
+      CHECK(h.has<fx_insert>());
+    }
+    SUBCASE("it may be forgotten") {
+      count(1'050);
+      CHECK_FALSE(h.has<fx_insert>());
+    }
+  }
+  SUBCASE("of another life, which told this one nothing") {
+    h.out.clear();
+    h.start();
+    h.load_stored();
+    h.inspect();
+    h.accept();
+    h.give(records(0, 0, 10));
+    CHECK_FALSE(h.has<fx_insert>());
+    count(1'001);
+    CHECK(h.has<fx_insert>());
+  }
 }
 
 TEST_CASE("another mapping or other columns are a doubt") {

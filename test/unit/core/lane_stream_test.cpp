@@ -342,6 +342,37 @@ TEST_CASE("--until-end stops exactly there") {
   CHECK(h.take<fx_released>().drained);
 }
 
+TEST_CASE("--until-end: a plan that another process left open beyond that end is built and settled, and it ends") {
+  for (const std::int64_t end : {5, 15, 20}) { // before the plan of 10 to 19, in it, at its end
+    CAPTURE(end);
+    harness h;
+    h.first_start();
+    h.planned(10);
+    h.acknowledge();
+    h.planned(10, 10);
+    h.config.until = {end};
+    h.restart();
+    h.give(records(0, 10, 15));
+    CHECK(h.machine->phase() == lane_phase::settling);
+    h.tell({rows_found(10)});
+    h.accept();
+    CHECK(h.saved().partitions[0].next == offset_t{20});
+    CHECK(h.take<fx_released>().drained);
+  }
+}
+
+TEST_CASE("on_bad_record: stop asks for no more of the lane's other partitions") {
+  harness h(2);
+  h.first_start();
+  h.give(records(0, 0, 4, {outcome::row, outcome::stop, outcome::row, outcome::row}));
+  h.drop<fx_take>(); // what was asked for of the other before
+  h.accept();
+  h.acknowledge();
+  CHECK_FALSE(h.has<fx_take>());
+  h.accept();
+  CHECK(h.machine->phase() == lane_phase::stopped);
+}
+
 TEST_CASE("on_bad_record: stop delivers all before the bad record, then stops "
           "by name") {
   harness h;
@@ -394,4 +425,24 @@ TEST_CASE(
     }
   }
   CHECK(h.take<fx_insert>().what->records == 5);
+}
+
+TEST_CASE("at_least_once: a server short of memory costs no record") {
+  harness h;
+  h.config.delivery = delivery_mode::at_least_once;
+  h.config.on_bad_record = bad_record_policy::skip;
+  h.start();
+  h.load_absent();
+  h.inspect();
+  h.accept();
+  h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
+  h.give(records(0, 0, 4));
+  h.pass(1000);
+  for (int i = 0; i < 20; ++i) {
+    h.too_big();
+    for (int k = 0; k < 60 && !h.has<fx_insert>(); ++k) h.pass(1'000);
+    REQUIRE(h.has<fx_insert>());
+  }
+  CHECK(h.acknowledge().what->records == 1);
+  CHECK(h.machine->counters().dropped == 0);
 }
