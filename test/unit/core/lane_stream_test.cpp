@@ -365,7 +365,11 @@ TEST_CASE("on_bad_record: stop asks for no more of the lane's other partitions")
   harness h(2);
   h.first_start();
   h.give(records(0, 0, 4, {outcome::row, outcome::stop, outcome::row, outcome::row}));
+  const auto epoch = h.take_credit({1});
   h.drop<fx_take>(); // what was asked for of the other before
+  h.accept();
+  h.machine->chunk_arrived(h.now, epoch, records(1, 0, 5));
+  h.acknowledge();
   h.accept();
   h.acknowledge();
   CHECK_FALSE(h.has<fx_take>());
