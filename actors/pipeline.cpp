@@ -417,9 +417,9 @@ void start_lanes(self_ptr self, const findings& f) {
   auto troubles = f.troubles;
   // Lanes have all of a topic's partitions, or none: with fewer, the others would be read by nobody.
   for (auto& p : s.assignment)
-    if (const auto& t = s.topics[p.topic]; t.dest && p.partition.value >= t.partitions)
+    if (const auto t = s.topics.find(p.topic); t != s.topics.end() && p.partition.value >= t->second.partitions)
       troubles.try_emplace(p.topic, "the group gave its partition " + std::to_string(p.partition.value) +
-                                        ", but a broker tells of " + std::to_string(t.partitions) + " only");
+                                        ", but a broker tells of " + std::to_string(t->second.partitions) + " only");
   for (auto& p : s.assignment) { // a member reads all partitions of the lanes whose seats it was given
     if (troubles.contains(p.topic)) continue;
     if (s.context->until_end && !s.until.contains(p.topic)) continue; // it came after the start

@@ -113,13 +113,19 @@ class Patterns(harness.Scenario):
         # A topic whose table is missing waits, and holds nobody up.
         b, table_b = self.make("b", 300, table=False)
         engine.says(f"{self.name}_b", limit=60)
+        times = lambda: engine.status()["pipelines"][0]["rebalances"]
+        before = times()
+        never, _ = self.make("d", 10, table=False)  # nor does one that goes on waiting when another can begin
+        wait_until(lambda: times() > before, 60, "the group divides it, too")
         wait_until(lambda: self.waits_for(engine, b), 30, lambda: f"it is not ready: {engine.ready()}")
         self.produce(a, 300, "--first", 1_000)
         wait_until(lambda: self.count(table_a) == 300, 60, lambda: f"a goes on: {self.count(table_a)}; {engine.reasons()}")
         self.assertEqual(engine.ready()[0], 503, "while one topic waits, also after it was tried again")
         self.assertEqual(self.table(suffix="_b"), table_b)
         wait_until(lambda: self.count(table_b) == 300, 90, lambda: f"b came later: {self.count(table_b)}; {engine.reasons()}")
-        wait_until(lambda: engine.ready()[0] == 200, 30, lambda: f"it is ready again: {engine.ready()}")
+        wait_until(lambda: self.waits_for(engine, never), 30, lambda: f"the other waits still: {engine.ready()}")
+        self.table(suffix="_d")
+        wait_until(lambda: engine.ready()[0] == 200, 90, lambda: f"it is ready again: {engine.ready()}")
         engine.kill()
         # One that comes while nobody is there.
         c, table_c = self.make("c", 250)
