@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <spdlog/spdlog.h>
 #include <string>
 #include <utility>
@@ -29,9 +30,11 @@ public:
     const auto [at, fresh] = owners_.emplace(std::pair(table, topic), pipeline);
     return fresh || at->second == pipeline ? std::string() : at->second;
   }
-  void release_all_of(const std::string& pipeline) {
+  // A pipeline that has ended keeps what it wrote: another that took it up would send all of it again. Only one that
+  // begins without a topic, or is gone from the topology, gives it free.
+  void keep_only(const std::string& pipeline, const std::set<std::string>& topics) {
     const std::lock_guard hold(mutex_);
-    std::erase_if(owners_, [&](const auto& o) { return o.second == pipeline; });
+    std::erase_if(owners_, [&](const auto& o) { return o.second == pipeline && !topics.contains(o.first.second); });
   }
 
 private:

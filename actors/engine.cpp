@@ -345,6 +345,7 @@ result<std::string> engine::reload(const topology& t, std::int64_t drain_ms) {
   if (!chosen.ok()) return chosen.failure();
   std::vector<parts::running> ends;
   std::vector<pipeline_config> starts;
+  std::vector<std::string> ended; // and gone
   std::string changed, gone, added;
   const auto name_in = [](std::string& list, const std::string& name) { list += (list.empty() ? "" : ", ") + name; };
   {
@@ -358,6 +359,7 @@ result<std::string> engine::reload(const topology& t, std::int64_t drain_ms) {
       ends.push_back(r);
       name_in(is == chosen->end() ? gone : changed, r.config.name);
       if (is == chosen->end()) p.paused.erase(r.config.name);
+      if (is == chosen->end()) ended.push_back(r.config.name);
       if (is != chosen->end()) starts.push_back(*is);
     }
     for (const auto& c : *chosen) {
@@ -375,6 +377,7 @@ result<std::string> engine::reload(const topology& t, std::int64_t drain_ms) {
     std::erase_if(p.pipelines, [&](const auto& r) { return named(ends, r.config.name); });
   }
   for (const auto& e : ends) clear_lanes(*p.board, e.config.name);
+  for (const auto& name : ended) p.claims->keep_only(name, {});
   p.share = chosen->size();
   if (p.stopped || p.draining)
     return error{"engine", "it was told to end meanwhile", "what changed is taken up with the next start"};

@@ -298,8 +298,8 @@ private:
   bool quiet_answer(topic_work& t, const std::optional<token_t>& token, bool& running) {
     bool runs = false;
     const auto asked = mono_now();
-    if (!t.dest->ask(tools_, {0, {}, token.value_or(token_t{}), false}, runs).answered) return false;
-    running |= token && runs;
+    if (!t.dest->ask(tools_, {0, {}, token, false}, runs).answered) return false;
+    running |= runs;
     return mono_now() - asked <= answer_ms_max;
   }
 

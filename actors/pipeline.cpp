@@ -308,6 +308,7 @@ void join(self_ptr self, const findings& f) {
   s.topics = f.topics;
   s.until = f.until;
   s.first_topics = f.first_topics;
+  s.context->claims->keep_only(s.context->config.name, s.first_topics);
   s.memory = std::make_shared<lane_memory>(lanes_memory(s));
   const auto partitions = partitions_of(s.topics);
   if (!open_fetcher(self, partitions)) return;
@@ -460,7 +461,6 @@ void finish(self_ptr self) {
   s.at = phase::over;
   order_all(self, msg::control::what::lose); // lanes that had stopped
   s.lanes.clear();
-  s.context->claims->release_all_of(s.context->config.name);
   if (s.with.keeper) self->send(s.with.keeper, msg::leave{});
   auto why = !s.stopped_for.empty() ? s.stopped_for : s.lane_stopped_for;
   for (auto& c : s.with.converters) self->send_exit(c, caf::exit_reason::user_shutdown);

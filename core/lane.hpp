@@ -343,7 +343,7 @@ private:
     bool rows_done = false;     // acknowledged or settled
     attempt_history rows, dead; // of the attempts to insert
     ticket_t insert_ticket = 0, ask_ticket = 0, refresh_ticket = 0;
-    mono_ms rest_until = 0, confirm_until = 0, quiet_since = 0, asked_at = 0;
+    mono_ms rest_until = 0, confirm_until = 0, count_until = 0, quiet_since = 0, asked_at = 0;
     wall_ms first_attempt = 0, attempt_before = 0, sent_at = 0; // server's time, of attempts that left
     wall_ms last_attempt = 0;                                   // server's time
     mono_ms looked_at = 0;                                      // when the table was last asked before a repetition

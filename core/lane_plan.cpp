@@ -148,7 +148,16 @@ void lane::counted(instant now, const table_answer& answer) {
     w.rest_until = now.mono + backoff(w.tries++);
     return;
   }
-  blocks_at_ = now.mono; // also if it tells none: that is a doubt
+  if (answer.blocks == 0) { // an old count says nothing of now
+    if (w.count_until == 0) w.count_until = now.mono + config_.confirm_limit_ms;
+    waiting_ = "the number of inserts that the table has seen, which ClickHouse does not tell";
+    if (now.mono < w.count_until) {
+      w.rest_until = now.mono + backoff(w.tries++);
+      return;
+    }
+    set_blocks(0, now); // a doubt
+  }
+  w.count_until = 0;
   next_send(now);
 }
 
@@ -159,7 +168,8 @@ void lane::next_send(instant now) {
   if (revoking_ && !mutant(bug::insert_while_revoked)) return check_released(now);
   if (w.p.kind == plan_kind::fill && !mutant(bug::fill_without_asking)) return list(now);
   const bool repeats = h.landed_maybe > 0 || h.loaded;
-  if (repeats && w.p.blocks > 0 && now.mono - blocks_at_ > count_fresh_ms && !mutant(bug::old_count_believed))
+  if (repeats && w.p.blocks > 0 && now.mono - blocks_at_ > count_fresh_ms &&
+      config_.delivery == delivery_mode::exactly_once && !mutant(bug::old_count_believed))
     return ask_count(now);
   if (auto why = token_trouble(now); !why.empty()) return doubt(now, why);
   bool landed_maybe = repeats && !mutant(bug::look_skipped);

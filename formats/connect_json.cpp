@@ -384,9 +384,10 @@ bool connect_decoder::plain_number(od::value v, datum& out) {
   const bool whole = token.find_first_of(".eE") == token.npos;
   const auto scale = point == token.npos ? 0 : token.size() - point - 1;
   wide_int exact;
-  const bool decimal =
-      token.find_first_of("eE") == token.npos && scale <= decimal_digits_max &&
-      parse_decimal(token, decimal_digits_max, static_cast<std::uint32_t>(scale), exact) == value_error::none;
+  const auto decimal = [&] {
+    return token.find_first_of("eE") == token.npos && scale <= decimal_digits_max &&
+           parse_decimal(token, decimal_digits_max, static_cast<std::uint32_t>(scale), exact) == value_error::none;
+  };
   const auto keep_exact = [&] {
     out.kind = datum_kind::decimal;
     out.scale = static_cast<std::uint8_t>(scale);
@@ -398,7 +399,7 @@ bool connect_decoder::plain_number(od::value v, datum& out) {
     const auto *first = token.data(), *last = first + token.size();
     if (std::from_chars(first, last, n).ec != std::errc{} && std::from_chars(first, last, u).ec != std::errc{}) {
       double ignored = 0; // passes the token, and checks it
-      if (const auto e = v.get_double().get(ignored); !decimal || (e && e != simdjson::NUMBER_ERROR)) return false;
+      if (const auto e = v.get_double().get(ignored); !decimal() || (e && e != simdjson::NUMBER_ERROR)) return false;
       return keep_exact(), true;
     }
   }
@@ -406,7 +407,7 @@ bool connect_decoder::plain_number(od::value v, datum& out) {
   if (v.get_number().get(n)) return false;
   if (n.is_int64()) out.kind = datum_kind::integer, out.number = n.get_int64();
   else if (n.is_uint64()) out.kind = datum_kind::natural, out.number = static_cast<std::int64_t>(n.get_uint64());
-  else if (decimal && !shows(token, static_cast<std::uint32_t>(scale), exact, n.get_double())) keep_exact();
+  else if (decimal() && !shows(token, static_cast<std::uint32_t>(scale), exact, n.get_double())) keep_exact();
   else out.kind = datum_kind::float64, out.real = n.get_double();
   return true;
 }

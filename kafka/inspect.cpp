@@ -212,6 +212,7 @@ result<std::unique_ptr<inspector>> inspector::open(client_options options) {
                              {"fetch.max.bytes", std::to_string(read_at_once * read_bytes)},
                              {"fetch.wait.max.ms", "50"},
                              {"fetch.error.backoff.ms", "100"},
+                             {"check.crcs", "true"}, // a damaged record is not another one: its log is no other log
                              {"topic.metadata.propagation.max.ms", "5000"}};
   if (auto done = open_handle(*state, options, defaults, needed); !done) return done.failure();
   return std::unique_ptr<inspector>(new inspector(std::move(state)));

@@ -159,27 +159,37 @@ class Waits(harness.Scenario):
         self.produce(topic, 5_000, "--first", 200_000)
         wait_until(lambda: lane()["partitions"][0]["end"] == 205_000, 30, lambda: f"the log's end is known: {lane()}")
 
+    def flip(self, segment, at):
+        with open(segment, "r+b") as file:
+            file.seek(at)
+            byte = file.read(1)
+            file.seek(at)
+            file.write(bytes([byte[0] ^ 0x10]))
+
     def test_a_batch_that_a_disk_damaged(self):
         services = self.private_services("kafka")
         topic, table = self.topic(1), self.table()
         self.produce(topic, 500, "--run", 100)
-        whole = self.kit("topic", "end", topic).stdout
         [segment] = (services.dir / "kafka-1" / f"{topic}-0").glob("*.log")
         good = segment.stat().st_size
         self.produce(topic, 500, "--first", 500)
-        with open(segment, "r+b") as file:
-            file.seek(good + 200)  # behind a batch's header of 61 bytes, in its records
-            byte = file.read(1)
-            file.seek(-1, os.SEEK_CUR)
-            file.write(bytes([byte[0] ^ 0x10]))
+        self.flip(segment, good + 200)  # behind a batch's header of 61 bytes, in its records
         engine = self.engine(topic, table)
         engine.says("crc")
         self.arrived(table, 500, 60, engine)
-        self.assertEqual(self.found(table), 500, whole)
-        with open(segment, "r+b") as file:
-            file.seek(good + 200)
-            file.write(byte)
+        self.assertEqual(self.found(table), 500)
+        self.flip(segment, good + 200)
         self.mended(engine, topic, table, 1_000)
+        # The last record that is done, by which the log is known: it is damaged, and not another one.
+        last = segment.stat().st_size - 20
+        self.flip(segment, last)
+        self.produce(topic, 500, "--first", 1_000)
+        engine = self.engine(topic, table, name="second")
+        engine.says("crc")
+        self.assertTrue(engine.alive())
+        self.assertEqual(self.found(table), 1_000)
+        self.flip(segment, last)
+        self.mended(engine, topic, table, 1_500)
 
 
 if __name__ == "__main__":

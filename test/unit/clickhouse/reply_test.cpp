@@ -56,8 +56,10 @@ TEST_CASE("in a table with partitions only what was seen while the block was rea
   };
   CHECK(clean(41, "", false));
   CHECK_FALSE(clean(41, "", true));
-  CHECK_FALSE(clean(117, ": While executing MergeTreeSink", true));
-  CHECK(clean(117, ": While executing NativeInputFormat", true));
+  CHECK_FALSE(clean(117, ": While executing MergeTreeSink.", true));
+  CHECK(clean(117, ": (at row 1)\n: While executing CSVRowInputFormat.", true));
+  CHECK_FALSE(clean(41, " 'x InputFormat': while executing 'FUNCTION f(s : 0)'.", true)); // the value says so
+  CHECK_FALSE(clean(41, " ': While executing XInputFormat': while executing 'FUNCTION f(s : 0)'.", true));
   CHECK(clean(469, "", true));
   CHECK(clean(349, "", true));
 }

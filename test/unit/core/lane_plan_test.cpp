@@ -234,6 +234,15 @@ TEST_CASE("a count of inserts that is old is asked for before a repetition rests
       count(1'050);
       CHECK_FALSE(h.has<fx_insert>());
     }
+    SUBCASE("the server answers, and does not tell") {
+      for (int i = 0; i < 200 && h.machine->phase() != lane_phase::stopped; ++i) {
+        CHECK_FALSE(h.has<fx_insert>());
+        if (h.has<fx_save>()) h.accept();
+        if (h.has<fx_ask>()) count(0);
+        h.pass(1'000);
+      }
+      CHECK(h.take<fx_stopped>().reason.find("1000 inserts when it was made, and 0 now") != std::string::npos);
+    }
   }
   SUBCASE("of another life, which told this one nothing") {
     h.out.clear();
