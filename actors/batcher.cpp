@@ -5,6 +5,8 @@
 #include "actors/reader.hpp"
 #include "actors/worker.hpp"
 
+#include <functional>
+
 namespace chute {
 
 namespace {
@@ -88,7 +90,7 @@ void perform(self_ptr self, const fx_inspect& fx) {
               else if (f.what == status::failed) {
                 facts->answered = false;
                 facts->why = f.why ? f.why->text() : "Kafka did not answer";
-              } else out = seen_as::gone; // deleted or compacted away: it says nothing
+              } else out = seen_as::gone; // deleted, compacted away or damaged: it says nothing
             }
             caf::anon_send(to, msg::inspected_log{fx.ticket, facts});
           });
@@ -138,7 +140,9 @@ void perform(self_ptr self, const fx_read& fx) {
   auto& s = self->state;
   auto it = s.readers.find(fx.partition);
   if (it == s.readers.end()) {
-    auto& converter = s.with.converters[static_cast<std::size_t>(fx.partition.value) % s.with.converters.size()];
+    // Not by the partition alone: many topics have one partition each.
+    const auto which = std::hash<std::string>{}(s.setup.name.topic) + static_cast<std::size_t>(fx.partition.value);
+    auto& converter = s.with.converters[which % s.with.converters.size()];
     auto r = self->spawn(reader, s.context, s.with.fetcher, kafka::topic_partition{s.setup.name.topic, fx.partition},
                          converter, batcher_actor(self), pace_of(s));
     self->monitor(r);
@@ -287,11 +291,13 @@ template <class F> void event(self_ptr self, F&& f) {
   if (s.over) return;
   try {
     fault_point("lane_fails", fault_at::failure);
-    if (const auto& m = s.setup.memory)
+    if (const auto& m = s.setup.memory) {
       s.machine->set_gather_limit(gather_limit(m->budget(), m->held(), s.setup.lanes, s.setup.config.gather_bytes_max,
                                                s.setup.config.batch.bytes));
+      s.machine->set_build_room(m->build_room());
+    }
     f(*s.machine, s.context->clock->now());
-    s.count(s.machine->held_bytes());
+    s.count({s.machine->held_bytes(), s.machine->wanted_bytes(mono_now())});
     after_event(self);
   } catch (const std::exception& e) {
     s.over = true;

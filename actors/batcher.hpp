@@ -32,12 +32,12 @@ struct batcher_state {
   mono_ms published_at = 0;
   lane_phase published_phase = lane_phase::unassigned;
   std::string published_wait;
-  std::uint64_t held = 0;             // as counted in setup.memory
+  lane_part counted;                  // in setup.memory
   bool over = false, drained = false; // over: nothing more is begun; it ends with the last of its readers
-  void count(std::uint64_t bytes) {
-    if (setup.memory) setup.memory->change(std::exchange(held, bytes), bytes);
+  void count(const lane_part& part) {
+    if (setup.memory) setup.memory->change(std::exchange(counted, part), part);
   }
-  ~batcher_state() { count(0); }
+  ~batcher_state() { count({}); }
 };
 
 batcher_actor::behavior_type batcher(batcher_actor::stateful_pointer<batcher_state> self, context_ptr context,

@@ -128,6 +128,7 @@ void lane::forget(instant now, bool reload) {
   claimed_ = differed_ = false;
   odd_since_ = 0;
   split_to_.clear();
+  halted_.clear();
   rows_cap_ = config_.batch.rows;
   ++epoch_;
   gathered_.restart({});
@@ -246,7 +247,9 @@ void lane::tick(instant now) {
   compare_unbuilt(now);
   ask_quiet_readers(now);
   set_aside_unread(now);
+  const bool free = !work_;
   maybe_plan(now);
+  if (free && work_) grant(now);
   check_released(now);
 }
 
@@ -274,6 +277,7 @@ mono_ms lane::next_wake() const {
     if (look_ticket_ == 0) earliest(look_at_);
     auto oldest = look_wanted_ ? INT64_MAX : gathered_.oldest_any();
     if (oldest != INT64_MAX) earliest(oldest + config_.batch.wait_ms);
+    if (advance_ && !look_wanted_) earliest(advance_at_ + config_.save_rest_ms);
   }
   return at;
 }

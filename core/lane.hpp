@@ -67,6 +67,8 @@ struct lane_config {
   std::int64_t lease_ms = 60'000, insert_limit_ms = 120'000, question_limit_ms = 10'000, confirm_limit_ms = 60'000;
   std::int64_t session_timeout_ms = 45'000;
   std::int64_t retry_first_ms = 100, retry_max_ms = 30'000;
+  // What was acknowledged is saved with the next plan, or alone if no records come for so long.
+  std::int64_t save_rest_ms = 0;
   int again_and_again = 3;
   // A topic can be made anew and filled within seconds. Who did not look at the log for longer than `unseen_limit_ms`
   // (more than a heartbeat of the engine) looks again before anything more is planned; everyone, from time to time. So
@@ -78,7 +80,8 @@ struct lane_config {
   std::int64_t control_offsets = 1'000'000;
   std::vector<std::int64_t> until; // one a partition of the lane: stop there (exclusive); empty: stream for ever
   // Readers hold records ahead, so of the partitions with more than `behind_bytes` to read only so many are read at
-  // once, each for `turn_bytes`, or until nothing is known to be left; then it is the next one's turn. 0: all at once.
+  // once, each for `turn_bytes`, or until nothing is known to be left; then it is the next one's turn. 0: all at once,
+  // and none is ever set aside.
   std::size_t behind_at_once = 0;
   std::uint64_t behind_bytes = 64 << 10, turn_bytes = 16 << 20;
 };
@@ -281,6 +284,8 @@ public:
   void drain(instant now);
   void pause(bool on) { paused_ = on; }
   void set_gather_limit(std::uint64_t bytes) { config_.gather_bytes_max = bytes; }
+  // An open plan whose records may need more than this is not read again yet.
+  void set_build_room(std::uint64_t bytes) { build_room_ = bytes; }
   void set_server_started(wall_ms at) { server_started_ = std::max(server_started_, at); }
   // How many inserts the destination has ever seen, by all writers: what a deduplication window is counted in.
   void set_blocks(std::uint64_t blocks, instant now) {
@@ -297,6 +302,12 @@ public:
   bool looks_at_log() const { return look_wanted_ || look_ticket_ != 0; }
   lane_status status() const;
   std::uint64_t held_bytes() const { return gathered_.bytes() + (work_ ? work_->content.bytes : 0); } // of columns
+  // What an open plan that is being read again may still need, beyond what is held of it.
+  // Not for ever: its partitions may have no broker.
+  std::uint64_t wanted_bytes(mono_ms now) const {
+    const bool wants = building() && now - build_since_ < build_limit_ms && build_bytes_ > gathered_.bytes();
+    return wants ? build_bytes_ - gathered_.bytes() : 0;
+  }
   const std::string& waiting_for() const { return waiting_; } // as in its status
   const lane_counters& counters() const { return counters_; }
   const lane_record& record() const { return record_; }
@@ -304,6 +315,7 @@ public:
   bool insert_under_way() const { return work_ && work_->insert_ticket != 0; }
 
 private:
+  static constexpr mono_ms build_limit_ms = 30'000;
   enum class purpose : std::uint8_t { claim, plan, done, renew, stop };
   struct saving {
     lane_record next;
@@ -392,6 +404,8 @@ private:
   void claim(instant now);
   void claimed(instant now);
   void settle(instant now);
+  std::uint64_t bytes_of_open_plan() const;
+  bool room_to_build(instant now);
   void stream(instant now);
   void retry_recovery(instant now, const std::string& why);
   // lane_reading.cpp: what the readers are asked for, and what they hand on
@@ -403,6 +417,7 @@ private:
     mono_ms came = 0;       // when it began, or something came
   };
   void restart_reading(instant now, const std::vector<offset_t>& from);
+  bool takes_turns() const { return config_.behind_at_once > 0 && takes_.size() > config_.behind_at_once; }
   bool building() const { return work_ && work_->at == step::building; }
   bool wanted(std::size_t i) const;
   bool waits_for_turn(std::size_t i) const { return !reads_[i].on && wanted(i); }
@@ -422,10 +437,13 @@ private:
   };
   credit credit_of(std::size_t i, std::size_t behind) const;
   void grant(instant now);
+  void go_on(instant now);
   offset_t blocked_from(std::size_t i, const chunk& c);
   // lane_stream.cpp: gathering, planning, saving
   bool should_close(instant now) const;
   void maybe_plan(instant now);
+  bool go_on_later(instant now);
+  bool save_can_wait(instant now) const;
   cut cut_gathered(std::uint64_t records_max);
   void make_plan(instant now, plan_as as, cut c, const std::string& reason);
   wall_ms good_until(instant now) const;
@@ -517,6 +535,7 @@ private:
   std::uint64_t saved_version_ = 0; // by this object; the record is still ours if it is loaded with this version
   bool have_record_ = false;
   std::optional<lane_record> advance_; // acknowledged, not yet saved
+  mono_ms advance_at_ = 0;             // when
   std::optional<saving> saving_;
   std::optional<work> work_;
   mono_ms save_sent_mono_ = 0; // of the last accepted save
@@ -528,6 +547,8 @@ private:
   int recovery_tries_ = 0;
   std::vector<offset_t> loaded_start_;
   bool marked_ = false, claimed_ = false, is_new_ = false;
+  std::uint64_t build_room_ = UINT64_MAX, build_bytes_ = 0; // build_bytes_: what the open plan was thought to need
+  mono_ms build_since_ = 0;
   std::vector<offset_range> beyond_; // what the table is asked for, before it is settled
   // The log is looked at again before anything is planned after a time in which nobody could have seen it change.
   bool look_wanted_ = false, look_failed_ = false;
@@ -559,6 +580,7 @@ private:
   std::vector<std::int64_t> ends_;   // the log's end as last seen; -1: not known
   std::vector<std::string> blocked_; // on_bad_record: stop met a bad record there
   std::vector<offset_t> blocked_at_;
+  std::string halted_;             // a reader did, and is to be begun again by way of a load: why
   std::uint64_t rows_cap_ = 0;     // records a plan, smaller after a rejection
   std::vector<offset_t> split_to_; // until there plans are closed at once, in halves
   wall_ms server_started_ = 0;

@@ -262,6 +262,11 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
     next = next_step::send_again;
   }
   if (config_.delivery == delivery_mode::at_least_once) next = without_plans(next, a);
+  // There is nothing smaller than a dead letter, and nothing else that it could become.
+  const bool last_resort = w.p.as == plan_as::dead_letter && w.content.records == 1;
+  if (last_resort && (next == next_step::halve || next == next_step::doubt_too_big) &&
+      !mutant(bug::refused_dead_letter_halved))
+    next = next_step::send_again;
   if (mutant(bug::done_before_acknowledgement) && !a.answered) next = next_step::done;
   if (revoking_) { // only a clean first attempt counts now
     if (mutant(bug::repetition_counts_while_revoked) && next == next_step::confirm) next = next_step::done;
@@ -271,7 +276,8 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
     }
     return check_released(now);
   }
-  if (next != next_step::done && next != next_step::confirm) waiting_ = "ClickHouse: " + a.message;
+  if (next != next_step::done && next != next_step::confirm)
+    waiting_ = (last_resort ? "a dead letter, which ClickHouse does not take: " : "ClickHouse: ") + a.message;
   switch (next) {
   case next_step::done: took(lane_edge::done_at_once); return part_done(now);
   case next_step::confirm:
@@ -576,6 +582,11 @@ void lane::asked(instant now, const table_answer& answer, bool token_running) {
     found = landed::some;
   auto control = add_up(answer, plan_ranges, answer.counts.size());
   bool not_there = config_.trust.not_there || replaces || mutant(bug::merged_rows_believed);
+  // Those that the log has no more, or that the mapping drops now, may stand for as many that are missing: a fill's own
+  // list tells.
+  if (found == landed::all && w.p.kind == plan_kind::fill && not_there && !config_.trust.dependent_views &&
+      !mutant(bug::fill_counted))
+    found = landed::some;
   auto say = [&](const std::string& what) {
     stop(describe_plan() + " is in doubt: " + w.doubt + "; " + what + say_landed());
   };
@@ -636,6 +647,7 @@ void lane::complete(instant now) {
   counters_.dropped += w.content.records - expected();
   counters_.bytes += w.content.bytes;
   advance_ = advanced(w.content, expected() > 0);
+  advance_at_ = now.mono;
   // After a rejection plans stay small until the rejected one is through, then they grow again.
   if (!split_to_.empty()) {
     bool through = true;
@@ -648,8 +660,7 @@ void lane::complete(instant now) {
   if (revoking_) return check_released(now);
   if (config_.delivery == delivery_mode::at_least_once) save(now, *advance_, purpose::done);
   if (phase_ == lane_phase::settling) return stream(now);
-  grant(now);
-  maybe_plan(now);
+  go_on(now);
 }
 
 // Nothing of the plan landed, nor can: its records are gathered again, under new tokens.

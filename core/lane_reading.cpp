@@ -13,6 +13,8 @@ constexpr std::uint64_t take_bytes_min = 16 << 10; // a chunk is worth a message
 constexpr std::uint64_t take_bytes_most = 1 << 20;
 constexpr std::uint64_t unknown_record_bytes = 64 << 10; // not few: or a thousand partitions are read at once
 constexpr mono_ms quiet_ms = 1'000, unread_ms = 2'000;
+// Where all are read at once none would ask for more than its own part; only what it keeps others' answers for counts.
+constexpr mono_ms unread_alone_ms = 10'000;
 } // namespace
 
 void lane::restart_reading(instant now, const std::vector<offset_t>& from) {
@@ -29,6 +31,7 @@ void lane::restart_reading(instant now, const std::vector<offset_t>& from) {
   take_bytes_.assign(from.size(), 0);
   blocked_.assign(from.size(), {});
   blocked_at_.assign(from.size(), {});
+  halted_.clear();
   reads_.assign(from.size(), {});
   for (std::size_t i = 0; i < from.size(); ++i) reads_[i].behind = much_left(i, config_.behind_bytes);
   if (std::any_of(reads_.begin(), reads_.end(), [](auto& r) { return r.behind; }))
@@ -136,8 +139,9 @@ void lane::took_turn(instant now, std::size_t i, const chunk& c) {
 // when it goes on, and ask for more, all at once.
 void lane::set_aside_unread(instant now) {
   if (config_.behind_at_once == 0 || mutant(bug::unread_is_held)) return;
+  const auto limit = takes_turns() ? unread_ms : unread_alone_ms;
   for (std::size_t i = 0; i < takes_.size(); ++i) {
-    if (!reads_[i].on || takes_[i] > 0 || !wanted(i) || now.mono - unread_since_[i] < unread_ms) continue;
+    if (!reads_[i].on || takes_[i] > 0 || !wanted(i) || now.mono - unread_since_[i] < limit) continue;
     reads_[i] = {false, true, false, 0, now.mono};
     took(lane_edge::set_aside);
     ++counters_.set_aside;
@@ -186,11 +190,13 @@ void lane::grant(instant now) {
   if (look_wanted_ && log_doubted(now) && !building()) return;
   pass_turns(now);
   // The lane stops once what was read before is done: more would put that off, again and again.
+  if (!building() && !halted_.empty()) return; // nor does it begin that partition again
   if (!building() && std::any_of(blocked_.begin(), blocked_.end(), [](auto& b) { return !b.empty(); }) &&
       !mutant(bug::blocked_lane_reads_on))
     return;
   const auto limit = config_.gather_bytes_max;
-  const auto behind = std::count_if(reads_.begin(), reads_.end(), [](auto& r) { return r.on && r.behind; });
+  const auto behind =
+      takes_turns() ? std::count_if(reads_.begin(), reads_.end(), [](auto& r) { return r.on && r.behind; }) : 0;
   auto out = std::accumulate(take_bytes_.begin(), take_bytes_.end(), std::uint64_t{0});
   for (std::size_t i = 0; i < takes_.size(); ++i) {
     if (!wanted(i) || !reads_[i].on || reads_[i].leaving) continue;
@@ -271,6 +277,10 @@ void lane::read_failed(instant now, std::uint64_t epoch, partition_id p, read_er
   if (what == read_error::other) {
     waiting_ = "Kafka: " + why;
     return;
+  }
+  if (what == read_error::halted && !building() && !mutant(bug::halted_at_once)) {
+    halted_ = why;
+    return maybe_plan(now);
   }
   forget(now, true);
   if (what != read_error::halted) doubt_log(now);

@@ -13,6 +13,7 @@ constexpr mono_ms short_log_recheck_ms = 10'000;
 // So long may a state store's answers be stale.
 constexpr mono_ms recheck_ms = 10'000;
 constexpr mono_ms look_retry_ms = 1'000;
+constexpr mono_ms build_retry_ms = 100;
 // So long may brokers be at odds about a topic that is made anew, and so long may one of them tell of the old log.
 constexpr mono_ms log_doubted_ms = 10'000, doubted_look_ms = 2'000;
 } // namespace
@@ -354,8 +355,7 @@ void lane::looked_at_log(instant now, const log_facts& facts) {
     look_wanted_ |= !suspects_[i].empty();
   }
   if (look_wanted_) look_at_ = now.mono;
-  grant(now);
-  maybe_plan(now);
+  go_on(now);
 }
 
 void lane::inspected(instant now, ticket_t ticket, const log_facts& facts) {
@@ -535,8 +535,30 @@ void lane::marked_started(instant now, ticket_t ticket, bool ok, const std::stri
   claimed(now);
 }
 
+// What its records may need once they are read again: their number is known at most, their size is not.
+std::uint64_t lane::bytes_of_open_plan() const {
+  constexpr std::uint64_t record_bytes = 4 << 10;
+  std::uint64_t offsets = 0;
+  for (std::size_t i = 0; i < record_.partitions.size(); ++i)
+    offsets +=
+        static_cast<std::uint64_t>(std::max<std::int64_t>(0, record_.open->last[i] + 1 - record_.partitions[i].next));
+  return std::min(offsets * record_bytes, config_.batch.bytes);
+}
+
+// Plans that other processes left are read again one after the other where not all of them fit.
+bool lane::room_to_build(instant now) {
+  build_bytes_ = bytes_of_open_plan();
+  build_since_ = now.mono;
+  if (build_bytes_ <= build_room_ || mutant(bug::builds_without_room)) return true;
+  phase_ = lane_phase::claiming;
+  waiting_ = "memory, to read the records of its open plan again: other lanes read theirs";
+  retry_at_ = now.mono + build_retry_ms;
+  return false;
+}
+
 void lane::settle(instant now) {
   recovery_tries_ = 0;
+  if (record_.open && config_.delivery == delivery_mode::exactly_once && !room_to_build(now)) return;
   if (log_doubted_until_ == INT64_MAX) log_doubted_until_ = now.mono + log_doubted_ms;
   look_at_ = look_at_all_at_ = now.mono + config_.look_at_log_ms;
   if (config_.delivery == delivery_mode::at_least_once) record_.open.reset();
@@ -565,8 +587,7 @@ void lane::settle(instant now) {
 void lane::stream(instant now) {
   phase_ = draining_ ? lane_phase::draining : lane_phase::streaming;
   waiting_.clear();
-  grant(now);
-  maybe_plan(now);
+  go_on(now);
 }
 
 std::vector<offset_range> lane::controls() const {

@@ -1,6 +1,9 @@
 // Streaming: records gather while the batch before is on its way; its acknowledgement and the next plan are one save.
 #include "core/lane.hpp"
 
+#include <algorithm>
+#include <utility>
+
 namespace chute {
 
 // --- closing and planning --------------------------------------------------------------------------------------------
@@ -14,7 +17,7 @@ bool lane::at_end() const {
 
 bool lane::should_close(instant now) const {
   if (!gathered_.anything()) return false;
-  if (draining_ || at_end() || !split_to_.empty()) return true;
+  if (draining_ || at_end() || !split_to_.empty() || !halted_.empty()) return true;
   for (auto& b : blocked_)
     if (!b.empty()) return true;
   if (gathered_.records() >= rows_cap_ || gathered_.bytes() >= std::min(config_.batch.bytes, config_.gather_bytes_max))
@@ -23,14 +26,43 @@ bool lane::should_close(instant now) const {
   return gathered_.oldest_any() + config_.batch.wait_ms <= now.mono;
 }
 
+// What a lane reads while its batch is on its way is asked for right after that was planned, or it would stand still.
+void lane::go_on(instant now) {
+  if (mutant(bug::full_lane_rests)) {
+    grant(now);
+    return maybe_plan(now);
+  }
+  maybe_plan(now);
+  grant(now);
+}
+
+// A reader that halted is begun again by way of a load, which compares the log. But what is under way and what was
+// gathered is done before: a settlement or a batch that takes longer than the reader's news would never end.
+bool lane::go_on_later(instant now) {
+  if (halted_.empty()) return false;
+  if (!look_wanted_ && (advance_ || (gathered_.anything() && !paused_))) return false;
+  const auto why = std::exchange(halted_, {});
+  forget(now, true);
+  waiting_ = "its state, after: " + why;
+  return true;
+}
+
+// The next plan says it too: one save instead of two.
+bool lane::save_can_wait(instant now) const {
+  if (phase_ != lane_phase::streaming || paused_ || gathered_.anything() || at_end() || !halted_.empty()) return false;
+  if (std::any_of(blocked_.begin(), blocked_.end(), [](auto& b) { return !b.empty(); })) return false;
+  return now.mono < advance_at_ + config_.save_rest_ms || mutant(bug::save_rests_for_ever);
+}
+
 void lane::maybe_plan(instant now) {
   if (phase_ != lane_phase::streaming && phase_ != lane_phase::draining) return;
   if (saving_ || work_) return;
   if (revoking_) return check_released(now);
   if (look_at_ && look_ticket_ == 0 && now.mono >= look_at_) look_at_log(now);
-  if (look_wanted_) return;
+  if (go_on_later(now) || look_wanted_) return;
   if (should_close(now) && !paused_) return make_plan(now, plan_as::rows, cut_gathered(rows_cap_), {});
-  if (advance_ && (!gathered_.anything() || paused_)) return save(now, *advance_, purpose::done);
+  if (advance_ && (!gathered_.anything() || paused_))
+    return save_can_wait(now) ? void() : save(now, *advance_, purpose::done);
   if (draining_ && paused_ && !advance_) return release(true); // what it gathered was never planned
   if (advance_ || gathered_.anything()) return;
   for (std::size_t i = 0; i < blocked_.size(); ++i)
@@ -194,8 +226,7 @@ void lane::save_accepted(instant now) {
   case purpose::done:
     advance_.reset();
     if (revoking_) return check_released(now);
-    grant(now);
-    return maybe_plan(now);
+    return go_on(now);
   case purpose::stop:
     if (revoking_) return check_released(now);
     return stop(stop_for_);

@@ -30,6 +30,10 @@
   bug(bad_record_passed, unit, "6: on_bad_record: stop delivers nothing from the bad record on") \
   bug(two_attempts, sim, "7: one attempt is under way") \
   bug(gathers_without_bound, unit, "7: what a lane gathers has a bound") \
+  bug(builds_without_room, unit, "7: open plans are read again as memory allows") \
+  bug(full_lane_rests, unit, "what a lane reads while its batch is on its way is asked for at once") \
+  bug(halted_at_once, unit, "what is under way is done before a reader that halted is begun again") \
+  bug(save_rests_for_ever, unit, "what was acknowledged is saved alone if no records come") \
   bug(record_without_bound, unit, "7: a record fits its store") \
   bug(slice_ends_with_its_chunk, sim, "8: a batch does not depend on how its records came grouped") \
   /* what may become of a plan */ \
@@ -46,6 +50,7 @@
   bug(rejection_believed, sim, "a rejection halves only what cannot have landed") \
   bug(too_big_not_asked, sim, "too big again and again is halved only after the table was asked") \
   bug(changed_columns_replanned, sim, "with changed columns a plan that may have landed is a doubt") \
+  bug(refused_dead_letter_halved, unit, "a dead letter that is refused is sent again, with growing rests") \
   bug(rejected_becomes_rows, sim, "a plan as something stays so") \
   bug(repetition_counts_while_revoked, unit, "while being revoked only a clean first attempt counts") \
   /* doubt, asking, fill */ \
@@ -54,6 +59,7 @@
   bug(running_query_ignored, sim, "the wait is not over while a query with the token runs") \
   bug(old_state_asked, sim, "the final question is put to a server that has all that was written")                          \
   bug(no_answer_is_none, sim, "no answer is not the answer that nothing is there") \
+  bug(fill_counted, unit, "a fill is settled by its list, not by a count") \
   bug(control_skipped, unit, "nothing there is believed only if the same question finds what was done before") \
   bug(ever_not_kept, unit, "the record keeps whether anything was ever done") \
   bug(merged_batch_believed, unit, "a batch of which a merging table shows nothing is acknowledged again, alone") \

@@ -297,6 +297,8 @@ record_at judge(const rd_kafka_message_t* m, const partition_offset& wanted) {
   } else if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
     out.what = record_at::status::out_of_range;
   } else if (m->err) {
+    const bool damaged = m->err == RD_KAFKA_RESP_ERR__BAD_MSG || m->err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION;
+    if (damaged) out.what = record_at::status::damaged;
     out.why = make_error(m->err, "reading " + to_string(wanted.where), rd_kafka_message_errstr(m));
   } else if (m->offset != at) {
     out.what = record_at::status::none;
@@ -418,7 +420,9 @@ std::vector<record_at> inspector::read(const std::vector<partition_offset>& plac
   for (std::size_t i = 0; i < there.size(); i += read_at_once)
     read_some(i, std::min(read_at_once, there.size() - i), there.size() == 1 ? deadline : together_until);
   for (std::size_t i = 0; i < there.size() && there.size() > 1; ++i)
-    if (out[index[i]].what == record_at::status::failed && now_ms() < deadline) read_some(i, 1, deadline);
+    if ((out[index[i]].what == record_at::status::failed || out[index[i]].what == record_at::status::damaged) &&
+        now_ms() < deadline)
+      read_some(i, 1, deadline);
   return out;
 }
 

@@ -30,6 +30,7 @@ struct record_at {
     found,        // `hash`
     none,         // the log goes on behind the offset, but there is no record: a gap, or compacted away
     out_of_range, // the log begins behind the offset, or does not reach beyond it
+    damaged,      // its batch cannot be read: its check sum, its compression
     failed,       // no answer: `why`
   } what = status::failed;
   std::uint64_t hash = 0; // record_hash()

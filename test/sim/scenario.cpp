@@ -119,6 +119,7 @@ scenario draw_scenario(std::uint64_t seed, const wishes& w) {
   c.batch.rows = static_cast<std::uint64_t>(d.between(1, 6));
   c.batch.bytes = 1 << 20;
   c.batch.wait_ms = d.chance(500) ? 100 : d.between(10, 2'000);
+  c.save_rest_ms = s.seed % 3 == 1 ? c.batch.wait_ms : 0; // not drawn: the others' schedules stay
   c.trust.there = c.trust.not_there = true;
   c.trust.plain_merge_tree = s.plain;
   c.trust.quorum = d.chance(100);

@@ -77,6 +77,42 @@ TEST_CASE("what the table has of a fill, and the log has no more, says nothing a
   CHECK(offsets_of(*h.take<fx_insert>().what) == std::vector<std::int64_t>{18, 19});
 }
 
+TEST_CASE("a fill is settled by its list: what is there, and not wanted, may be as much as what is missing") {
+  harness h;
+  h.doubted();
+  h.tell({rows_found(7), rows_found(10)}); // 10 to 16
+  h.wait_until_quiet();
+  h.tell({rows_found(7), rows_found(10)});
+  h.accept();
+  auto moved = h.saved(); // three of them were compacted away since, and a person moved the lane (state reset)
+  moved.open.reset();
+  h.stored = encode_record(moved);
+  h.restart();
+  h.give(gap(0, 10, 3));
+  h.give(records(0, 13, 7));
+  h.pass(1'000);
+  h.accept();
+  h.tell_offsets({{10, 11, 12, 13, 14, 15, 16}});
+  CHECK(offsets_of(*h.take<fx_insert>().what) == std::vector<std::int64_t>{17, 18, 19});
+  h.skip(250'000); // the token may be forgotten
+  h.restart();
+  h.give(gap(0, 10, 3));
+  h.give(records(0, 13, 7));
+  h.tell_offsets({{10, 11, 12, 13, 14, 15, 16}});
+  h.tell({rows_found(7), rows_found(10)}); // as many as are wanted
+  for (int i = 0; i < 200 && !h.has<fx_insert>(); ++i) {
+    bool list = false, count = false;
+    for (auto& e : h.out)
+      if (auto* f = std::get_if<fx_ask>(&e)) list = f->list, count = !f->list;
+    if (list) h.tell_offsets({{10, 11, 12, 13, 14, 15, 16}});
+    else if (count) h.tell({rows_found(7), rows_found(10)});
+    if (h.has<fx_save>()) h.accept();
+    CHECK(h.saved().partitions[0].next == offset_t{10});
+    if (!h.has<fx_insert>()) h.pass(1'000);
+  }
+  CHECK(offsets_of(*h.take<fx_insert>().what) == std::vector<std::int64_t>{17, 18, 19});
+}
+
 TEST_CASE("a fill is confirmed, also at its first acknowledgement") {
   filling h;
   h.tell_offsets({{10, 11, 15, 19}});

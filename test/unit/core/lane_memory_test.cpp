@@ -50,13 +50,27 @@ TEST_CASE("what is held levels off near the budget while nothing can be sent") {
 
 TEST_CASE("what lanes hold is counted as it comes and goes") {
   lane_memory m(budget);
-  m.change(0, 10);
-  m.change(0, 5);
-  m.change(10, 3);
+  m.change({}, {10, 0});
+  m.change({}, {5, 0});
+  m.change({10, 0}, {3, 0});
   CHECK(m.held() == 8);
-  m.change(5, 0);
-  m.change(3, 0);
+  m.change({5, 0}, {});
+  m.change({3, 0}, {});
   CHECK(m.held() == 0);
+}
+
+TEST_CASE("open plans are read again as memory allows, and one at a time in any case") {
+  lane_memory m(budget);
+  m.change({}, {2 * budget, 0}); // batches that stand still
+  CHECK(m.build_room() == UINT64_MAX);
+  m.change({}, {0, most}); // one begins
+  CHECK(m.build_room() == 0);
+  m.change({2 * budget, 0}, {mib, 0});
+  CHECK(m.build_room() == budget - most - mib);
+  m.change({0, most}, {mib, most - mib}); // it comes
+  CHECK(m.build_room() == budget - most - mib);
+  m.change({mib, most - mib}, {2 * mib, 0}); // built
+  CHECK(m.build_room() == UINT64_MAX);
 }
 
 } // namespace chute::test

@@ -688,3 +688,42 @@ TEST_CASE("a record that makes two rows is one record, and both its rows are exp
     CHECK(h.machine->phase() == lane_phase::stopped);
   }
 }
+
+TEST_CASE("a dead letter that the server does not take is sent again, with growing rests") {
+  harness h;
+  SUBCASE("at_least_once") { h.config.delivery = delivery_mode::at_least_once; }
+  SUBCASE("exactly_once") {}
+  const bool exact = h.config.delivery == delivery_mode::exactly_once;
+  h.start();
+  h.load_absent();
+  h.inspect();
+  if (h.has<fx_ask>()) h.answer();
+  h.accept();
+  h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
+  auto large = std::const_pointer_cast<chunk>(records(0, 0, 1));
+  large->offsets.reserve(2 << 20); // counts as 16 MiB
+  h.give(large);
+  int inserts = 0;
+  for (int s = 0; s < 1'200; ++s) {
+    if (h.has<fx_save>()) h.accept();
+    if (h.has<fx_ask>()) h.tell({});
+    if (h.has<fx_insert>()) {
+      ++inserts;
+      h.too_big();
+    }
+    h.pass(500);
+  }
+  CHECK(inserts < 60);
+  CHECK(h.machine->status().waiting_for.find("dead letter") != std::string::npos);
+  h.machine->set_gather_limit(1 << 20);
+  for (int s = 0; s < 200 && !h.has<fx_insert>(); ++s) {
+    if (h.has<fx_ask>()) h.tell({});
+    h.pass(500);
+  }
+  auto fx = h.acknowledge();
+  CHECK(fx.dead_letters);
+  if (exact && h.has<fx_ask>()) h.tell({dead_found(1)});
+  h.pass(1'000);
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{1});
+}

@@ -403,6 +403,78 @@ TEST_CASE("streaming: what halted a reader a while ago sends the lane back to th
   }
 }
 
+TEST_CASE("what is under way and what was gathered is done before a reader that halted is begun again") {
+  harness h(2);
+  h.first_start();
+  h.config.batch.wait_ms = 60'000;
+  h.restart();
+  h.give(records(0, 0, 10));
+  const auto epoch = h.take_credit({1});
+  h.drop<fx_take>();
+  h.machine->read_failed(h.now, epoch, {1}, read_error::halted, "a check sum");
+  CHECK_FALSE(h.has<fx_load>());
+  h.accept(); // its batch is closed at once
+  h.acknowledge();
+  CHECK_FALSE(h.has<fx_load>());
+  CHECK_FALSE(h.has<fx_take>());
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{10});
+  CHECK(h.has<fx_load>());
+  CHECK(h.machine->status().waiting_for.find("a check sum") != std::string::npos);
+}
+
+TEST_CASE("a doubt is settled, however often the reader of another partition halts meanwhile") {
+  harness h(2);
+  h.config.window_ms = 400'000;
+  h.first_start();
+  h.give(records(0, 0, 10));
+  h.pass(1'000);
+  h.accept();
+  h.skip(250'000);
+  h.restart();
+  h.give(records(0, 0, 10));
+  REQUIRE(h.machine->phase() == lane_phase::settling);
+  const auto epoch = h.take_credit({1});
+  h.tell({});
+  for (int i = 0; i < 100 && !h.has<fx_save>(); ++i) {
+    if (i % 2 == 0) h.machine->read_failed(h.now, epoch, {1}, read_error::halted, "a check sum");
+    if (h.has<fx_ask>()) h.tell({});
+    CHECK_FALSE(h.has<fx_load>());
+    if (!h.has<fx_save>()) h.pass(5'000);
+  }
+  h.accept(); // planned anew
+  h.acknowledge();
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{10});
+  CHECK(h.has<fx_load>());
+}
+
+TEST_CASE("an open plan is read again once there is memory for it") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.out.clear();
+  h.start();
+  h.machine->set_build_room(10'000);
+  h.load_stored();
+  h.inspect();
+  h.answer();
+  h.accept();
+  CHECK(h.machine->phase() == lane_phase::claiming);
+  CHECK(h.machine->status().waiting_for.find("memory") != std::string::npos);
+  CHECK_FALSE(h.has<fx_read>());
+  h.wait(2'000);
+  CHECK_FALSE(h.has<fx_read>());
+  CHECK(h.machine->wanted_bytes(h.now.mono) == 0);
+  h.machine->set_build_room(40'960);
+  h.pass(1'000);
+  CHECK(h.machine->phase() == lane_phase::settling);
+  CHECK(h.has<fx_read>());
+  CHECK(h.machine->wanted_bytes(h.now.mono) == 40'960);
+  h.wait(30'000); // it may have no broker: others need not wait for it
+  CHECK(h.machine->wanted_bytes(h.now.mono) == 0);
+}
+
 TEST_CASE("the log's end is known where nothing is read of it; it never goes back") {
   harness h;
   h.first_start();

@@ -450,3 +450,69 @@ TEST_CASE("at_least_once: a server short of memory costs no record") {
   CHECK(h.acknowledge().what->records == 1);
   CHECK(h.machine->counters().dropped == 0);
 }
+
+TEST_CASE("a full lane asks for more as soon as it has planned what it holds") {
+  harness h;
+  h.config.batch.rows = 10;
+  h.first_start();
+  for (int i = 0; i < 2; ++i) h.give(records(0, 10 * i, 10));
+  h.accept();
+  for (int i = 2; i < 20 && h.has<fx_take>(); ++i) h.give(records(0, 10 * i, 10));
+  REQUIRE_FALSE(h.has<fx_take>()); // full, with a batch on its way
+  for (int i = 0; i < 2; ++i) {
+    h.acknowledge();
+    h.accept();
+    CHECK(h.has<fx_insert>());
+  }
+  CHECK(h.has<fx_take>());
+}
+
+TEST_CASE("what was acknowledged is saved with the next plan, or alone after a while") {
+  harness h;
+  h.config.save_rest_ms = 800;
+  h.first_start();
+  h.planned(10);
+  h.acknowledge();
+  CHECK_FALSE(h.has<fx_save>());
+  CHECK(h.machine->status().partitions.at(0).next == offset_t{10});
+  SUBCASE("records come") {
+    h.pass(500);
+    h.give(records(0, 10, 10));
+    h.pass(600);
+    CHECK_FALSE(h.has<fx_save>());
+    h.pass(400);
+    h.accept();
+    CHECK(h.saved().partitions[0].next == offset_t{10});
+    CHECK(h.saved().open->last[0] == offset_t{19});
+  }
+  SUBCASE("none come") {
+    CHECK(h.machine->next_wake() == h.now.mono + 800);
+    h.pass(799);
+    CHECK_FALSE(h.has<fx_save>());
+    h.pass(1);
+    h.accept();
+    CHECK(h.saved().partitions[0].next == offset_t{10});
+    CHECK_FALSE(h.saved().open);
+  }
+  SUBCASE("the lane is to end") {
+    h.machine->drain(h.now);
+    CHECK(h.has<fx_save>());
+  }
+  SUBCASE("it is revoked") {
+    h.machine->revoke(h.now);
+    CHECK(h.has<fx_save>());
+  }
+  SUBCASE("it is paused") {
+    h.machine->pause(true);
+    h.pass(1);
+    CHECK(h.has<fx_save>());
+  }
+  SUBCASE("it is lost: the next owner finds the plan, and looks") {
+    h.restart();
+    h.give(records(0, 0, 10));
+    h.answer(10);
+    h.pass(800);
+    h.accept();
+    CHECK(h.saved().partitions[0].next == offset_t{10});
+  }
+}

@@ -302,4 +302,33 @@ TEST_CASE("of few partitions two chunks each are under way, of many one, and lar
   }
 }
 
+TEST_CASE("turns: a lane that stands still sets its partitions aside, even where all of them are read at once") {
+  turns h(2, 4);
+  h.config.batch.rows = 10;
+  h.begin();
+  CHECK(h.on == turns::ids{0, 1});
+  for (int i = 0; i < 20; ++i)
+    for (int p : {0, 1})
+      if (h.has_credit(p)) h.more(p, 10);
+  h.accept(); // of the plan: its insert is under way
+  for (int i = 0; i < 20; ++i)
+    for (int p : {0, 1})
+      if (h.has_credit(p)) h.more(p, 10);
+  REQUIRE_FALSE(h.has_credit(0));
+  REQUIRE_FALSE(h.has_credit(1));
+  h.wait(9'000);
+  h.follow();
+  CHECK(h.on == turns::ids{0, 1}); // an insert may take a while
+  h.wait(2'000);
+  h.follow();
+  CHECK(h.on.empty());
+  for (int i = 0; i < 10 && h.on.size() < 2; ++i) {
+    h.acknowledge();
+    if (h.has<fx_save>()) h.accept();
+    h.follow();
+  }
+  CHECK(h.on == turns::ids{0, 1});
+  CHECK(h.from[0] == h.next[0]);
+}
+
 } // namespace chute::test
