@@ -31,6 +31,7 @@ constexpr mono_ms rejoin_ms = 10'000;    // a rebalance that takes longer is sho
 constexpr mono_ms gone_news_ms = 60'000; // so long a lane that begins is told that its topic's log was seen to be gone
 constexpr std::uint64_t gather_bytes_min = 64 << 10;
 constexpr std::size_t inserters_max = 8;
+constexpr std::int64_t save_rest_most_ms = 1'000;
 
 void show(self_ptr self, shown what, const std::string& why = {}) {
   auto& c = *self->state.context;
@@ -60,6 +61,7 @@ struct findings {
   std::map<std::string, topic_runtime> topics;
   std::map<std::string, std::map<std::int32_t, std::int64_t>> until;
   std::set<std::string> first_topics;          // see pipeline_state
+  std::size_t listed = 0;                      // partitions of all topics, those in trouble too
   std::map<std::string, std::string> troubles; // topics whose lanes cannot begin yet, and why: the others go on
 };
 
@@ -118,7 +120,10 @@ void prepare(worker_tools& t, const context_ptr& c, findings& out) {
     throw not_yet("kafka: the cluster does not tell its id (Kafka 0.10.1 or newer is needed)");
   auto topics = must(t.kafka().topics(c->config.topics, question_ms));
   if (topics.empty()) throw not_yet("kafka: no topic matches " + c->config.topics.front());
-  for (auto& info : topics) out.first_topics.insert(info.name);
+  for (auto& info : topics) {
+    out.first_topics.insert(info.name);
+    out.listed += static_cast<std::size_t>(std::max(0, info.partitions));
+  }
   for_each_topic(topics, out, [&](const kafka::topic_info& info) {
     auto r = open_topic(t, c, info.name);
     r.partitions = info.partitions;
@@ -268,10 +273,10 @@ std::size_t partitions_of(const std::map<std::string, topic_runtime>& topics) {
   return std::max<std::size_t>(1, n);
 }
 
-// A fetch costs a broker, and librdkafka, some ten microseconds a partition, however little there is: a rest of a
-// millisecond each keeps that near a hundredth of a processor.
+// A fetch costs a broker, and librdkafka, some ten microseconds a partition, however little there is: a rest of two
+// milliseconds each keeps that below a hundredth of a processor.
 std::int64_t fetch_rest_ms(std::int64_t wait_ms, std::size_t partitions) {
-  const auto for_many = static_cast<std::int64_t>(std::min<std::size_t>(partitions, 200));
+  const auto for_many = static_cast<std::int64_t>(std::min<std::size_t>(2 * partitions, 200));
   return std::min(wait_ms / 5, std::max(std::min<std::int64_t>(wait_ms / 16, 50), for_many));
 }
 
@@ -310,7 +315,8 @@ void join(self_ptr self, const findings& f) {
   s.first_topics = f.first_topics;
   s.context->claims->keep_only(s.context->config.name, s.first_topics);
   s.memory = std::make_shared<lane_memory>(lanes_memory(s));
-  const auto partitions = partitions_of(s.topics);
+  // Those whose table is still missing come later, to the same memory.
+  const auto partitions = std::max(f.listed, partitions_of(s.topics));
   if (!open_fetcher(self, partitions)) return;
   auto boss = pipeline_actor(self);
   auto threads = std::max(1u, std::thread::hardware_concurrency());
@@ -365,8 +371,7 @@ lane_setup setup_of(const pipeline_state& s, const std::string& topic, const top
   c.batch = p.batch;
   c.gather_bytes_max = share_of(s, lanes);
   c.behind_bytes = s.with.fetcher->share().queue;
-  if (const auto most = behind_at_once(s); lane_partition_count(id, t.lanes, t.partitions) > most)
-    c.behind_at_once = most;
+  c.behind_at_once = behind_at_once(s);
   if (const auto bytes = turns_wanted()) {
     c.behind_at_once = 1;
     c.behind_bytes = c.turn_bytes = bytes;
@@ -383,6 +388,7 @@ lane_setup setup_of(const pipeline_state& s, const std::string& topic, const top
   c.question_limit_ms = limits.question_limit_ms;
   c.confirm_limit_ms = limits.confirm_limit_ms;
   c.session_timeout_ms = s.context->session_timeout_ms;
+  if (!s.context->until_end) c.save_rest_ms = std::min<std::int64_t>(p.batch.wait_ms, save_rest_most_ms);
   if (!p.where.empty()) c.control_offsets = INT64_MAX;
   if (auto u = s.until.find(topic); s.context->until_end && u != s.until.end()) {
     auto n = lane_partition_count(id, t.lanes, t.partitions);
@@ -411,9 +417,10 @@ void start_lanes(self_ptr self, const findings& f) {
     if (spec) s.topics[name].spec = spec; // columns that were described again since
     s.context->board->table(s.context->config.name, t.dest->table_name);
   }
-  // Topics of a pattern come and go: each partition's part of the memory must stay about what it was meant to be.
+  // Topics of a pattern come and go: each partition's part of the memory must stay about what it was meant to be. Lanes
+  // that run keep the fetcher, and the part, that they have.
   const auto partitions = partitions_of(s.topics);
-  if (s.lanes.empty() && partitions > 2 * s.fetched_partitions && !open_fetcher(self, partitions)) return;
+  if (partitions > 2 * s.fetched_partitions && !open_fetcher(self, partitions)) return;
   std::vector<lane_name> seats;
   auto troubles = f.troubles;
   // Lanes have all of a topic's partitions, or none: with fewer, the others would be read by nobody.

@@ -59,6 +59,7 @@ public:
     std::lock_guard hold(left_lock_);
     if (now < sweep_at_) return;
     sweep_at_ = now + sweep_every_ms;
+    rd_kafka_poll(rk, 0); // errors of no partition, for the log; or they would pile up
     for (const auto& [p, l] : left_) drop_left(l.topic, p.partition);
     std::erase_if(left_, [&](const auto& l) { return now - l.second.since > late_ms; });
   }
@@ -256,6 +257,7 @@ struct stream::impl {
   bool heard = false; // something came since the last start: only then is the log's end not that of before
   std::vector<rd_kafka_message_t*> taken; // out of the queue, not handed on yet
   std::size_t taken_at = 0;
+  std::uint64_t mean_bytes = 0; // of a message, of late
 
   ~impl() {
     halt();
@@ -281,11 +283,12 @@ struct stream::impl {
     queue = nullptr;
     from->stopped(where, topic);
   }
-  // The next message in order, or null.
-  rd_kafka_message_t* peek() {
+  // The next message in order, or null. `bytes`: so many are wanted.
+  rd_kafka_message_t* peek(std::uint64_t bytes) {
     if (taken_at < taken.size()) return taken[taken_at];
-    if (told) return nullptr;
-    taken.resize(taken_at_once);
+    if (told || rd_kafka_queue_length(queue) == 0) return nullptr;
+    // What was taken out is not counted in the queue's share: of large messages no more than are asked for.
+    taken.resize(std::clamp<std::uint64_t>(bytes / std::max<std::uint64_t>(1, mean_bytes), 1, taken_at_once));
     served = this;
     auto n = rd_kafka_consume_batch_queue(queue, 0, taken.data(), taken.size());
     served = nullptr;
@@ -373,7 +376,7 @@ raw_batch stream::take(std::size_t max_records, std::uint64_t max_bytes) {
   const auto expected = std::min(max_records, s.taken.size() - s.taken_at + rd_kafka_queue_length(s.queue));
   out.records.reserve(expected);
   out.held_->messages.reserve(expected);
-  while (auto* m = s.peek()) {
+  while (auto* m = s.peek(max_bytes > out.bytes ? max_bytes - out.bytes : 0)) {
     bool full =
         out.records.size() >= std::max<std::size_t>(max_records, 1) || (out.bytes >= max_bytes && !out.records.empty());
     if (full) break;
@@ -390,6 +393,7 @@ raw_batch stream::take(std::size_t max_records, std::uint64_t max_bytes) {
     out.held_->messages.push_back(m);
     out.records.push_back(view_of(m));
     out.bytes += m->len + m->key_len;
+    s.mean_bytes = (7 * s.mean_bytes + m->len + m->key_len) / 8;
     s.position = offset_t{m->offset} + 1;
   }
   if (s.told && s.taken_at == s.taken.size() && !out.failure && !out.end) {
@@ -404,7 +408,6 @@ raw_batch stream::take(std::size_t max_records, std::uint64_t max_bytes) {
     out.log_end = std::max<std::int64_t>(high, -1);
   out.at_end = out.end || (out.log_end >= 0 && s.position.value >= out.log_end);
   s.from->sweep();
-  rd_kafka_poll(s.from->rk, 0); // errors of no partition, for the log; or they would pile up
   if (s.halted) s.halt();
   out.more = s.queue && (s.told || s.taken_at < s.taken.size() || rd_kafka_queue_length(s.queue) > 0);
   return out;
