@@ -27,6 +27,10 @@ public:
   // Another pipeline that has it already, or empty: it is this one's now.
   std::string take(const std::string& table, const std::string& topic, const std::string& pipeline) {
     const std::lock_guard hold(mutex_);
+    // Whoever writes a topic elsewhere now, after a reload, does not write it there any more.
+    std::erase_if(owners_, [&](const auto& o) {
+      return o.second == pipeline && o.first.second == topic && o.first.first != table;
+    });
     const auto [at, fresh] = owners_.emplace(std::pair(table, topic), pipeline);
     return fresh || at->second == pipeline ? std::string() : at->second;
   }

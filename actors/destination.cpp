@@ -28,6 +28,7 @@ struct destination::impl {
   ch::provenance_columns columns;
   ch::starts_place starts;
   bool has_provenance = false, dead_letters_replicated = false;
+  ch::settings_map dead_letter_settings;
   std::atomic<bool> suspect{false};           // the table was not there: look at its identity before sending again
   std::atomic<std::uint64_t> same_at{0};      // bit n: on URL n (64 at most) the table was seen to be this one
   std::atomic<bool> refreshed{false};         // described again since an insert was told that the columns changed
@@ -231,6 +232,23 @@ result<void> ensure_own_tables(const destination::impl& d, ch::session& s, const
   return {};
 }
 
+result<void> choose_dead_letter_settings(destination::impl& d, ch::session& s, const ch::storage& dead) {
+  const auto& wanted = d.context->top.clickhouse.settings;
+  std::optional<std::uint64_t> replicas;
+  if (dead.replicated && (wanted.contains("insert_quorum") || d.facts.profile_wants_quorum)) {
+    auto n = ch::replicas_of(s, dead, d.question_ms());
+    if (!n.ok()) return n.failure();
+    if (*n > 0) replicas = *n;
+  }
+  d.dead_letter_settings = ch::dead_letter_settings(wanted, d.facts.profile_wants_quorum, replicas);
+  if (d.dead_letter_settings != wanted)
+    d.context->log->warn("pipeline {}: {} has {} replicas, fewer than insert_quorum wants: dead letters are inserted "
+                         "without it; make the table on the other servers too",
+                         d.context->config.name, ch::table_name(d.dead_letter_database, d.dead_letter_table),
+                         *replicas);
+  return {};
+}
+
 // Several URLs are replicas of one table. Whoever were to insert into, or to ask, a server with another table of this
 // name would divide the records among them, and take what is on the other one for not there.
 error not_replicas(const destination::impl& d, const std::string& url) {
@@ -266,7 +284,11 @@ result<void> compare_servers(destination::impl& d, worker_tools& tools, std::uin
     if (!there.ok() || !there->exists) continue;
     if (ch::destination_identity(*there) != identity)
       return fatal = true, not_replicas(d, d.context->top.clickhouse.urls[i]);
-    if (auto r = ensure_own_tables(d, *servers[i], *there, d.question_ms()); !r.ok()) return r.failure();
+    if (auto r = ensure_own_tables(d, *servers[i], *there, d.question_ms()); !r.ok()) {
+      d.context->log->warn("pipeline {}: {} is left out until it has chute's own tables: {}", d.context->config.name,
+                           d.context->top.clickhouse.urls[i], r.failure().text());
+      continue;
+    }
     d.same_at |= std::uint64_t{1} << i;
   }
   return {};
@@ -315,6 +337,7 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
                                            d->exact(), limit);
   if (!dead.ok()) return dead.failure();
   d->dead_letters_replicated = dead->replicated;
+  if (auto r = choose_dead_letter_settings(*d, s, *dead); !r.ok()) return r.failure();
   d->counted.push_back(d->described);
   d->counted.push_back(*dead);
   for (const auto& v : d->described.views) d->counted.push_back(v.target);
@@ -569,7 +592,7 @@ insert_answer destination::insert_dead_letters(worker_tools& tools, const batch&
   r.topic = d.topic;
   r.letters = letters;
   r.failed_at_ms = b.since;
-  r.settings = d.context->top.clickhouse.settings; // as durable as the rows
+  r.settings = d.dead_letter_settings; // as durable as the rows, where that can be
   if (d.exact()) r.token = b.token.hex();
   r.limit_ms = d.context->top.clickhouse.insert_limit_ms;
   r.lease = std::move(lease_holds);

@@ -248,6 +248,31 @@ std::vector<std::string> starts_table_faults(const table_description& t) {
   return out;
 }
 
+settings_map dead_letter_settings(settings_map settings, bool profile_wants_quorum,
+                                  std::optional<std::uint64_t> replicas) {
+  if (!replicas) return settings;
+  constexpr std::string_view name = "insert_quorum";
+  std::uint64_t wanted = profile_wants_quorum ? 2 : 0; // the profile's is not known, or `auto`, which one replica is
+  if (const auto own = settings.find(std::string(name)); own != settings.end()) {
+    wanted = 0; // 'auto' is a majority of those that there are
+    std::from_chars(own->second.data(), own->second.data() + own->second.size(), wanted);
+  }
+  if (wanted > *replicas) settings[std::string(name)] = "0";
+  return settings;
+}
+
+result<std::uint64_t> replicas_of(session& s, const storage& t, std::int64_t limit_ms) {
+  auto a = run(s,
+               "SELECT toString(max(total_replicas)) FROM system.replicas WHERE database = " + quote_text(t.database) +
+                   " AND table = " + quote_text(t.table),
+               limit_ms);
+  if (!a.ok || a.rows.empty()) return query_error(s, "counting the replicas of " + table_name(t.database, t.table), a);
+  std::uint64_t n = 0;
+  const auto& text = a.rows[0][0];
+  std::from_chars(text.data(), text.data() + text.size(), n);
+  return n;
+}
+
 result<table_description> ensure_dead_letter_table(session& s, const server_facts& facts,
                                                    const table_description& destination, const std::string& database,
                                                    const std::string& table, bool exactly_once, std::int64_t limit_ms) {

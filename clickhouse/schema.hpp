@@ -38,6 +38,15 @@ std::string dead_letter_statement(const table_description& destination, const st
 std::string starts_statement(const table_description& destination, const std::string& database,
                              const std::string& table, const std::string& shard);
 
+// The user's settings for inserts of dead letters. Where the table has fewer replicas than insert_quorum wants (chute
+// makes it on the servers of clickhouse.url only) no insert would ever succeed: there the quorum is left out. Empty
+// `replicas`: not known, or not replicated.
+settings_map dead_letter_settings(settings_map settings, bool profile_wants_quorum,
+                                  std::optional<std::uint64_t> replicas);
+
+// How many replicas a replicated table has, those that are away too.
+result<std::uint64_t> replicas_of(session& s, const storage& t, std::int64_t limit_ms);
+
 // Makes the table if it is missing, and checks the one that is there: its columns, and for exactly_once that it
 // deduplicates. Where the destination is replicated by hand (not by its database), once on each server.
 result<table_description> ensure_dead_letter_table(session& s, const server_facts& facts,

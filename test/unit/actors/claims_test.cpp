@@ -17,4 +17,6 @@ TEST_CASE("a topic is written into a table by the pipeline that came first, and 
   CHECK(claims.take("d.t", "orders", "b").empty());
   claims.keep_only("b", {}); // it is gone
   CHECK(claims.take("d.t", "clicks", "a").empty());
+  CHECK(claims.take("d.new", "clicks", "a").empty()); // its table was changed
+  CHECK(claims.take("d.t", "clicks", "c").empty());
 }

@@ -112,3 +112,16 @@ TEST_CASE("a session has what the topology says of the server's certificate") {
   c.ca_file = "/etc/ours.pem";
   CHECK(options_for(c, "https://h").ca_file == "/etc/ours.pem");
 }
+
+TEST_CASE("dead letters want no more replicas than their table has") {
+  using chute::clickhouse::dead_letter_settings;
+  using map = chute::clickhouse::settings_map;
+  CHECK(dead_letter_settings({{"insert_quorum", "2"}, {"x", "1"}}, false, 1) ==
+        map{{"insert_quorum", "0"}, {"x", "1"}});
+  CHECK(dead_letter_settings({{"insert_quorum", "2"}}, false, 2) == map{{"insert_quorum", "2"}});
+  CHECK(dead_letter_settings({{"insert_quorum", "auto"}}, true, 1) == map{{"insert_quorum", "auto"}});
+  CHECK(dead_letter_settings({{"insert_quorum", "2"}}, false, std::nullopt) == map{{"insert_quorum", "2"}});
+  CHECK(dead_letter_settings({}, true, 1) == map{{"insert_quorum", "0"}});
+  CHECK(dead_letter_settings({}, true, 3).empty());
+  CHECK(dead_letter_settings({}, false, 1).empty());
+}
