@@ -1,6 +1,7 @@
 #include "formats/decoder.hpp"
 
 #include "formats/avro.hpp"
+#include "formats/checked_decoder.hpp"
 #include "formats/connect_json.hpp"
 #include "formats/csv.hpp"
 #include "formats/json.hpp"
@@ -271,18 +272,27 @@ std::map<std::string, column_source> sources_of(const std::vector<target_column>
 
 bool is_format(const std::string& name) { return version_of(name) != 0; }
 
+namespace {
+
+result<std::unique_ptr<decoder>> make_of(const decoder_maker& values, const std::string& format,
+                                         std::vector<target_column> targets, decoder_options options) {
+  if (needs_stages(targets, options)) return make_stages(values, format, std::move(targets), std::move(options));
+  return values(std::move(targets), std::move(options));
+}
+
+} // namespace
+
 result<std::unique_ptr<decoder>> make_decoder(const std::string& format, std::vector<target_column> targets,
                                               decoder_options options) {
   const auto values = [&format](std::vector<target_column> t, decoder_options o) {
     return make_value_decoder(format, std::move(t), std::move(o));
   };
-  return make_decoder(format, values, std::move(targets), std::move(options));
+  return make_of(values, format, std::move(targets), std::move(options));
 }
 
 result<std::unique_ptr<decoder>> make_decoder(const std::string& format, const decoder_maker& values,
                                               std::vector<target_column> targets, decoder_options options) {
-  if (needs_stages(targets, options)) return make_stages(values, format, std::move(targets), std::move(options));
-  return values(std::move(targets), std::move(options));
+  return make_of(checked_maker(format, values), format, std::move(targets), std::move(options));
 }
 
 decoder_options options_for(const pipeline_config& pipeline) {

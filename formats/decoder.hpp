@@ -69,7 +69,8 @@ class decoder {
 public:
   virtual ~decoder() = default;
   // Converts records of one partition, in order, into `out`, whose partition, first and last the caller has set;
-  // appends to offsets, outcomes, hashes, sizes, rows and dead. Never throws for what a record holds.
+  // appends to offsets, outcomes, hashes, sizes, rows and dead: an entry for every record. Never throws for what a
+  // record holds.
   virtual void decode(std::span<const record_view> records, const header_source& headers, chunk& out) = 0;
   // Appends the ids of schemas that these records need and that options.schemas does not have yet. They must be there
   // before the records are decoded.
@@ -95,7 +96,8 @@ std::map<std::string, column_source> sources_of(const std::vector<target_column>
 bool is_format(const std::string& name);
 result<std::unique_ptr<decoder>> make_decoder(const std::string& format, std::vector<target_column> targets,
                                               decoder_options options);
-// The same for a format of somebody else's, which `values` makes decoders of.
+// The same for a format of somebody else's, which `values` makes decoders of. What those leave in a chunk is checked:
+// decode() throws, with the format's name, where it does not account for every record.
 using decoder_maker = std::function<result<std::unique_ptr<decoder>>(std::vector<target_column>, decoder_options)>;
 result<std::unique_ptr<decoder>> make_decoder(const std::string& format, const decoder_maker& values,
                                               std::vector<target_column> targets, decoder_options options);
