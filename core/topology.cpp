@@ -4,6 +4,7 @@
 #include "core/text.hpp"
 #include "core/topology_checks.hpp"
 #include "core/topology_rules.hpp"
+#include "core/topology_values.hpp"
 #include "core/yaml_tree.hpp"
 
 #include <algorithm>
@@ -19,95 +20,10 @@ namespace {
 using kind = yaml_node::kind;
 using problem_list = std::vector<yaml_problem>;
 
-constexpr std::size_t problems_shown_max = 100;
-
-error complaint(std::string cause) { return {"", std::move(cause), ""}; }
-std::string quoted(std::string_view s) { return "'" + printable(s) + "'"; }
-
-std::string listed(std::span<const std::string_view> names) {
-  std::string out;
-  for (std::size_t i = 0; i < names.size(); ++i)
-    (out += i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") += names[i];
-  return out;
-}
-
-// "; did you mean 'x'?" or nothing.
-std::string suggestion(std::string_view word, std::span<const std::string_view> names) {
-  const auto near = nearest_name(word, names);
-  return near ? "; did you mean '" + *near + "'?" : "";
-}
-
 // --- values ----------------------------------------------------------------------------------------------------------
 // Each turns the text of a scalar into a value, or into a half sentence that follows the setting's name.
 
 result<std::string> any_text(const std::string& text) { return text; }
-
-// C strings and HTTP headers carry what is written here: a control character would cut or split them.
-bool has_control(std::string_view text) {
-  return std::any_of(text.begin(), text.end(),
-                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-}
-
-result<std::string> plain_text(const std::string& text) {
-  if (text.empty()) return complaint("is empty");
-  return text;
-}
-
-// A name that needs no quotes in SQL and none in a path of Keeper.
-result<std::string> sql_word(const std::string& text) {
-  auto plain = [](unsigned char c) { return std::isalnum(c) || c == '_'; };
-  if (text.empty() || std::isdigit(static_cast<unsigned char>(text[0])) ||
-      !std::all_of(text.begin(), text.end(), plain))
-    return complaint(quoted(text) + " is no name of letters, digits and '_'");
-  return text;
-}
-
-result<std::string> redis_address(const std::string& text) {
-  if (auto url = parse_redis_url(text); !url) return url.failure();
-  return text;
-}
-
-auto integer_in(std::int64_t least, std::int64_t most) {
-  return [=](const std::string& text) -> result<std::int64_t> {
-    const auto n = parse_integer(text);
-    if (!n) return complaint(quoted(text) + " is no whole number");
-    if (*n < least || *n > most)
-      return complaint(quoted(text) + " is not between " + std::to_string(least) + " and " + std::to_string(most));
-    return *n;
-  };
-}
-
-auto size_in(std::uint64_t least, std::uint64_t most) {
-  return [=](const std::string& text) -> result<std::uint64_t> {
-    auto n = parse_size(text);
-    if (n && (*n < least || *n > most))
-      return complaint(quoted(text) + " is not between " + format_size(least) + " and " + format_size(most));
-    return n;
-  };
-}
-
-auto duration_in(std::int64_t least, std::int64_t most) {
-  return [=](const std::string& text) -> result<std::int64_t> {
-    auto ms = parse_duration_ms(text);
-    if (ms && (*ms < least || *ms > most))
-      return complaint(quoted(text) + " is not between " + format_duration(least) + " and " + format_duration(most));
-    return ms;
-  };
-}
-
-template <class T, std::size_t N> auto one_of(const choice<T> (&choices)[N]) {
-  return [&choices](const std::string& text) -> result<T> {
-    std::vector<std::string_view> names, available;
-    for (const choice<T>& c : choices) {
-      if (c.name == text && c.available) return c.value;
-      names.push_back(c.name);
-      if (c.available) available.push_back(c.name);
-    }
-    if (std::find(names.begin(), names.end(), text) != names.end())
-      return complaint(quoted(text) + " is not available in this version; it takes " + listed(available));
-    return complaint(quoted(text) + " is not known; it takes " + listed(available) + suggestion(text, names));
-  };
-}
 
 constexpr choice<compression_kind> compressions[] = {{"none", compression_kind::none},
                                                      {"lz4", compression_kind::lz4},
@@ -118,10 +34,6 @@ constexpr choice<store_kind> stores[] = {{"kafka", store_kind::kafka},
                                          {"redis", store_kind::redis},
                                          {"file", store_kind::file},
                                          {"memory", store_kind::memory}};
-constexpr choice<std::string_view> formats[] = {{"json", "json"}, {"connect_json", "connect_json"},
-                                                {"avro", "avro"}, {"protobuf", "protobuf"},
-                                                {"csv", "csv"},   {"tsv", "tsv"},
-                                                {"raw", "raw"},   {"passthrough", "passthrough"}};
 constexpr choice<csv_header> csv_headers[] = {
     {"none", csv_header::none}, {"record", csv_header::record}, {"skip", csv_header::skip}};
 constexpr choice<schema_framing> framings[] = {{"confluent", schema_framing::confluent},
@@ -129,8 +41,6 @@ constexpr choice<schema_framing> framings[] = {{"confluent", schema_framing::con
                                                {"none", schema_framing::none}};
 constexpr choice<schema_framing> protobuf_framings[] = {{"confluent", schema_framing::confluent},
                                                         {"none", schema_framing::none}};
-constexpr choice<std::string_view> encodings[] = {
-    {"native", "native"}, {"row_binary", "row_binary"}, {"json_each_row", "json_each_row"}};
 constexpr choice<delivery_mode> deliveries[] = {{"exactly_once", delivery_mode::exactly_once},
                                                 {"at_least_once", delivery_mode::at_least_once}};
 constexpr choice<provenance_mode> provenances[] = {{"required", provenance_mode::required},
@@ -147,21 +57,7 @@ constexpr choice<new_field_policy> new_field_policies[] = {{"ignore", new_field_
                                                            {"add_column", new_field_policy::add_column},
                                                            {"dead_letter", new_field_policy::dead_letter}};
 constexpr choice<envelope_kind> envelopes[] = {{"none", envelope_kind::none}, {"debezium", envelope_kind::debezium}};
-// Of ClickHouse's formats those whose rows can be told apart without reading them.
-constexpr choice<std::string_view> passthrough_formats[] = {{"JSONEachRow", "JSONEachRow"},
-                                                            {"JSONLines", "JSONEachRow"},
-                                                            {"NDJSON", "JSONEachRow"},
-                                                            {"JSONCompactEachRow", "JSONCompactEachRow"},
-                                                            {"CSV", "CSV"},
-                                                            {"TabSeparated", "TabSeparated"},
-                                                            {"TSV", "TabSeparated"},
-                                                            {"TSKV", "TSKV"}};
-constexpr choice<std::string_view> key_formats[] = {
-    {"json", "json"}, {"connect_json", "connect_json"}, {"avro", "avro"}, {"protobuf", "protobuf"}, {"raw", "raw"}};
 constexpr choice<bool> truths[] = {{"true", true}, {"false", false}};
-constexpr choice<std::string_view> metas[] = {{"topic", "topic"},   {"partition", "partition"},
-                                              {"offset", "offset"}, {"timestamp", "timestamp"},
-                                              {"key", "key"},       {"headers", "headers"}};
 
 // --- a mapping of the file -------------------------------------------------------------------------------------------
 
@@ -297,7 +193,7 @@ public:
     read_clickhouse(s);
     read_state(s);
     read_registry(s);
-    s.read("memory", out_.memory_bytes, size_in(memory_bytes_min, 1ull << 40));
+    s.read("memory", out_.memory_bytes, size_in(memory_range));
     read_admin(s);
     read_pipelines(s);
     s.refuse_the_rest();
@@ -312,12 +208,7 @@ private:
     s.require("brokers", top.line_of("kafka"));
     for (const std::string& one : read_list(s, "brokers", 256, check_brokers))
       (out_.kafka.brokers += out_.kafka.brokers.empty() ? "" : ",") += one;
-    s.read_texts("properties", out_.kafka.properties, [](const std::string& name) -> std::string {
-      if (const owned_name* o = find_owned(owned_kafka_properties, name))
-        return "the engine owns this property: " + std::string(o->why);
-      if (name.empty() || has_control(name)) return "no name of a property";
-      return "";
-    });
+    s.read_texts("properties", out_.kafka.properties, kafka_property_fault);
     s.refuse_the_rest();
   }
 
@@ -327,37 +218,21 @@ private:
     clickhouse_config& c = out_.clickhouse;
     s.require("url", top.line_of("clickhouse"));
     c.urls = read_list(s, "url", 64, check_clickhouse_url);
-    s.read("database", c.database, database_name);
-    s.read("user", c.user, plain_text);
+    s.read("database", c.database, check_database);
+    s.read("user", c.user, check_text);
     read_secret(s, "password", "password_file", c.password);
     s.read_texts("settings", c.settings, clickhouse_setting_fault);
-    s.read("cluster", c.cluster, plain_text);
+    s.read("cluster", c.cluster, check_text);
     s.read("compression", c.compression, one_of(compressions));
     read_tls(s);
     read_limits(s);
     s.refuse_the_rest();
   }
 
-  static result<std::string> database_name(const std::string& name) {
-    if (name.empty()) return complaint("is empty");
-    return check_table(name, false);
-  }
-
-  // The name becomes part of a URL.
-  static std::string clickhouse_setting_fault(const std::string& name) {
-    if (const owned_name* o = find_owned(pinned_clickhouse_settings, name))
-      return "this setting cannot be set: " + std::string(o->why);
-    if (name.starts_with("param_")) return "this setting cannot be set: it is a parameter of the statement";
-    const bool plain = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
-      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-    });
-    return plain ? "" : "no name of a setting";
-  }
-
   void read_tls(section& clickhouse) {
     if (!clickhouse.has("tls")) return;
     section s(clickhouse.take("tls"), "clickhouse.tls", problems_);
-    s.read("ca", out_.clickhouse.ca_file, plain_text);
+    s.read("ca", out_.clickhouse.ca_file, check_text);
     s.refuse_the_rest();
     const auto& urls = out_.clickhouse.urls;
     const bool plain = std::none_of(urls.begin(), urls.end(), [](auto& u) { return u.starts_with("https://"); });
@@ -366,14 +241,13 @@ private:
   }
 
   void read_limits(section& clickhouse) {
-    constexpr std::int64_t second = 1'000, hour = 3'600'000;
     if (!clickhouse.has("limits")) return;
     section s(clickhouse.take("limits"), "clickhouse.limits", problems_);
     clickhouse_config& c = out_.clickhouse;
-    s.read("insert", c.insert_limit_ms, duration_in(second, hour));
-    s.read("question", c.question_limit_ms, duration_in(100, hour));
-    s.read("confirm", c.confirm_limit_ms, duration_in(100, hour));
-    s.read("lease", c.lease_ms, duration_in(second, hour));
+    s.read("insert", c.insert_limit_ms, duration_in(long_limit_range));
+    s.read("question", c.question_limit_ms, duration_in(limit_range));
+    s.read("confirm", c.confirm_limit_ms, duration_in(limit_range));
+    s.read("lease", c.lease_ms, duration_in(long_limit_range));
     s.refuse_the_rest();
   }
 
@@ -383,7 +257,7 @@ private:
     registry_config c;
     s.require("url", top.line_of("registry"));
     s.read("url", c.url, check_registry_url);
-    s.read("user", c.user, plain_text);
+    s.read("user", c.user, check_text);
     read_secret(s, "password", "password_file", c.password);
     read_secret(s, "token", "token_file", c.token);
     if (s.has("user") && (s.has("token") || s.has("token_file")))
@@ -392,7 +266,7 @@ private:
       s.add(top.line_of("registry"), "", "there is a password, but no user");
     if (const yaml_ptr node = s.take("tls")) {
       section tls(node, "registry.tls", problems_);
-      if (tls.read("ca", c.ca_file, plain_text) && c.url.starts_with("http://"))
+      if (tls.read("ca", c.ca_file, check_text) && c.url.starts_with("http://"))
         tls.add(tls.line_of("ca"), "ca", "has no meaning without an https:// URL in registry.url");
       tls.refuse_the_rest();
     }
@@ -431,14 +305,12 @@ private:
     auto belongs = [&](const char* key, bool given, store_kind of, const char* store) {
       if (given && known && c.store != of) s.add(s.line_of(key), key, std::string("belongs to store: ") + store);
     };
-    belongs("table", s.read("table", c.table, sql_word), store_kind::keeper_map, "keeper_map");
-    belongs("url", s.read("url", c.url, redis_address), store_kind::redis, "redis");
-    belongs("replicas", s.read("replicas", c.replicas, integer_in(0, 100)), store_kind::redis, "redis");
-    belongs("path", s.read("path", c.path, plain_text), store_kind::file, "file");
-    if (c.store == store_kind::file && !s.has("path"))
-      s.add(state_line_, "", "'path' is missing: the directory that store: file keeps its records in");
-    if (c.store == store_kind::redis && !s.has("url"))
-      s.add(state_line_, "", "'url' is missing: where store: redis is, as in redis://host:6379");
+    belongs("table", s.read("table", c.table, check_sql_word), store_kind::keeper_map, "keeper_map");
+    belongs("url", s.read("url", c.url, check_redis), store_kind::redis, "redis");
+    belongs("replicas", s.read("replicas", c.replicas, integer_in(replicas_range)), store_kind::redis, "redis");
+    belongs("path", s.read("path", c.path, check_text), store_kind::file, "file");
+    if (const auto missing = state_fault(c); !missing.empty() && !s.has(c.store == store_kind::file ? "path" : "url"))
+      s.add(state_line_, "", missing);
     s.refuse_the_rest();
   }
 
@@ -465,7 +337,7 @@ private:
     const std::size_t before = problems_.size();
     std::string path;
     const bool given = s.read(key, out, any_text);
-    if (s.read(file_key, path, plain_text)) {
+    if (s.read(file_key, path, check_text)) {
       if (s.has(key))
         s.add(s.line_of(file_key), file_key, "there is a '" + std::string(key) + "' as well; keep one of them");
       else read_secret_file(s, file_key, path, out);
@@ -507,15 +379,14 @@ private:
     pipeline_config p;
     p.name = e.key;
     p.line = e.line;
-    p.group = "chute-" + e.key;
-    p.database = out_.clickhouse.database;
+    fill_in(p, out_.clickhouse);
     s.require("topics", e.line);
     s.require("table", e.line);
     p.topics = read_list(s, "topics", topics_max, check_topic);
     refuse_company_of_a_pattern(s, p.topics);
-    s.read("group", p.group, group_name);
-    s.read("database", p.database, database_name);
-    s.read("table", p.table, table_name);
+    s.read("group", p.group, check_group);
+    s.read("database", p.database, check_database);
+    s.read("table", p.table, check_destination);
     read_choices(s, p);
     read_csv(s, p);
     read_avro(s, p.format, p.line, p.avro);
@@ -527,30 +398,21 @@ private:
     read_start(s, p);
     read_dead_letters(s, p);
     read_columns(s, p);
-    check_key_columns(s, p);
-    if (p.format == "passthrough") refuse_beside_passthrough(s, p);
+    add_all(s, p, key_column_faults(p));
+    if (p.format == "passthrough" && s.has("encoding"))
+      s.add(s.line_of("encoding"), "encoding", "has no meaning with format: passthrough: values travel as they came");
+    add_all(s, p, passthrough_faults(p, out_.clickhouse));
     s.refuse_the_rest();
     lines_.push_back({e.line, s.line_of("group"), s.line_of("table"), s.line_of("delivery"), bytes_line_});
     out_.pipelines.push_back(std::move(p));
   }
 
-  static result<std::string> group_name(const std::string& name) {
-    if (name.empty() || name.size() > topic_length_max) return complaint("is empty or too long for a group's name");
-    return name;
-  }
-  static result<std::string> table_name(const std::string& name) {
-    if (name.empty()) return complaint("is empty");
-    return check_table(name, true);
-  }
-
   void refuse_company_of_a_pattern(section& s, const std::vector<std::string>& topics) {
-    const bool pattern = std::any_of(topics.begin(), topics.end(), [](auto& t) { return t.starts_with('^'); });
-    if (pattern && topics.size() > 1)
-      s.add(s.line_of("topics"), "topics", "a pattern (it begins with ^) stands alone; write a pipeline for each");
+    if (const auto fault = topics_fault(topics); !fault.empty()) s.add(s.line_of("topics"), "topics", fault);
   }
 
   void read_choices(section& s, pipeline_config& p) {
-    s.read("lanes", p.lanes, integer_in(1, 100'000));
+    s.read("lanes", p.lanes, integer_in(lanes_range));
     s.read("format", p.format, format_name());
     s.read("encoding", p.encoding, one_of(encodings));
     s.read("delivery", p.delivery, one_of(deliveries));
@@ -560,18 +422,13 @@ private:
     s.read("deletes", p.deletes, one_of(delete_policies));
     s.read("envelope", p.envelope, one_of(envelopes));
     s.read("on_new_field", p.on_new_field, one_of(new_field_policies));
-    const bool structured = p.format != "csv" && p.format != "tsv" && p.format != "raw" && p.format != "passthrough";
-    if (p.envelope != envelope_kind::none && !structured)
-      s.add(s.line_of("envelope"), "envelope",
-            "does not go with format: " + p.format + ", whose records have no fields in fields");
-    if (p.on_new_field != new_field_policy::ignore && !structured)
-      s.add(s.line_of("on_new_field"), "on_new_field",
-            "does not go with format: " + p.format + ", whose records name no fields");
-    if (p.deletes == delete_policy::collapsing && p.envelope == envelope_kind::none)
-      s.add(s.line_of("deletes"), "deletes",
-            "collapsing takes back a row as it was, which only a change event tells: write envelope: debezium");
-    if (p.deletes != delete_policy::reject && p.format == "passthrough")
-      s.add(s.line_of("deletes"), "deletes", "does not go with format: passthrough, whose values chute does not read");
+    add_all(s, p, choice_faults(p));
+  }
+
+  // Faults of settings that do not go together, each where its setting stands.
+  static void add_all(section& s, const pipeline_config& p, const std::vector<setting_fault>& faults) {
+    for (const auto& f : faults)
+      s.add(f.key.empty() ? p.line : s.line_of(f.key.substr(0, f.key.find('.'))), f.key, f.text);
   }
 
   // Lines of text, comma or tab separated.
@@ -581,12 +438,12 @@ private:
     if (p.format != "csv" && p.format != "tsv")
       pipeline.add(pipeline.line_of("csv"), "csv", "belongs to format: csv and format: tsv");
     if (const yaml_ptr node = s.take("delimiter");
-        node && s.read_scalar(*node, "delimiter", p.csv.delimiter, delimiter, true) && p.format == "tsv" &&
+        node && s.read_scalar(*node, "delimiter", p.csv.delimiter, check_delimiter, true) && p.format == "tsv" &&
         p.csv.delimiter != '\t')
       s.add(s.line_of("delimiter"), "delimiter", "belongs to format: csv; fields of tsv are separated by tabs");
     s.read("header", p.csv.header, one_of(csv_headers));
     s.read("null_text", p.csv.null_text, any_text);
-    p.csv.fields = read_list(s, "fields", csv_fields_max, plain_text);
+    p.csv.fields = read_list(s, "fields", csv_fields_max, check_text);
     if (s.has("fields") && p.csv.header == csv_header::record)
       s.add(s.line_of("fields"), "fields", "has no meaning with header: record, which names the fields of each record");
     s.refuse_the_rest();
@@ -606,9 +463,9 @@ private:
     if (owner.has("avro") && format != "avro") owner.add(owner.line_of("avro"), "avro", "belongs to format: avro");
     s.read("framing", c.framing, one_of(framings));
     const bool by_id = c.framing == schema_framing::confluent;
-    for (const auto& path : read_list(s, "schema", schema_files_max, plain_text))
+    for (const auto& path : read_list(s, "schema", schema_files_max, check_text))
       if (std::string text; read_file(s, "schema", path, text)) c.schemas.push_back(std::move(text));
-    if (std::string path; s.read("reader_schema", path, plain_text))
+    if (std::string path; s.read("reader_schema", path, check_text))
       read_file(s, "reader_schema", path, c.reader_schema);
     if (s.has("schema") && by_id)
       s.add(s.line_of("schema"), "schema",
@@ -625,8 +482,8 @@ private:
       owner.add(owner.line_of("protobuf"), "protobuf", "belongs to format: protobuf");
     s.read("framing", c.framing, one_of(protobuf_framings));
     const bool by_id = c.framing == schema_framing::confluent;
-    if (std::string path; s.read("schema", path, plain_text)) read_file(s, "schema", path, c.schema);
-    s.read("message", c.message, plain_text);
+    if (std::string path; s.read("schema", path, check_text)) read_file(s, "schema", path, c.schema);
+    s.read("message", c.message, check_text);
     for (const std::string_view key : {"schema", "message"})
       if (s.has(key) && by_id)
         s.add(s.line_of(key), key, "belongs to framing: none; with confluent records and the registry tell");
@@ -654,58 +511,18 @@ private:
     s.refuse_the_rest();
   }
 
-  // Columns that fields of the key fill, against what the key is said to be.
-  void check_key_columns(section& s, const pipeline_config& p) {
-    std::size_t columns = 0;
-    for (const auto& [column, source] : p.columns) {
-      if (source.kind != column_source::from::key) continue;
-      ++columns;
-      const auto refuse = [&s, where = "columns." + column](const char* why) {
-        s.add(s.line_of("columns"), where, why);
-      };
-      if (p.format == "passthrough")
-        refuse("takes a field of the key, which format: passthrough has no place for; {meta: key} is the whole key");
-      else if (p.key.format.empty()) refuse("takes a field of the key, but the key has no format; write key: json, …");
-      else if (p.key.format == "raw" && source.text != "value")
-        refuse("takes a field of the key, but with key: raw a key has none but 'value'");
-      else if (p.key.format == "raw" && columns > 1)
-        refuse("takes the key, which with key: raw goes into one column; {meta: key} fills any number");
-    }
-    if (columns == 0 && !p.key.format.empty())
-      s.add(s.line_of("key"), "key", "no column takes a field of the key; write columns: {NAME: {key: FIELD}}");
-  }
-
   void read_passthrough(section& pipeline, pipeline_config& p) {
     section s(pipeline.take("passthrough"), "pipelines." + p.name + ".passthrough", problems_);
     if (pipeline.has("passthrough") && p.format != "passthrough")
       pipeline.add(pipeline.line_of("passthrough"), "passthrough", "belongs to format: passthrough");
     s.read("format", p.passthrough.format, one_of(passthrough_formats));
     if (const yaml_ptr node = s.take("delimiter");
-        node && s.read_scalar(*node, "delimiter", p.passthrough.delimiter, delimiter, true) &&
+        node && s.read_scalar(*node, "delimiter", p.passthrough.delimiter, check_delimiter, true) &&
         p.passthrough.format != "CSV")
       s.add(s.line_of("delimiter"), "delimiter", "belongs to passthrough.format: CSV");
     s.refuse_the_rest();
     if (p.format == "passthrough" && !s.has("format"))
       pipeline.add(p.line, "", "'passthrough' is missing: write passthrough: {format: …}, as ClickHouse names it");
-  }
-
-  // ClickHouse reads the values: what would take chute to read them has no meaning.
-  void refuse_beside_passthrough(section& s, const pipeline_config& p) {
-    const auto refuse = [&](std::string_view key, const char* why) { s.add(s.line_of(key), key, why); };
-    if (s.has("encoding")) refuse("encoding", "has no meaning with format: passthrough: values travel as they came");
-    for (const auto& [column, source] : p.columns)
-      if (source.kind == column_source::from::field)
-        s.add(s.line_of("columns"), "columns." + column,
-              "takes a field, but with format: passthrough ClickHouse reads the value: fields go into the columns of "
-              "their names");
-    for (const auto& c : p.where)
-      if (c.on == condition::subject::field)
-        refuse("where", "asks for a field, but with format: passthrough nobody reads the value before ClickHouse does; "
-                        "ask for a header, or choose another format");
-    for (const auto& [name, value] : out_.clickhouse.settings)
-      if (const owned_name* o = find_owned(passthrough_settings, name))
-        s.add(p.line, "",
-              "clickhouse.settings." + name + " cannot be set beside format: passthrough: " + std::string(o->why));
   }
 
   // One condition, or a list of them.
@@ -730,8 +547,8 @@ private:
     }
     section s(node, path, problems_);
     const std::size_t before = problems_.size();
-    if (s.read("field", out.name, field_path)) out.on = condition::subject::field;
-    if (s.read("header", out.name, plain_text)) out.on = condition::subject::header;
+    if (s.read("field", out.name, check_field_path)) out.on = condition::subject::field;
+    if (s.read("header", out.name, check_text)) out.on = condition::subject::header;
     if (const yaml_ptr value = s.take("equal"))
       if (std::string text; s.read_scalar(*value, "equal", text, any_text, true)) out.texts = {std::move(text)};
     if (s.has("in")) out.texts = read_list(s, "in", texts_max, any_text);
@@ -741,32 +558,24 @@ private:
     if (s.has("field") == s.has("header")) return s.add(node->line, "", "takes one of field and header");
     if (int{s.has("equal")} + int{s.has("in")} + int{s.has("present")} != 1)
       return s.add(node->line, "", "takes one of equal, in and present");
-    if (p.format == "raw" && out.on == condition::subject::field && out.name != "value")
-      return s.add(s.line_of("field"), "field", "with format: raw a record has no field but 'value'");
+    if (const auto fault = condition_fault(p, out); !fault.empty()) return s.add(s.line_of("field"), "field", fault);
     return true;
   }
 
   void require_schemas(section& s, int line, bool by_id) {
     if (s.has("framing")) line = s.line_of("framing");
     if (!by_id) s.require("schema", line);
-    else if (!out_.registry)
-      s.add(line, "", "records name their schemas by ids: write registry: {url: …}, or another framing");
-  }
-
-  static result<char> delimiter(const std::string& text) {
-    if (text.size() != 1 || text == "\"" || text == "\r" || text == "\n")
-      return complaint("takes one character (of ASCII), neither a quote nor a line end");
-    return text[0];
+    else if (!out_.registry) s.add(line, "", std::string(no_registry));
   }
 
   void read_batch(section& pipeline, pipeline_config& p) {
     section s(pipeline.take("batch"), "pipelines." + p.name + ".batch", problems_);
-    s.read("rows", p.batch.rows, integer_in(1, 100'000'000));
-    const bool given = s.read("bytes", p.batch.bytes, size_in(1u << 10, 16ull << 30));
-    s.read("wait", p.batch.wait_ms, duration_in(1, 3'600'000));
+    s.read("rows", p.batch.rows, integer_in(rows_range));
+    const bool given = s.read("bytes", p.batch.bytes, size_in(bytes_range));
+    s.read("wait", p.batch.wait_ms, duration_in(wait_range));
     s.refuse_the_rest();
     // The default gives way to a small memory; what was asked for does not.
-    if (!given) p.batch.bytes = std::min(p.batch.bytes, out_.memory_bytes / 4);
+    if (!given) p.batch.bytes = batch_bytes_for(out_.memory_bytes);
     bytes_line_ = s.line_of("bytes");
   }
 
@@ -791,7 +600,7 @@ private:
   void read_dead_letters(section& pipeline, pipeline_config& p) {
     if (!pipeline.has("dead_letters")) return;
     section s(pipeline.take("dead_letters"), "pipelines." + p.name + ".dead_letters", problems_);
-    s.read("table", p.dead_letter_table, database_name);
+    s.read("table", p.dead_letter_table, check_database);
     if (s.take("topic")) s.add(s.line_of("topic"), "topic", "not available in this version; write table");
     s.refuse_the_rest();
   }
@@ -800,23 +609,23 @@ private:
     section s(pipeline.take("columns"), "pipelines." + p.name + ".columns", problems_);
     for (const yaml_entry& e : s.entries()) {
       column_source source;
-      if (e.key.empty() || has_control(e.key)) s.add(e.line, e.key, "no name of a column");
+      if (!is_column_name(e.key)) s.add(e.line, e.key, "no name of a column");
       else if (read_column(s, e, source)) p.columns[e.key] = source;
     }
   }
 
   // {field: a.b} | {header: h} | {value: v} | {meta: m} | {key: a.b}; text alone is short for {field: text}.
   bool read_column(section& columns, const yaml_entry& e, column_source& out) {
-    if (e.value->what == kind::scalar) return columns.read_scalar(*e.value, e.key, out.text, field_path);
+    if (e.value->what == kind::scalar) return columns.read_scalar(*e.value, e.key, out.text, check_field_path);
     if (e.value->what != kind::mapping)
       return columns.add(e.line, e.key, "takes one of {field: …}, {header: …}, {value: …}, {meta: …} and {key: …}");
     section s(e.value, columns.path(e.key), problems_);
     const std::size_t before = problems_.size();
     using from = column_source::from;
-    if (s.read("field", out.text, field_path)) out.kind = from::field;
-    if (s.read("header", out.text, plain_text)) out.kind = from::header;
+    if (s.read("field", out.text, check_field_path)) out.kind = from::field;
+    if (s.read("header", out.text, check_text)) out.kind = from::header;
     if (s.read("meta", out.text, one_of(metas))) out.kind = from::meta;
-    if (s.read("key", out.text, field_path)) out.kind = from::key;
+    if (s.read("key", out.text, check_field_path)) out.kind = from::key;
     if (const yaml_ptr value = s.take("value"); value && read_constant(s, *value, out.text)) out.kind = from::value;
     s.refuse_the_rest();
     if (problems_.size() == before && s.entries().size() != 1)
@@ -829,12 +638,6 @@ private:
     return s.read_scalar(value, "value", out, any_text, true);
   }
 
-  static result<std::string> field_path(const std::string& path) {
-    const bool holes = path.starts_with('.') || path.ends_with('.') || path.find("..") != path.npos;
-    if (path.empty() || holes) return complaint(quoted(path) + " is no path of a field, as in a or a.b");
-    return path;
-  }
-
   const file_reader& read_;
   const own_names& own_;
   problem_list& problems_;
@@ -844,32 +647,19 @@ private:
   bool secret_is_wrong_ = false;
 };
 
-// One line each, in the file's order; the rest is counted.
-error as_error(problem_list& problems, const std::string& name) {
-  std::stable_sort(problems.begin(), problems.end(), [](auto& a, auto& b) { return a.line < b.line; });
-  std::string cause;
-  for (std::size_t i = 0; i < problems.size() && i < problems_shown_max; ++i) {
-    if (i) cause += '\n';
-    cause += name + ":" + std::to_string(problems[i].line) + ": " + problems[i].text;
-  }
-  if (problems.size() > problems_shown_max)
-    cause += "\n" + name + ": and " + std::to_string(problems.size() - problems_shown_max) + " more";
-  return {"topology", cause, ""};
-}
-
 } // namespace
 
 result<topology> parse_topology(const std::string& yaml, const std::string& name, const environment& env,
                                 const file_reader& read, const own_names& own) {
   problem_list problems;
   const yaml_ptr root = read_yaml(yaml, env, problems);
-  if (!root) return as_error(problems, name);
+  if (!root) return problems_error(problems, name);
   if (root->what != kind::mapping) {
     problems.push_back({root->line, "a topology is a mapping: kafka, clickhouse, pipelines, …"});
-    return as_error(problems, name);
+    return problems_error(problems, name);
   }
   topology out = topology_reader(read, own, problems).read(root);
-  if (!problems.empty()) return as_error(problems, name);
+  if (!problems.empty()) return problems_error(problems, name);
   return out;
 }
 

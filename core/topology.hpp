@@ -134,7 +134,7 @@ struct registry_config {
 struct pipeline_config {
   std::string name;
   std::vector<std::string> topics; // names, or one pattern that begins with ^
-  std::string group;               // default chute-<pipeline>
+  std::string group;               // empty: chute-<pipeline>
   start_policy start = start_policy::earliest;
   std::int64_t start_timestamp_ms = 0;
   std::string format = "json";
@@ -145,7 +145,7 @@ struct pipeline_config {
   key_config key;
   std::vector<condition> where; // all of them must hold
   std::string table;            // may name {topic}
-  std::string database;
+  std::string database;         // empty: clickhouse.database
   int lanes = 32;
   std::string encoding = "native";
   batch_config batch;
@@ -185,5 +185,10 @@ struct own_names {
 // in the error's cause.
 result<topology> parse_topology(const std::string& yaml, const std::string& name, const environment& env,
                                 const file_reader& read, const own_names& own = {});
+
+// A topology that no file was read for: fills in what a file may leave out (a pipeline's group and database), and makes
+// the checks that parse_topology() makes. All errors are found at once: one line each in the error's cause. What
+// parse_topology() returned comes back as it is.
+result<topology> complete(topology t, const own_names& own = {});
 
 } // namespace chute

@@ -1,10 +1,14 @@
 #include "core/topology_checks.hpp"
 
+#include "core/redis_url.hpp"
 #include "core/text.hpp"
+#include "core/topology_rules.hpp"
+#include "core/topology_values.hpp"
 
 #include <regex.h>
 
 #include <algorithm>
+#include <cctype>
 #include <map>
 #include <memory>
 #include <string_view>
@@ -12,9 +16,6 @@
 
 namespace chute {
 namespace {
-
-error complaint(std::string cause) { return {"", std::move(cause), ""}; }
-std::string quoted(std::string_view s) { return "'" + printable(s) + "'"; }
 
 bool is_alphanumeric(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 bool is_name_like(std::string_view s) { // what Kafka allows in the name of a topic
@@ -294,6 +295,73 @@ result<std::string> check_table(const std::string& table, bool may_name_topic) {
   return table;
 }
 
+result<std::string> check_destination(const std::string& table) {
+  if (table.empty()) return complaint("is empty");
+  return check_table(table, true);
+}
+
+result<std::string> check_database(const std::string& name) {
+  if (name.empty()) return complaint("is empty");
+  return check_table(name, false);
+}
+
+result<std::string> check_group(const std::string& name) {
+  if (name.empty() || name.size() > topic_length_max) return complaint("is empty or too long for a group's name");
+  return name;
+}
+
+bool has_control(std::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+result<std::string> check_text(const std::string& text) {
+  if (text.empty()) return complaint("is empty");
+  return text;
+}
+
+result<std::string> check_sql_word(const std::string& text) {
+  auto plain = [](unsigned char c) { return std::isalnum(c) || c == '_'; };
+  if (text.empty() || std::isdigit(static_cast<unsigned char>(text[0])) ||
+      !std::all_of(text.begin(), text.end(), plain))
+    return complaint(quoted(text) + " is no name of letters, digits and '_'");
+  return text;
+}
+
+result<std::string> check_redis(const std::string& url) {
+  if (auto parsed = parse_redis_url(url); !parsed) return parsed.failure();
+  return url;
+}
+
+result<std::string> check_field_path(const std::string& path) {
+  const bool holes = path.starts_with('.') || path.ends_with('.') || path.find("..") != path.npos;
+  if (path.empty() || holes) return complaint(quoted(path) + " is no path of a field, as in a or a.b");
+  return path;
+}
+
+result<char> check_delimiter(const std::string& text) {
+  if (text.size() != 1 || text == "\"" || text == "\r" || text == "\n")
+    return complaint("takes one character (of ASCII), neither a quote nor a line end");
+  return text[0];
+}
+
+bool is_column_name(const std::string& name) { return !name.empty() && !has_control(name); }
+
+std::string kafka_property_fault(const std::string& name) {
+  if (const owned_name* o = find_owned(owned_kafka_properties, name))
+    return "the engine owns this property: " + std::string(o->why);
+  return name.empty() || has_control(name) ? "no name of a property" : "";
+}
+
+std::string clickhouse_setting_fault(const std::string& name) {
+  if (const owned_name* o = find_owned(pinned_clickhouse_settings, name))
+    return "this setting cannot be set: " + std::string(o->why);
+  if (name.starts_with("param_")) return "this setting cannot be set: it is a parameter of the statement";
+  const bool plain =
+      !name.empty() && std::all_of(name.begin(), name.end(), [](char c) { return is_alphanumeric(c) || c == '_'; });
+  return plain ? "" : "no name of a setting";
+}
+
 result<std::pair<std::string, int>> check_listen(const std::string& listen) {
   const auto address = read_host_port(listen);
   if (!address || !address->port)
@@ -306,6 +374,101 @@ bool is_loopback(const std::string& host) {
   if (!host.starts_with("127.")) return false;
   // A name may begin with "127." as well: only digits and dots make an address.
   return host.find_first_not_of("0123456789.") == host.npos && std::count(host.begin(), host.end(), '.') == 3;
+}
+
+// --- one pipeline ----------------------------------------------------------------------------------------------------
+
+void fill_in(pipeline_config& p, const clickhouse_config& c) {
+  if (p.group.empty()) p.group = "chute-" + p.name;
+  if (p.database.empty()) p.database = c.database;
+}
+
+std::uint64_t batch_bytes_for(std::uint64_t memory_bytes) { return std::min(batch_config().bytes, memory_bytes / 4); }
+
+std::vector<setting_fault> choice_faults(const pipeline_config& p) {
+  std::vector<setting_fault> out;
+  const bool structured = p.format != "csv" && p.format != "tsv" && p.format != "raw" && p.format != "passthrough";
+  if (p.envelope != envelope_kind::none && !structured)
+    out.push_back({"envelope", "does not go with format: " + p.format + ", whose records have no fields in fields"});
+  if (p.on_new_field != new_field_policy::ignore && !structured)
+    out.push_back({"on_new_field", "does not go with format: " + p.format + ", whose records name no fields"});
+  if (p.deletes == delete_policy::collapsing && p.envelope == envelope_kind::none)
+    out.push_back({"deletes", "collapsing takes back a row as it was, which only a change event tells: write "
+                              "envelope: debezium"});
+  if (p.deletes != delete_policy::reject && p.format == "passthrough")
+    out.push_back({"deletes", "does not go with format: passthrough, whose values chute does not read"});
+  return out;
+}
+
+std::vector<setting_fault> key_column_faults(const pipeline_config& p) {
+  std::vector<setting_fault> out;
+  std::size_t columns = 0;
+  for (const auto& [column, source] : p.columns) {
+    if (source.kind != column_source::from::key) continue;
+    ++columns;
+    const auto refuse = [&out, where = "columns." + column](const char* why) { out.push_back({where, why}); };
+    if (p.format == "passthrough")
+      refuse("takes a field of the key, which format: passthrough has no place for; {meta: key} is the whole key");
+    else if (p.key.format.empty()) refuse("takes a field of the key, but the key has no format; write key: json, …");
+    else if (p.key.format == "raw" && source.text != "value")
+      refuse("takes a field of the key, but with key: raw a key has none but 'value'");
+    else if (p.key.format == "raw" && columns > 1)
+      refuse("takes the key, which with key: raw goes into one column; {meta: key} fills any number");
+  }
+  if (columns == 0 && !p.key.format.empty())
+    out.push_back({"key", "no column takes a field of the key; write columns: {NAME: {key: FIELD}}"});
+  return out;
+}
+
+// ClickHouse reads the values: what would take chute to read them has no meaning.
+std::vector<setting_fault> passthrough_faults(const pipeline_config& p, const clickhouse_config& c) {
+  std::vector<setting_fault> out;
+  if (p.format != "passthrough") return out;
+  for (const auto& [column, source] : p.columns)
+    if (source.kind == column_source::from::field)
+      out.push_back({"columns." + column, "takes a field, but with format: passthrough ClickHouse reads the value: "
+                                          "fields go into the columns of their names"});
+  for (const auto& asked : p.where)
+    if (asked.on == condition::subject::field)
+      out.push_back({"where", "asks for a field, but with format: passthrough nobody reads the value before ClickHouse "
+                              "does; ask for a header, or choose another format"});
+  for (const auto& [name, value] : c.settings)
+    if (const owned_name* o = find_owned(passthrough_settings, name))
+      out.push_back(
+          {"", "clickhouse.settings." + name + " cannot be set beside format: passthrough: " + std::string(o->why)});
+  return out;
+}
+
+std::string topics_fault(const std::vector<std::string>& topics) {
+  const bool pattern = std::any_of(topics.begin(), topics.end(), [](auto& t) { return is_pattern(t); });
+  return pattern && topics.size() > 1 ? "a pattern (it begins with ^) stands alone; write a pipeline for each" : "";
+}
+
+std::string condition_fault(const pipeline_config& p, const condition& c) {
+  const bool no_field = p.format == "raw" && c.on == condition::subject::field && c.name != "value";
+  return no_field ? "with format: raw a record has no field but 'value'" : "";
+}
+
+std::string state_fault(const state_config& c) {
+  if (c.store == store_kind::file && c.path.empty())
+    return "'path' is missing: the directory that store: file keeps its records in";
+  if (c.store == store_kind::redis && c.url.empty())
+    return "'url' is missing: where store: redis is, as in redis://host:6379";
+  return "";
+}
+
+error problems_error(std::vector<yaml_problem>& problems, const std::string& name) {
+  std::stable_sort(problems.begin(), problems.end(), [](auto& a, auto& b) { return a.line < b.line; });
+  std::string cause;
+  for (std::size_t i = 0; i < problems.size() && i < problems_shown_max; ++i) {
+    if (i) cause += '\n';
+    if (!name.empty()) cause += name + ":" + std::to_string(problems[i].line) + ": ";
+    cause += problems[i].text;
+  }
+  if (problems.size() > problems_shown_max)
+    cause += "\n" + (name.empty() ? "" : name + ": ") + "and " + std::to_string(problems.size() - problems_shown_max) +
+             " more";
+  return {"topology", cause, ""};
 }
 
 void check_contradictions(const topology& t, const std::vector<pipeline_lines>& lines, int state_line, int admin_line,

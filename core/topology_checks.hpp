@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,9 @@ inline constexpr std::size_t conditions_max = 32, texts_max = 1'000; // of `wher
 inline constexpr std::size_t topic_length_max = 249;                 // Kafka's
 inline constexpr std::uint64_t memory_bytes_min = 16ull << 20;
 
+// C strings and HTTP headers carry what settings hold: a control character would cut or split them.
+bool has_control(std::string_view text);
+
 // Checks of one value. The cause of an error is a half sentence that follows the name of the setting; component and
 // way_out are empty.
 result<std::string> check_clickhouse_url(const std::string& url); // never repeats the URL: it may hold a password
@@ -27,8 +31,38 @@ result<std::string> check_brokers(const std::string& brokers);
 result<std::string> check_topic(const std::string& topic); // a name, or a pattern that begins with ^
 result<std::string> check_pipeline_name(const std::string& name);
 result<std::string> check_table(const std::string& table, bool may_name_topic);
+result<std::string> check_destination(const std::string& table); // of a pipeline: not empty, may name {topic}
+result<std::string> check_database(const std::string& name);     // or a table of its own
+result<std::string> check_group(const std::string& name);
+result<std::string> check_text(const std::string& text);     // not empty
+result<std::string> check_sql_word(const std::string& text); // needs no quotes in SQL and none in a path of Keeper
+result<std::string> check_redis(const std::string& url);
+result<std::string> check_field_path(const std::string& path);
+result<char> check_delimiter(const std::string& text);
+bool is_column_name(const std::string& name);
+// What is wrong with a name, or nothing.
+std::string kafka_property_fault(const std::string& name);
+std::string clickhouse_setting_fault(const std::string& name);               // the name becomes part of a URL
 result<std::pair<std::string, int>> check_listen(const std::string& listen); // host (without brackets) and port
 bool is_loopback(const std::string& host);
+
+// What takes its value from others where it is not given.
+void fill_in(pipeline_config& p, const clickhouse_config& c); // group and database
+std::uint64_t batch_bytes_for(std::uint64_t memory_bytes);    // the default gives way to a small memory
+
+// Settings of one pipeline that do not go together. `key`: of the setting; empty: the pipeline.
+struct setting_fault {
+  std::string key, text;
+};
+std::vector<setting_fault> choice_faults(const pipeline_config& p);
+std::vector<setting_fault> key_column_faults(const pipeline_config& p); // against what the key is said to be
+std::vector<setting_fault> passthrough_faults(const pipeline_config& p, const clickhouse_config& c);
+// The same, where there is one thing to say, or nothing.
+std::string topics_fault(const std::vector<std::string>& topics);
+std::string condition_fault(const pipeline_config& p, const condition& c);
+std::string state_fault(const state_config& c);
+inline constexpr std::string_view no_registry =
+    "records name their schemas by ids: write registry: {url: …}, or another framing";
 
 // Where in the file things stand, for checks that look at several of them at once.
 struct pipeline_lines {
@@ -40,5 +74,10 @@ struct pipeline_lines {
 // `lines`: one a pipeline.
 void check_contradictions(const topology& t, const std::vector<pipeline_lines>& lines, int state_line, int admin_line,
                           std::vector<yaml_problem>& problems);
+
+inline constexpr std::size_t problems_shown_max = 100;
+
+// One line each, in the file's order; the rest is counted. `name`: the file's; empty: there is none, nor lines.
+error problems_error(std::vector<yaml_problem>& problems, const std::string& name);
 
 } // namespace chute
