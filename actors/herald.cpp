@@ -8,7 +8,13 @@ namespace chute {
 
 namespace {
 constexpr std::uint64_t waiting_max = 10'000; // events that the listener has not taken yet
+
+// A pipeline's end is told however much waits: there is no later event from which it could be learned. Ends are few.
+bool is_end(const engine_event& e) {
+  using state = enum pipeline_status::state;
+  return e.what == engine_event::kind::pipeline && (e.state == state::drained || e.state == state::stopped);
 }
+} // namespace
 
 struct herald::shared {
   herald_options options;
@@ -24,6 +30,8 @@ struct herald::shared {
       options.callback(e);
     } catch (const std::exception& x) {
       if (options.oops) options.oops(x.what());
+    } catch (...) {
+      if (options.oops) options.oops("something that is no std::exception");
     }
   }
 };
@@ -48,7 +56,7 @@ herald::~herald() {
 }
 
 void herald::tell(engine_event e) {
-  if (shared_->waiting >= waiting_max) {
+  if (shared_->waiting >= waiting_max && !is_end(e)) {
     ++shared_->missed;
     return;
   }

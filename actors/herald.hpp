@@ -1,5 +1,5 @@
 // Carries events from the engine's actors to the host's listener, in order, on a thread of its own: a slow listener
-// never holds up a pipeline. What it cannot take in time is counted and dropped.
+// never holds up a pipeline. What it cannot take in time is counted and dropped, but for the ends of pipelines.
 #pragma once
 
 #include "actors/event_message.hpp"

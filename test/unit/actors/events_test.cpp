@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <condition_variable>
+#include <future>
 #include <mutex>
 #include <stdexcept>
 #include <vector>
@@ -113,4 +114,53 @@ TEST_CASE("a listener that throws is told of the next event, too") {
   }
   CHECK(calls == 3);
   CHECK(oops == std::vector<std::string>{"no", "no", "no"});
+}
+
+TEST_CASE("a listener that throws anything is told of the next event, too") {
+  caf::actor_system_config config;
+  caf::actor_system system(config);
+  int calls = 0;
+  std::vector<std::string> oops;
+  {
+    herald_options o;
+    o.callback = [&](const engine_event&) {
+      ++calls;
+      throw 7;
+    };
+    o.oops = [&](const std::string& what) { oops.push_back(what); };
+    herald h(system, std::move(o));
+    for (int i = 0; i < 3; ++i) h.tell({});
+  }
+  CHECK(calls == 3);
+  CHECK(oops.size() == 3);
+}
+
+TEST_CASE("the end of a pipeline is told however much waits") {
+  caf::actor_system_config config;
+  caf::actor_system system(config);
+  std::promise<void> go_on;
+  auto gone_on = go_on.get_future();
+  std::vector<engine_event> ends;
+  std::uint64_t got = 0, missed = 0;
+  {
+    herald_options o;
+    o.callback = [&](const engine_event& e) {
+      if (++got == 1) gone_on.wait();
+      missed += e.missed;
+      if (e.pipeline == "p") ends.push_back(e);
+    };
+    herald h(system, std::move(o));
+    engine_event end;
+    end.what = kind::pipeline;
+    end.pipeline = "p";
+    for (int i = 0; i < 15'000; ++i) h.tell({});
+    end.state = pipeline_status::state::draining;
+    h.tell(end);
+    end.state = pipeline_status::state::drained;
+    h.tell(end);
+    go_on.set_value();
+  }
+  REQUIRE(ends.size() == 1);
+  CHECK(ends[0].state == pipeline_status::state::drained);
+  CHECK(got + missed == 15'002);
 }
