@@ -5,6 +5,7 @@
 #include "actors/move_state.hpp"
 #include "actors/open_store.hpp"
 #include "actors/pipeline.hpp"
+#include "actors/shared_store.hpp"
 #include "core/topology_same.hpp"
 
 #include <caf/all.hpp>

@@ -249,7 +249,7 @@ template <class F> void guarded(self_ptr self, F&& f) {
   if (self->state.over) return;
   try {
     f();
-  } catch (const std::exception& e) {
+  } catch (const std::exception& e) { // not of a host's store: see shared_store
     self->state.over = true;
     self->send(self->state.pipeline, msg::failed{std::string("the state keeper failed: ") + e.what()});
   }

@@ -7,28 +7,8 @@
 
 #include <deque>
 #include <memory>
-#include <mutex>
 
 namespace chute {
-
-// A store that the keepers of several pipelines share: one at a time.
-class shared_store : public store {
-public:
-  explicit shared_store(std::unique_ptr<store> s) : store_(std::move(s)) {}
-  std::vector<loaded> load(const std::vector<lane_key>& lanes, std::int64_t limit_ms) override {
-    std::lock_guard hold(lock_);
-    return store_->load(lanes, limit_ms);
-  }
-  std::vector<saved> save(const std::vector<save_request>& requests, std::int64_t limit_ms) override {
-    std::lock_guard hold(lock_);
-    return store_->save(requests, limit_ms);
-  }
-  const char* name() const override { return store_->name(); }
-
-private:
-  std::mutex lock_;
-  std::unique_ptr<store> store_;
-};
 
 struct keeper_state {
   context_ptr context;

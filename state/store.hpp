@@ -64,7 +64,8 @@ struct saved {
 class store {
 public:
   virtual ~store() = default;
-  // One answer a lane, in order.
+  // One answer a lane, in order. A host's store may throw where it has no answer at all, or give another number of
+  // them: then everything that was asked counts as `failed`, or `unknown`, and is asked again.
   virtual std::vector<loaded> load(const std::vector<lane_key>& lanes, std::int64_t limit_ms) = 0;
   virtual std::vector<saved> save(const std::vector<save_request>& requests, std::int64_t limit_ms) = 0;
   // "kafka", "file", … for messages.
