@@ -70,6 +70,7 @@ struct engine::parts {
   std::unique_ptr<herald> events; // null: nobody listens
   bool until_end = false;
   std::vector<std::string> only; // pipelines; empty: all
+  own_names names;               // what the host adds
   std::int64_t drain_ms = 0;
   std::atomic<bool> stopped{false}, draining{false};
   std::atomic<int> moving{0}; // pipelines that are ended, and started again
@@ -79,7 +80,9 @@ struct engine::parts {
   mutable std::mutex lock; // guards what follows, and `top`
   std::vector<running> pipelines;
   std::set<std::string> paused; // pipelines that a person paused: they stay so when they are started anew
+  bool ending = false;          // the destructor ends what runs; nothing is started any more
 
+  bool over() const; // whether what is ended now is not started again
   result<void> start(const topology& t, const pipeline_config& c);
   void order(enum msg::order::what what);
   result<void> pause(const std::string& name, bool wanted);
@@ -95,12 +98,27 @@ bool has_server(const topology& t) {
   return t.state.store == store_kind::keeper_map || t.state.store == store_kind::redis;
 }
 
+// A store of the host. None must not be taken for the group: positions would be looked for where none are.
+result<std::unique_ptr<store>> open_own(const std::string& name, const extensions& own) {
+  const auto wrong = [&](const std::string& what) {
+    return error{"state", "the host's store " + name + " " + what, "mend engine_options.own.stores"};
+  };
+  const auto at = own.stores.find(name);
+  if (at == own.stores.end()) return wrong("is not there");
+  try {
+    auto opened = at->second();
+    if (opened.ok() && !*opened) return wrong("was opened, but its function returned none");
+    return opened;
+  } catch (const std::exception& e) {
+    return wrong(std::string("cannot be opened: its function threw: ") + e.what());
+  } catch (...) {
+    return wrong("cannot be opened: its function threw something that is no std::exception");
+  }
+}
+
 // Null: the group of each pipeline is its store.
 result<std::shared_ptr<store>> open_shared(const topology& t, const extensions& own) {
-  auto opened = result<std::unique_ptr<store>>(std::unique_ptr<store>());
-  if (t.state.store != store_kind::own) opened = open_store(t);
-  else if (auto at = own.stores.find(t.state.own); at != own.stores.end()) opened = at->second();
-  else return error{"state", "the host has no store named " + t.state.own, "add it to engine_options.own.stores"};
+  auto opened = t.state.store == store_kind::own ? open_own(t.state.own, own) : open_store(t);
   if (!opened.ok()) return opened.failure();
   if (!*opened) return std::shared_ptr<store>();
   return std::shared_ptr<store>(std::make_shared<shared_store>(*std::move(opened)));
@@ -143,11 +161,35 @@ result<std::vector<pipeline_config>> choose(const topology& t, const std::vector
 
 constexpr std::int64_t end_limit_ms = 15'000; // an insert under way is answered or given up meanwhile
 
+// A host may say INT64_MAX for "as long as it takes"; no sum with it may go beyond.
+std::int64_t bounded(std::int64_t ms) {
+  constexpr std::int64_t ten_years = 10ll * 365 * 24 * 3'600'000;
+  return std::clamp<std::int64_t>(ms, 0, ten_years);
+}
+
+// CAF keeps a system's logger with each thread that spawned in it, and ~actor_system() waits until none has it: unless
+// the host's threads forget it again, only one that started pipelines could destroy the engine.
+class forgotten_here {
+public:
+  explicit forgotten_here(const caf::actor_system* own) : own_(own) {}
+  ~forgotten_here() {
+    if (own_) caf::logger::set_current_actor_system(nullptr);
+  }
+  forgotten_here(const forgotten_here&) = delete;
+  forgotten_here& operator=(const forgotten_here&) = delete;
+
+private:
+  const caf::actor_system* own_; // null: the host's
+};
+
+error is_ending() { return {"engine", "it is being destroyed", "what is to change is taken up with the next start"}; }
+
 } // namespace
 
 // --- parts -----------------------------------------------------------------------------------------------------------
 
 result<void> engine::parts::start(const topology& t, const pipeline_config& c) {
+  const forgotten_here hosts_thread(own.get());
   auto used = keeps;
   if (has_server(t)) {
     auto opened = open_shared(t, {});
@@ -167,15 +209,21 @@ result<void> engine::parts::start(const topology& t, const pipeline_config& c) {
   context->alive = alive->one();
   context->pipelines = share;
   context->session_timeout_ms = session_timeout_of(t);
+  std::lock_guard hold(lock); // or the destructor would not see what is started now
+  if (ending) return is_ending();
   board->pipeline(c.name, pipeline_status::state::starting, {});
   auto actor = system->spawn(pipeline, context, used);
-  std::lock_guard hold(lock);
   pipelines.push_back({c, actor, alive});
   if (paused.count(c.name)) caf::anon_send(actor, msg::order{msg::order::what::pause});
   // What all were told before this one was among them.
   if (draining) caf::anon_send(actor, msg::order{msg::order::what::drain});
   if (stopped) caf::anon_send(actor, msg::order{msg::order::what::stop});
   return {};
+}
+
+bool engine::parts::over() const {
+  std::lock_guard hold(lock);
+  return ending || stopped || draining;
 }
 
 void engine::parts::order(const std::vector<running>& some, enum msg::order::what what) {
@@ -190,6 +238,7 @@ void engine::parts::order(enum msg::order::what what) {
 // Pauses a pipeline, or lets it go on.
 result<void> engine::parts::pause(const std::string& name, bool wanted) {
   std::lock_guard hold(lock);
+  if (ending) return is_ending();
   if (std::none_of(top.pipelines.begin(), top.pipelines.end(), [&](const auto& c) { return c.name == name; }))
     return error{"engine", "there is no pipeline named " + name, "see /status for the names"};
   const auto at =
@@ -236,8 +285,12 @@ std::vector<pipeline_status> engine::parts::of_the_topology() const {
 
 // --- engine ----------------------------------------------------------------------------------------------------------
 
-result<std::unique_ptr<engine>> engine::start(const topology& t, engine_options options) {
+result<std::unique_ptr<engine>> engine::start(const topology& given, engine_options options) {
   auto p = std::make_unique<parts>();
+  p->names = options.own.names();
+  auto completed = complete(given, p->names);
+  if (!completed.ok()) return completed.failure();
+  const topology& t = *completed;
   p->top = t;
   p->log = options.log ? options.log
                        : std::make_shared<spdlog::logger>("chute", std::make_shared<spdlog::sinks::null_sink_mt>());
@@ -252,6 +305,7 @@ result<std::unique_ptr<engine>> engine::start(const topology& t, engine_options 
     p->config->set("scheduler.max-threads", std::size_t{std::max(2u, std::thread::hardware_concurrency())});
     p->own = std::make_unique<caf::actor_system>(*p->config);
   }
+  const forgotten_here hosts_thread(p->own.get());
   p->system = options.system ? options.system : p->own.get();
   // Before anything runs: two engines must not share a directory unnoticed.
   if (!has_server(t)) {
@@ -262,7 +316,7 @@ result<std::unique_ptr<engine>> engine::start(const topology& t, engine_options 
   p->until_end = options.until_end;
   p->file = options.file;
   p->only = options.pipelines;
-  p->drain_ms = options.drain_ms;
+  p->drain_ms = bounded(options.drain_ms);
   p->events = make_herald(options, *p->system, p->log);
   if (p->events) p->board->listen([h = p->events.get()](engine_event e) { h->tell(std::move(e)); });
   p->decoders = std::make_shared<const std::map<std::string, decoder_kind>>(std::move(options.own.decoders));
@@ -279,12 +333,13 @@ engine::~engine() {
   std::vector<parts::running> all;
   {
     std::lock_guard hold(parts_->lock);
+    parts_->ending = true; // a listener may still give orders
     all.swap(parts_->pipelines);
   }
   parts_->end(all, parts_->stopped || wait_ms(0) ? 0 : parts_->drain_ms);
   all.clear();
   parts_->board->listen({}); // an actor that has not ended yet tells nobody any more
-  parts_->events.reset();
+  parts_->events.reset();    // waits for the listener, and with it for what it ordered
 }
 
 engine_status engine::status() const {
@@ -310,7 +365,7 @@ void engine::stop_now() {
   parts_->order(msg::order::what::stop);
 }
 bool engine::wait_ms(std::int64_t ms) {
-  if (!parts_->board->wait_over(ms)) return false;
+  if (!parts_->board->wait_over(bounded(ms))) return false;
   return parts_->moving == 0; // read behind the board, which shows a pipeline that is moved as waiting or ended
 }
 
@@ -336,8 +391,11 @@ void clear_lanes(status_board& board, const std::string& name) {
 
 } // namespace
 
-result<std::string> engine::reload(const topology& t, std::int64_t drain_ms) {
+result<std::string> engine::reload(const topology& given, std::int64_t drain_ms) {
   auto& p = *parts_;
+  auto completed = complete(given, p.names);
+  if (!completed.ok()) return completed.failure();
+  const topology& t = *completed;
   std::unique_lock one(p.reloading, std::try_to_lock);
   if (!one.owns_lock()) return error{"engine", "a pipeline's state is being moved, or it is reloading", "try again"};
   if (!same_state(t.state, p.top.state))
@@ -351,6 +409,7 @@ result<std::string> engine::reload(const topology& t, std::int64_t drain_ms) {
   const auto name_in = [](std::string& list, const std::string& name) { list += (list.empty() ? "" : ", ") + name; };
   {
     std::lock_guard hold(p.lock);
+    if (p.ending) return is_ending();
     const auto now = [&](const std::string& name) {
       return std::find_if(chosen->begin(), chosen->end(), [&](const auto& c) { return c.name == name; });
     };
@@ -371,7 +430,7 @@ result<std::string> engine::reload(const topology& t, std::int64_t drain_ms) {
   }
   ++p.moving; // or one that is gone for a moment would count as the end of all
   const std::shared_ptr<void> reloaded(nullptr, [&p](void*) { --p.moving; });
-  p.end(ends, drain_ms);
+  p.end(ends, bounded(drain_ms));
   {
     std::lock_guard hold(p.lock);
     p.top = t;
@@ -380,8 +439,7 @@ result<std::string> engine::reload(const topology& t, std::int64_t drain_ms) {
   for (const auto& e : ends) clear_lanes(*p.board, e.config.name);
   for (const auto& name : ended) p.claims->keep_only(name, {});
   p.share = chosen->size();
-  if (p.stopped || p.draining)
-    return error{"engine", "it was told to end meanwhile", "what changed is taken up with the next start"};
+  if (p.over()) return error{"engine", "it was told to end meanwhile", "what changed is taken up with the next start"};
   for (const auto& c : starts)
     if (auto r = p.start(t, c); !r.ok()) return r.failure();
   if (ends.empty() && starts.empty()) return std::string("nothing changed");
@@ -398,6 +456,7 @@ result<std::string> engine::move(const std::string& pipeline, const move_request
   topology t;
   {
     std::lock_guard hold(p.lock);
+    if (p.ending) return is_ending();
     t = p.top;
     for (const auto& r : p.pipelines)
       if (r.config.name == pipeline) ends.push_back(r);
@@ -410,14 +469,14 @@ result<std::string> engine::move(const std::string& pipeline, const move_request
     p.log->info("pipeline {}: its state is moved: {}", pipeline, why);
   };
   show("drains first");
-  p.end(ends, drain_ms);
+  p.end(ends, bounded(drain_ms));
   clear_lanes(*p.board, pipeline);
   {
     std::lock_guard hold(p.lock);
     std::erase_if(p.pipelines, [&](const auto& r) { return r.config.name == pipeline; });
   }
   show("the group is left");
-  const auto over = [&p] { return p.stopped.load() || p.draining.load(); };
+  const auto over = [&p] { return p.over(); };
   auto done = move_state(t, pipeline, what, has_server(t) ? nullptr : p.keeps, {show, over});
   if (done.ok()) p.log->info("pipeline {}: moved: {}", pipeline, *done);
   else p.log->error("pipeline {}: not moved: {}", pipeline, done.failure().text());

@@ -35,7 +35,7 @@ struct engine_options {
   // Null: the engine makes one of its own. A host's must live longer than the engine.
   caf::actor_system* system = nullptr;
   // Told of events, one after another, on a thread of their own: it may block, and may ask the engine and give it
-  // orders, but not destroy it. What it throws is logged.
+  // orders (also while the engine ends), but not destroy it. What it throws is logged.
   std::function<void(const engine_event&)> on_event;
   // Is sent every chute::engine_event as a message (actors/event_message.hpp). Copied; it must live in `system`.
   const caf::actor* listener = nullptr;
@@ -47,9 +47,11 @@ struct engine_options {
 class engine {
 public:
   // Starts all pipelines and returns at once: what cannot be reached is waited for, with a status that says so.
-  // Fails only for what no waiting can mend (an unknown pipeline name, a store that cannot be opened).
+  // Fails only for what no waiting can mend: a topology that chute::complete() refuses (one that the host filled in is
+  // completed here), an unknown pipeline name, a store that cannot be opened.
   static result<std::unique_ptr<engine>> start(const topology& t, engine_options options);
-  // Drains for up to `drain_ms`, unless stop_now() was called before; then stops. Events end before it returns.
+  // Drains for up to `drain_ms`, unless stop_now() was called before; then stops. Events end before it returns. From
+  // its beginning on, reload(), move() and pause() are refused: an event's listener may still call them.
   ~engine();
   engine(const engine&) = delete;
   engine& operator=(const engine&) = delete;
@@ -58,7 +60,7 @@ public:
   engine_status status() const;
   // Finishes what is gathered, then stops. Returns at once; wait_ms() tells when it is done.
   void drain();
-  // True once every pipeline is drained or stopped.
+  // True once every pipeline is drained or stopped. Times may be as long as one likes.
   bool wait_ms(std::int64_t ms);
   // Forgets what is under way: the next start recovers it.
   void stop_now();
@@ -66,7 +68,8 @@ public:
   // Takes up another topology: pipelines that are gone from it are drained, for up to `drain_ms`, and then stopped;
   // those that changed likewise, and started anew; new ones are started; all others are not touched. Blocks until then.
   // Where `kafka`, `clickhouse` or `memory` changed, every pipeline changed. An error (another `state`, an unknown
-  // name, a pipeline that is being moved) changes nothing. Returns what was done, for people.
+  // name, a pipeline that is being moved, what chute::complete() refuses) changes nothing. Returns what was done, for
+  // people.
   result<std::string> reload(const topology& t, std::int64_t drain_ms);
   result<void> pause(const std::string& pipeline);
   result<void> resume(const std::string& pipeline);
