@@ -470,12 +470,15 @@ void finish(self_ptr self) {
   s.lanes.clear();
   if (s.with.keeper) self->send(s.with.keeper, msg::leave{});
   auto why = !s.stopped_for.empty() ? s.stopped_for : s.lane_stopped_for;
+  const bool only_told = why.empty() && s.cut_short;
+  if (only_told) why = "told to end before it was drained; the next start recovers what was under way";
   for (auto& c : s.with.converters) self->send_exit(c, caf::exit_reason::user_shutdown);
   if (s.with.inserters) self->send_exit(s.with.inserters, caf::exit_reason::user_shutdown);
   self->send_exit(s.with.clerks, caf::exit_reason::user_shutdown);
   s.with = {};
   show(self, why.empty() ? shown::drained : shown::stopped, why);
-  if (!why.empty()) s.context->log->error("pipeline {} stopped: {}", s.context->config.name, why);
+  if (only_told) s.context->log->warn("pipeline {} stopped: {}", s.context->config.name, why);
+  else if (!why.empty()) s.context->log->error("pipeline {} stopped: {}", s.context->config.name, why);
   else s.context->log->info("pipeline {} drained", s.context->config.name);
   self->quit();
 }
@@ -740,6 +743,7 @@ void on_order(self_ptr self, const msg::order& m) {
     return check_finished(self);
   case what::stop:
     if (s.at == phase::over) return;
+    s.cut_short = std::any_of(s.lanes.begin(), s.lanes.end(), [](auto& l) { return !l.second.stopped; });
     s.at = phase::ending;
     order_all(self, msg::control::what::lose);
     return check_finished(self);

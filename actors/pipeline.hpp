@@ -67,6 +67,7 @@ struct pipeline_state {
   bool paused = false, draining = false;
   std::string stopped_for; // the pipeline's
   std::string lane_stopped_for;
+  bool cut_short = false; // told to end while lanes were not done
 };
 
 pipeline_actor::behavior_type pipeline(pipeline_actor::stateful_pointer<pipeline_state> self,
