@@ -13,6 +13,46 @@ from harness import SMALL_COLUMNS, wait_until
 TIME_LIMIT_SECONDS = 900
 BUILD_SECONDS = 600
 
+# Variables of the host that find_package(chute) must leave as they are.
+MINE = ("name", "module", "part")
+
+# The ledger of the example, away at every fifth call; sometimes only after it has saved.
+MOODY = r"""
+#define open_ledger open_calm_ledger
+#include "ledger.cpp"
+#undef open_ledger
+#include <stdexcept>
+
+namespace {
+
+class moody final : public chute::store {
+public:
+  explicit moody(std::unique_ptr<chute::store> calm) : calm_(std::move(calm)) {}
+  std::vector<chute::loaded> load(const std::vector<chute::lane_key>& lanes, std::int64_t limit_ms) override {
+    if (++calls_ % 5 == 0) throw std::runtime_error("the ledger is away");
+    return calm_->load(lanes, limit_ms);
+  }
+  std::vector<chute::saved> save(const std::vector<chute::save_request>& requests, std::int64_t limit_ms) override {
+    const bool away = ++calls_ % 5 == 0;
+    if (away && calls_ % 2) throw std::runtime_error("the ledger is away");
+    auto told = calm_->save(requests, limit_ms);
+    if (away) throw 7;
+    return told;
+  }
+  const char* name() const override { return calm_->name(); }
+
+private:
+  std::unique_ptr<chute::store> calm_;
+  int calls_ = 3;
+};
+
+} // namespace
+
+std::unique_ptr<chute::store> open_ledger(std::shared_ptr<ledger> in) {
+  return std::make_unique<moody>(open_calm_ledger(std::move(in)));
+}
+"""
+
 
 def call(*command, **options):
     done = subprocess.run([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -31,7 +71,9 @@ class Embed(harness.Scenario):
         call("cmake", "--install", harness.BUILD, "--prefix", cls.prefix)
         source = cls.place / "embed"
         shutil.copytree(harness.ROOT / "examples/embed", source)
+        cls.own_variables(source)
         cls.every_header(source)
+        cls.moody_ledger(source)
         # Not our compiler flags, nor our folder: what is installed must do.
         call("cmake", "-G", "Ninja", "-B", cls.place / "build", "-S", source, f"-DCMAKE_PREFIX_PATH={cls.prefix}")
         call("cmake", "--build", cls.place / "build")
@@ -45,9 +87,29 @@ class Embed(harness.Scenario):
         assert "chute/actors/engine.hpp" in names, names
         for header in headers:
             assert '#include "' not in header.read_text(), f"{header} includes a file of the checkout"
-        (source / "headers.cpp").write_text("".join(f"#include <{n}>\n" for n in reversed(names)))
+        for number, name in enumerate(names):
+            (source / f"header_{number}.cpp").write_text(f"#include <{name}>\n")
+        sources = " ".join(f"header_{number}.cpp" for number in range(len(names)))
         with open(source / "CMakeLists.txt", "a") as file:
-            file.write("target_sources(embed PRIVATE headers.cpp)\n")
+            file.write(f"target_sources(embed PRIVATE {sources})\n")
+
+    @classmethod
+    def own_variables(cls, source):
+        """find_package() runs in the host's scope."""
+        file = source / "CMakeLists.txt"
+        find = "find_package(chute REQUIRED)\n"
+        before = "".join(f"set({name} mine)\n" for name in MINE)
+        after = "".join(f'if(NOT "${{{name}}}" STREQUAL "mine")\n  message(FATAL_ERROR "{name} is ${{{name}}}")\nendif()\n'
+                        for name in MINE)
+        text = file.read_text()
+        assert find in text
+        file.write_text(text.replace(find, before + find + after))
+
+    @classmethod
+    def moody_ledger(cls, source):
+        (source / "moody.cpp").write_text(MOODY)
+        with open(source / "CMakeLists.txt", "a") as file:
+            file.write("add_executable(moody main.cpp pairs.cpp moody.cpp)\ntarget_link_libraries(moody PRIVATE chute::chute)\n")
 
     @classmethod
     def tearDownClass(cls):
@@ -72,6 +134,30 @@ class Embed(harness.Scenario):
 
     def embed(self, *arguments):
         return harness.Process(self, "embed", [self.program, *arguments])
+
+    def test_a_host_that_can_do_without(self):
+        """A library that is missing is told by find_package(), which decides whether that is an error."""
+        source = self.place / "optional"
+        source.mkdir()
+        (source / "CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.25)\nproject(optional LANGUAGES CXX)\nfind_package(chute)\n"
+            'message(STATUS "found: ${chute_FOUND}, because ${chute_NOT_FOUND_MESSAGE}")\n')
+        nowhere = {**os.environ, "PKG_CONFIG_LIBDIR": str(source), "PKG_CONFIG_PATH": ""}
+        said = call("cmake", "-G", "Ninja", "-B", source / "build", "-S", source, f"-DCMAKE_PREFIX_PATH={self.prefix}", env=nowhere)
+        self.assertRegex(said, "found: (FALSE|0), because pkg-config knows no ")
+
+    def test_a_store_that_throws(self):
+        """At every fifth call: the lanes ask again, and every record is there once."""
+        files = self.given()
+        document = json.loads(files[1].read_text())
+        document["pipelines"]["pairs"]["batch"] = {"rows": 200, "wait": "50ms"}
+        files[1].write_text(json.dumps(document))
+        self.produce(self.one, 100)
+        self.pairs(0, 5_000)
+        program = harness.Process(self, "moody", [self.place / "build/moody", *files, "--until-end"])
+        self.assertEqual(program.wait(240), 0, harness.tail(program.log))
+        self.both_landed(5_000)
+        self.assertIn("pairs: drained, 5000 rows, 1 dead letters", program.log.read_text())
 
     def both_landed(self, pairs):
         rows = self.server.rows(f"SELECT count() AS n, uniqExact(id) AS ids, min(text = concat('number ', toString(id))) AS right "
