@@ -33,11 +33,12 @@ public:
 private:
   // Compare and set: only the save that follows the record that is there may replace it.
   saved save_one(const save_request& r) {
-    auto& now = in_->records[r.lane];                                                 // version 0: none yet
-    if (now.text == r.record.text && now.version) return {save_status::accepted, {}}; // the same save once more
-    if (now.version != r.expected)
+    const auto at = in_->records.find(r.lane); // not []: a save that is refused must leave nothing behind
+    const bool none = at == in_->records.end();
+    if (!none && at->second.text == r.record.text) return {save_status::accepted, {}}; // the same save once more
+    if ((none ? 0 : at->second.version) != r.expected)
       return {save_status::refused, error{"ledger", "another save came first", "stop the other engine"}};
-    now = r.record;
+    in_->records[r.lane] = r.record;
     return {save_status::accepted, {}};
   }
 

@@ -57,10 +57,11 @@ void say_gathered(const std::string& who, const chute::engine& e, bool& said) {
   said = true;
 }
 
-template <class T> T must(chute::result<T> r) {
-  if (r.ok()) return *std::move(r);
-  std::cerr << r.failure().text() << '\n';
-  std::exit(1);
+// The exit code. Whoever calls returns it from main(), so that engines that run already are drained; std::exit() would
+// take away what their threads still use.
+int failed(const chute::error& why) {
+  std::cerr << why.text() << '\n';
+  return 1;
 }
 
 } // namespace
@@ -88,10 +89,15 @@ int main(int argc, char** argv) {
   alone.own.decoders["pairs"] = pairs_decoder();
   alone.own.stores["ledger"] = [records] { return chute::result<std::unique_ptr<chute::store>>(open_ledger(records)); };
 
-  const chute::topology one = must(chute::load_topology(argv[1]));
-  const chute::topology two = must(chute::load_topology(argv[2], alone.own.names()));
-  const auto first = must(chute::engine::start(one, std::move(in_system)));
-  const auto second = must(chute::engine::start(two, std::move(alone)));
+  const auto one = chute::load_topology(argv[1]);
+  if (!one) return failed(one.failure());
+  const auto two = chute::load_topology(argv[2], alone.own.names());
+  if (!two) return failed(two.failure());
+  const auto started_first = chute::engine::start(*one, std::move(in_system));
+  if (!started_first) return failed(started_first.failure());
+  const auto started_second = chute::engine::start(*two, std::move(alone));
+  if (!started_second) return failed(started_second.failure());
+  const auto &first = *started_first, &second = *started_second;
 
   bool first_gathered = false, second_gathered = false;
   while (!(first->wait_ms(0) && second->wait_ms(0)) && !next_signal(signals)) {
