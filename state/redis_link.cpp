@@ -72,6 +72,16 @@ redis_reply reply_of(const redisReply& r) {
   return out;
 }
 
+// Whether whoever replied may not be the master any more, or not yet: after a failover the address leads to another
+// server, but a connection that is kept stays with the old one. Words of a script's list count too: it catches errors.
+bool not_the_master(const redis_reply& r) {
+  if (r.what == redis_reply::type::list) return std::any_of(r.list.begin(), r.list.end(), not_the_master);
+  if (r.what != redis_reply::type::error && r.text.rfind("error ", 0) != 0) return false;
+  for (const char* code : {"READONLY", "MASTERDOWN", "LOADING"})
+    if (has_redis_code(r.text, code)) return true;
+  return false;
+}
+
 class connection {
 public:
   explicit connection(redis_url url) : url_(std::move(url)) {}
@@ -87,7 +97,8 @@ public:
         return {redis_answer::status::unsent, url_.text() + ": " + why, {}};
       }
     auto a = exchange(commands, deadline);
-    if (a.what != redis_answer::status::ok) context_.reset();
+    if (a.what != redis_answer::status::ok || std::any_of(a.replies.begin(), a.replies.end(), not_the_master))
+      context_.reset();
     return a;
   }
 
@@ -151,6 +162,15 @@ private:
 };
 
 } // namespace
+
+bool has_redis_code(const std::string& text, std::string_view code) {
+  for (auto at = text.find(code); at != text.npos; at = text.find(code, at + 1)) {
+    const auto end = at + code.size();
+    const bool begins = at == 0 || text[at - 1] == ' ' || text[at - 1] == '-';
+    if (begins && (end == text.size() || text[end] == ' ')) return true;
+  }
+  return false;
+}
 
 redis_link connect_redis(redis_url url) {
   auto c = std::make_shared<connection>(std::move(url));

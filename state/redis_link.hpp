@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace chute {
@@ -30,8 +31,13 @@ struct redis_answer {
 using redis_commands = std::vector<std::vector<std::string>>;
 using redis_link = std::function<redis_answer(const redis_commands& commands, std::int64_t limit_ms)>;
 
+// Whether a text for people has this error code of Redis as a word: servers before Redis 7 put the script's line before
+// it ("@user_script: 9: -READONLY …"), and where connecting failed the URL stands there.
+bool has_redis_code(const std::string& text, std::string_view code);
+
 // Connects when it is first needed, and anew after each failure: a reply that comes late is never taken for another
-// one's. Says who it is and which database it means before anything else. One thread at a time.
+// one's; and after an answer that only a server gives that is no master. Says who it is and which database it means
+// before anything else. One thread at a time.
 redis_link connect_redis(redis_url url);
 
 } // namespace chute

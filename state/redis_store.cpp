@@ -49,16 +49,23 @@ std::optional<std::uint64_t> number(const std::string& text) {
   return out;
 }
 
-const char* way_out_of(const std::string& redis_error) {
-  auto is = [&](const char* word) { return redis_error.rfind(word, 0) == 0; };
+const char* way_out_of(const std::string& why) {
+  auto is = [&](std::string_view code) { return has_redis_code(why, code); };
+  auto says = [&](const char* words) { return why.find(words) != why.npos; };
+  if (says("without any password configured") || says("no password is set"))
+    return "this Redis wants no password: take it out of state.url, or give Redis one";
   if (is("NOAUTH") || is("WRONGPASS") || is("ERR AUTH")) return "write the user and password into state.url";
-  if (redis_error.find("NOPERM") != redis_error.npos) // also when it connects, where the URL comes first
+  if (is("NOPERM"))
     return "give the user the rights to EVAL, HMGET, HSET, WAIT, INFO and SELECT, on keys that begin with chute:";
-  if (is("READONLY")) return "point state.url at the master";
+  if (is("READONLY") || says("WAIT cannot be used with replica")) return "point state.url at the master";
+  if (is("MASTERDOWN")) return "point state.url at the master, or bring it back";
   if (is("OOM")) return "give Redis more memory";
   if (is("MISCONF")) return "mend Redis' disk";
   if (is("MOVED") || is("ASK")) return "Redis Cluster is not supported: use a single server, with replicas";
   if (is("WRONGTYPE")) return "another program uses this key: give state.url a database of its own";
+  if (says("DB index is out of range") || says("invalid DB index"))
+    return "correct the number of the database in state.url (Redis has 16 unless `databases` says otherwise)";
+  if (says("unknown command")) return "use a Redis that allows EVAL, HMGET, HSET, WAIT, INFO and SELECT";
   return "";
 }
 
@@ -97,7 +104,7 @@ public:
     auto a = link_(commands, limit_ms);
     for (std::size_t i = 0; i < lanes.size(); ++i) {
       if (a.what == link_status::ok) out[i] = loaded_of(lanes[i], a.replies[i]);
-      else out[i].failure = error{"state", to_string(lanes[i]) + ": " + a.why, ""};
+      else out[i].failure = error{"state", to_string(lanes[i]) + ": " + a.why, way_out_of(a.why)};
     }
     return out;
   }
@@ -153,7 +160,7 @@ private:
     auto because = [&](save_status s, const std::string& why, const std::string& way_out = "") {
       return saved{s, error{"state", to_string(r.lane) + ": " + why, way_out}};
     };
-    if (a.what == link_status::unsent) return because(save_status::not_now, a.why);
+    if (a.what == link_status::unsent) return because(save_status::not_now, a.why, way_out_of(a.why));
     if (a.what == link_status::unknown) return because(save_status::unknown, a.why);
     const auto& script = a.replies[0];
     // The script catches what its commands raise: an error in its place means that it did not run.
@@ -176,11 +183,13 @@ private:
     if (replicas_ == 0 || mutant(bug::replicas_not_waited_for)) return {save_status::accepted, {}};
     const auto& wait = a.replies[1];
     if (wait.what == reply_type::integer && wait.integer >= replicas_) return {save_status::accepted, {}};
-    auto why = wait.what == reply_type::integer
-                   ? std::to_string(wait.integer) + " of " + std::to_string(replicas_) + " replicas have the save"
-                   : "WAIT: " + wait.text;
-    return {save_status::unknown,
-            error{"state", to_string(r.lane) + ": " + why, "bring the replicas back, or lower state.replicas"}};
+    auto unknown = [&](const std::string& why, const char* way_out) {
+      return saved{save_status::unknown, error{"state", to_string(r.lane) + ": " + why, way_out}};
+    };
+    if (wait.what == reply_type::integer)
+      return unknown(std::to_string(wait.integer) + " of " + std::to_string(replicas_) + " replicas have the save",
+                     "bring the replicas back, or lower state.replicas");
+    return unknown("WAIT: " + wait.text, way_out_of(wait.text)); // says nothing of the replicas
   }
 
   // While a save may still land, "nothing was written" must not be said of its repetition.

@@ -173,6 +173,31 @@ class Failover(harness.Scenario):
             return {}
         return dict(line.split(":", 1) for line in words.splitlines() if ":" in line)
 
+    def test_a_planned_failover(self):
+        """The old master lives on as a replica, and with it the connections to it; the address goes to the new one."""
+        here, there, aside = free_port(), free_port(), free_port()
+        self.serve("master", here)
+        self.serve("replica", there, "--replicaof", "127.0.0.1", here, "--repl-diskless-sync-delay", 0)
+        wait_until(lambda: self.info(there).get("master_link_status") == "up", 30, "the replica is in step")
+        topic, table = self.topic(4), self.table()
+        producer = self.produce_on(topic, 2_000)
+        engine = self.engine(topic, table, batch={"rows": 200, "wait": "30ms"}, top={
+            "state": {"store": "redis", "url": f"redis://127.0.0.1:{here}", "replicas": 1}})
+        self.arrived(table, 2_000, 60, engine)
+        master, successor = (Redis(url=f"redis://127.0.0.1:{port}") for port in (here, there))
+        master.ask("FAILOVER", "TO", "127.0.0.1", there)
+        wait_until(lambda: (self.info(there).get("role"), self.info(here).get("master_link_status")) == ("master", "up"), 30,
+                   "they have changed places")
+        engine.says("READONLY")
+        master.ask("CONFIG", "SET", "port", aside)  # connections stay
+        successor.ask("CONFIG", "SET", "port", here)
+        before = self.found(table)
+        self.arrived(table, before + 2_000, 60, engine)
+        records = self.end_of(producer, topic, 30_000)
+        self.arrived(table, records, 90, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(topic, table, records=records)
+
     def test_the_replica_takes_over(self):
         here, there = free_port(), free_port()
         master = self.serve("master", here)

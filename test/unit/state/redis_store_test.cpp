@@ -112,8 +112,18 @@ TEST_CASE("redis: a save counts once the replicas have it") {
   auto a = f.save(*s, 2);
   CHECK(a.status == save_status::unknown);
   CHECK(a.why->cause.find("1 of 2 replicas") != std::string::npos);
-  f.replies({list({text("saved")}), failure("ERR unknown command")});
-  CHECK(f.save(*s, 2).status == save_status::unknown);
+  CHECK(a.why->way_out == "bring the replicas back, or lower state.replicas");
+  // An error says nothing of the replicas, and nobody is told to do with less of them.
+  for (auto [e, way_out] :
+       {std::pair{"ERR unknown command 'WAIT', with args beginning with: '2'", "use a Redis that allows "},
+        std::pair{"NOPERM this user has no permissions to run the 'wait' command", "give the user the rights to "},
+        std::pair{"ERR WAIT cannot be used with replica instances.", "point state.url at the master"}}) {
+    f.replies({list({text("saved")}), failure(e)});
+    a = f.save(*s, 2);
+    CHECK(a.status == save_status::unknown);
+    CHECK(a.why->cause.find(e) != std::string::npos);
+    CHECK(a.why->way_out.rfind(way_out, 0) == 0);
+  }
   f.replies({list({text("version 9")}), integer(0)}); // a refusal needs no replica
   CHECK(f.save(*s, 2).status == save_status::refused);
   f.replies({list({text("saved")}), integer(2)});
