@@ -8,6 +8,7 @@
 #include "clickhouse/schema.hpp"
 #include "clickhouse/tables.hpp"
 #include "core/move_request.hpp"
+#include "formats/batch_rows.hpp"
 #include "formats/encoder.hpp"
 #include "formats/passthrough.hpp"
 
@@ -129,28 +130,6 @@ insert_answer not_sent(const std::string& why, insert_answer::verdict what = ins
   a.attempts = 0;
   a.message = why;
   return a;
-}
-
-// Rows of a chunk before record `k`.
-std::size_t rows_before(const chunk& c, std::size_t k) {
-  if (c.row_counts.empty() && c.dead.empty() && c.rows.rows == c.offsets.size()) return k;
-  if (!c.row_counts.empty()) {
-    std::size_t n = 0;
-    for (std::size_t i = 0; i < k; ++i) n += c.rows_of(i);
-    return n;
-  }
-  return static_cast<std::size_t>(
-      std::count(c.outcomes.begin(), c.outcomes.begin() + static_cast<std::ptrdiff_t>(k), outcome::row));
-}
-
-std::vector<chunk_rows> rows_of(const batch& b) {
-  std::vector<chunk_rows> out;
-  for (const auto& r : b.ranges) {
-    auto first = rows_before(*r.from, r.first);
-    auto rows = rows_before(*r.from, r.first + r.count) - first;
-    if (rows) out.push_back({r.from, first, rows});
-  }
-  return out;
 }
 
 } // namespace
@@ -495,7 +474,8 @@ std::optional<insert_answer> destination::restarted(worker_tools& tools, wall_ms
 insert_answer destination::insert_rows(worker_tools& tools, const batch& b, std::function<bool()> lease_holds) {
   auto& d = *impl_;
   if (auto no = refuse_another_table(d, identity, tools)) return *no;
-  auto rows = rows_of(b);
+  row_counter count;
+  auto rows = rows_of(b, count);
   const auto& p = d.context->config;
   auto encoded = p.format == "passthrough" ? encode_passthrough(p.passthrough, rows)
                                            : encode(p.encoding, rows, d.spec_now()->targets);
@@ -581,9 +561,10 @@ insert_answer destination::insert_dead_letters(worker_tools& tools, const batch&
       }
       continue;
     }
-    auto from = r.from->offsets[r.first], to = r.from->offsets[r.first + r.count - 1];
-    for (const auto& l : r.from->dead)
-      if (l.offset.value >= from && l.offset.value <= to) letters.push_back(&l);
+    const offset_t from{r.from->offsets[r.first]}, to{r.from->offsets[r.first + r.count - 1]};
+    const auto& dead = r.from->dead; // in order; a fill has many ranges
+    auto l = std::lower_bound(dead.begin(), dead.end(), from, [](const auto& d, offset_t o) { return d.offset < o; });
+    for (; l != dead.end() && l->offset <= to; ++l) letters.push_back(&*l);
   }
   ch::dead_letter_insert r;
   r.database = d.dead_letter_database;
