@@ -57,14 +57,14 @@ loaded read_seat(const lane_key& k, const offset_log::entry& e) {
     return failed(k, "its record is not here: another run kept it in the store '" + note->store + "'",
                   "write state.store: " + note->store + ", or give the pipeline another group");
   auto record = decode_record(e.metadata);
-  if (!record) return failed(k, record.failure().cause, record.failure().way_out);
   // Tools that mirror offsets copy metadata word for word.
-  bool own = record->partitions.empty() || record->partitions[0].next == e.next;
+  bool own = !record || record->partitions.empty() || record->partitions[0].next == e.next;
   if (!own && !mutant(bug::copied_metadata_believed))
     return foreign(at + ", but the record in its metadata says " + std::to_string(record->partitions[0].next.value));
+  // One that cannot be read is there all the same: no waiting mends it, and the lane stops.
   loaded out;
   out.status = loaded::status::found;
-  out.record = {record->version, e.metadata};
+  out.record = {record ? record->version : 0, e.metadata};
   return out;
 }
 
@@ -148,11 +148,17 @@ private:
     std::vector<offset_log::commit> commits;
   };
 
-  // Without an answer there is nothing to remember: the next save asks again.
+  // Without an answer there is nothing to remember: the next save asks again. Over somebody else's offset, and over a
+  // record that cannot be read, nothing is written.
   void remember(const lane_key& k, const loaded& l) {
+    auto unusable = [&](const std::string& cause, const std::string& way_out) {
+      known_[k] = {{}, error{"state", to_string(k) + ": " + cause, way_out}, false};
+    };
     if (l.status == loaded::status::failed) known_.erase(k);
-    else if (!l.foreign.empty()) known_[k] = {{}, error{"state", to_string(k) + ": a foreign " + l.foreign, ""}, false};
-    else known_[k] = {l.status == loaded::status::found ? std::optional(l.record) : std::nullopt, {}, false};
+    else if (!l.foreign.empty()) unusable("a foreign " + l.foreign, "");
+    else if (l.status == loaded::status::absent) known_[k] = {};
+    else if (auto r = decode_record(l.record.text); !r) unusable(r.failure().cause, r.failure().way_out);
+    else known_[k] = {l.record, {}, false};
   }
 
   void look_up_unknown(const std::vector<save_request>& requests, std::int64_t deadline) {

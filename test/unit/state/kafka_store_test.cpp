@@ -96,9 +96,16 @@ TEST_CASE("kafka store: what the seat's offset can say") {
   }
   for (const std::string& metadata : {std::string("chute1:"), std::string("chute1:AAAA"), r.record.text + "AAAA",
                                       r.record.text.substr(0, r.record.text.size() - 2)}) {
+    // It is there, and no waiting makes it readable: the lane reads it and stops. Nothing is written over it.
     log.put(seat, 30, metadata);
-    CHECK(load(*s).status == loaded::status::failed);
-    CHECK(load(*s).failure);
+    CHECK(load(*s).status == loaded::status::found);
+    CHECK(load(*s).record.text == metadata);
+    for (std::uint64_t version : {1, 4}) {
+      auto refused = s->save({save_of(lane_of(), version)}, limit)[0];
+      CHECK(refused.status == save_status::refused);
+      CHECK(refused.why->text().find("cannot be read") != std::string::npos);
+    }
+    CHECK(log.offsets.at(seat).metadata == metadata);
   }
   log.put(seat, 30, write_note({"file", 1, 2}));
   CHECK(load(*s).status == loaded::status::failed);
