@@ -146,6 +146,14 @@ error cannot_create(const keeper_map_options& o, const sql_answer& a) {
   return failed("");
 }
 
+// A table of the right kind on another path was renamed, or made by hand: it may well hold the state.
+std::string carry_over(const keeper_map_options& o) {
+  const auto name = full_name(o.database, o.table), old = full_name(o.database, o.table + "_old");
+  return "if it holds the state, carry it over while nothing uses it: RENAME TABLE " + name + " TO " + old + "; " +
+         keeper_map::create_table(o.database, o.table) + "; INSERT INTO " + name + " SELECT * FROM " + old +
+         "; if not, give state.table another name";
+}
+
 // What system.tables says of the table: nothing if it is as it has to be. `exists` false: there is none.
 std::optional<error> look_at_table(const keeper_map_options& o, const sql_server& server, std::int64_t limit_ms,
                                    bool& exists) {
@@ -157,13 +165,13 @@ std::optional<error> look_at_table(const keeper_map_options& o, const sql_server
   exists = !a.rows.empty();
   if (!exists) return std::nullopt;
   if (a.rows[0].size() != 2) return error{"state", "looking for the table " + name + ": no answer of two columns", ""};
-  const auto& engine = a.rows[0][1];
+  const auto &kind = a.rows[0][0], &engine = a.rows[0][1];
   auto arguments = "KeeperMap(" + quoted(keeper_path(o.database, o.table));
   // Another path would be another table: two processes that use two would not keep each other out.
-  if (a.rows[0][0] == "KeeperMap" && engine.compare(0, arguments.size(), arguments) == 0) return std::nullopt;
+  if (kind == "KeeperMap" && engine.compare(0, arguments.size(), arguments) == 0) return std::nullopt;
   if (mutant(bug::other_table_used)) return std::nullopt;
   return error{"state", "the table " + name + " is there, but it is not the state store's: its engine is " + engine,
-               "give state.table another name, or make it anew: " + keeper_map::create_table(o.database, o.table)};
+               kind == "KeeperMap" ? carry_over(o) : "give state.table another name"};
 }
 
 class keeper_map_store final : public store {

@@ -238,10 +238,18 @@ TEST_CASE("keeper_map: the table is made if it is missing, and only if it is the
   {
     fake_server f;
     f.engine_full = "MergeTree ORDER BY key";
-    CHECK(has(failure(f), "its engine is MergeTree ORDER BY key"));
+    auto said = failure(f);
+    CHECK(has(said, "its engine is MergeTree ORDER BY key"));
+    CHECK(has(said, "(give state.table another name)"));
     CHECK(f.creates == 0);
-    f.engine_full = "KeeperMap('/other/chute_state') PRIMARY KEY key";
-    CHECK(has(failure(f), "/other/chute_state"));
+    f.engine_full = "KeeperMap('/other/chute_state') PRIMARY KEY key"; // it may hold the state: nothing loses it
+    said = failure(f);
+    CHECK(has(said, "/other/chute_state"));
+    CHECK(has(said, ("RENAME TABLE `shop`.`chute_state` TO `shop`.`chute_state_old`; " +
+                     keeper_map::create_table("shop", "chute_state") +
+                     "; INSERT INTO `shop`.`chute_state` SELECT * FROM `shop`.`chute_state_old`")
+                        .c_str()));
+    CHECK(f.creates == 0);
   }
   {
     fake_server f;
