@@ -275,9 +275,11 @@ result<void> compare_servers(destination::impl& d, worker_tools& tools, std::uin
 
 } // namespace
 
-result<std::shared_ptr<destination>> destination::open(worker_tools& tools, context_ptr context,
-                                                       const std::string& topic, bool& fatal) {
-  auto d = std::make_shared<impl>();
+namespace {
+
+result<std::shared_ptr<destination>> open_here(worker_tools& tools, const context_ptr& context,
+                                               const std::string& topic, bool& fatal) {
+  auto d = std::make_shared<destination::impl>();
   d->context = context;
   d->topic = topic;
   const auto& p = context->config;
@@ -287,7 +289,7 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
   std::tie(d->dead_letter_database, d->dead_letter_table) = split_name(p.dead_letter_table, p.database);
   auto& s = tools.http();
   auto facts = ch::read_facts(s, limit);
-  if (!facts.ok()) return tools.next_url(), facts.failure();
+  if (!facts.ok()) return facts.failure();
   d->facts = *facts;
   context->clock->set(d->facts.clock.now_ms, mono_now());
   for (const auto& pin : ch::pinned_settings())
@@ -349,6 +351,13 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
   constexpr std::int64_t year_s = 366 * 86'400;
   out->window_ms = std::min<std::int64_t>(window.seconds, year_s) * 1000;
   return out;
+}
+
+} // namespace
+
+result<std::shared_ptr<destination>> destination::open(worker_tools& tools, context_ptr context,
+                                                       const std::string& topic, bool& fatal) {
+  return elsewhere_next(tools, open_here(tools, context, topic, fatal));
 }
 
 result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const decoder_spec_ptr& before) {
@@ -607,6 +616,7 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
   auto& d = *impl_;
   token_running = false;
   table_answer out;
+  std::string runs;
   if (fx.running) {
     auto servers = tools.all_servers();
     auto r = ch::token_running(servers, *fx.running, d.question_ms());
@@ -615,6 +625,7 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
       out.why = r.why;
       return out;
     }
+    runs = std::move(r.why);
   }
   auto clock = ch::read_clock(tools.http(), d.question_ms());
   if (!clock.ok()) {
@@ -635,14 +646,16 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
     out = ch::ask(tools.http(), d.facts, q);
     if (!out.answered) tools.next_url();
   } else out.answered = true;
+  if (token_running && out.answered) out.why = runs;
   out.blocks = count_blocks(tools);
   out.server_started_ms = start_of(*clock);
   return out;
 }
 
-result<std::vector<std::optional<offset_t>>> destination::highest(worker_tools& tools,
-                                                                  const std::vector<partition_id>& partitions) {
-  auto& d = *impl_;
+namespace {
+
+result<std::vector<std::optional<offset_t>>> highest_here(const destination::impl& d, worker_tools& tools,
+                                                          const std::vector<partition_id>& partitions) {
   std::vector<offset_range> all;
   for (auto p : partitions) all.push_back({p, {0}, {INT64_MAX}});
   auto q = question_of(d, all);
@@ -660,6 +673,14 @@ result<std::vector<std::optional<offset_t>>> destination::highest(worker_tools& 
     return error{"clickhouse", "the answer came from " + who + ", not from " + caught_up + ", which had caught up",
                  "try again"};
   return out;
+}
+
+} // namespace
+
+result<std::vector<std::optional<offset_t>>> destination::highest(worker_tools& tools,
+                                                                  const std::vector<partition_id>& partitions) {
+  if (auto same = elsewhere_next(tools, same_table(*impl_, tools, identity)); !same.ok()) return same.failure();
+  return elsewhere_next(tools, highest_here(*impl_, tools, partitions));
 }
 
 std::uint64_t destination::count_blocks(worker_tools& tools) {

@@ -41,6 +41,7 @@ public:
   std::optional<insert_answer> restarted(worker_tools& tools, wall_ms before);
   insert_answer insert_rows(worker_tools& tools, const batch& b, std::function<bool()> lease_holds);
   insert_answer insert_dead_letters(worker_tools& tools, const batch& b, std::function<bool()> lease_holds);
+  // `token_running`: the answer's `why` says where.
   table_answer ask(worker_tools& tools, const fx_ask& question, bool& token_running);
 
   // For each partition the highest offset that the table or the dead letters hold, nothing: none; replicas catch up

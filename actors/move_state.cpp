@@ -11,6 +11,7 @@
 #include "state/offset_note.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <random>
 #include <thread>
@@ -65,6 +66,24 @@ struct topic_work {
   std::vector<lane_work> lanes;
 };
 
+// Where a lane is to be, once all questions of all lanes are answered.
+struct lane_move {
+  const lane_work* of;
+  lane_record to;
+  std::string lines; // for people: a line a partition
+};
+
+// Without times ("after 3001 ms"), which differ from one attempt to the next.
+std::string without_times(std::string text) {
+  for (std::size_t at = 0; (at = text.find(" ms", at)) != text.npos; ++at) {
+    auto from = at;
+    while (from > 0 && std::isdigit(static_cast<unsigned char>(text[from - 1]))) --from;
+    text.erase(from, at - from);
+    at = from;
+  }
+  return text;
+}
+
 class mover {
 public:
   mover(std::shared_ptr<pipeline_context> c, const move_request& what, std::shared_ptr<store> opened,
@@ -80,10 +99,12 @@ public:
     else if (what_.to == target::adopted) drop_lanes_not_moved();
     wait_quiet();
     nobody_came_between();
-    std::string report;
+    // Nothing is saved before all is known of all lanes: a position that cannot be moves none of them.
+    std::vector<lane_move> moves;
     for (auto& t : topics_)
-      for (auto& l : t.lanes) report += what_.what == move_request::verb::settle ? settle(t, l) : reset(t, l);
-    return report;
+      for (auto& l : t.lanes) moves.push_back(what_.what == move_request::verb::settle ? settle(t, l) : reset(t, l));
+    nobody_came_between();
+    return save_all(moves);
   }
 
 private:
@@ -117,6 +138,22 @@ private:
     }
   }
 
+  // Each of clickhouse.url is asked before it is given up: whoever is asked moves on to the next one after a failure.
+  template <class F> auto of_any_server(F&& ask) {
+    bool fatal = false;
+    auto r = ask(fatal);
+    for (std::size_t i = 1; i < context_->top.clickhouse.urls.size() && !r.ok() && !fatal; ++i) r = ask(fatal);
+    return must(std::move(r));
+  }
+  table_answer ask(topic_work& t, const fx_ask& fx) {
+    return of_any_server([&](bool&) -> result<table_answer> {
+      bool running = false;
+      auto a = t.dest->ask(tools_, fx, running);
+      if (!a.answered) return error{"clickhouse", a.why, "try again"};
+      return a;
+    });
+  }
+
   bool wanted(partition_id p) const {
     return what_.partitions.empty() || std::count(what_.partitions.begin(), what_.partitions.end(), p) > 0;
   }
@@ -129,9 +166,8 @@ private:
       if (info.failure) throw failed(*info.failure);
       any = true;
       topic_work t;
-      bool fatal = false;
-      t.dest = must(destination::open(tools_, context_, info.name, fatal));
-      t.start = must(t.dest->read_start(tools_));
+      t.dest = of_any_server([&](bool& fatal) { return destination::open(tools_, context_, info.name, fatal); });
+      t.start = of_any_server([&](bool&) { return t.dest->read_start(tools_); });
       t.partitions = info.partitions;
       if (!t.start.known)
         throw failed({"state", "pipeline " + c.name + " did not begin with topic " + info.name + " yet",
@@ -274,55 +310,87 @@ private:
     if (open.empty()) return;
     const auto& limits = context_->top.clickhouse;
     const auto whole = limits.lease_ms + limits.insert_limit_ms;
-    say("waits for " + format_duration(whole) + ", until no insert that was begun before can still be running");
+    const auto waits =
+        "waits for " + format_duration(whole) + ", until no insert that was begun before can still be running";
+    say(waits);
     auto since = mono_now();
+    std::string told;
     for (;;) {
       bool running = false;
-      if (!quiet_answers(open, running)) since = mono_now(); // silence
+      const auto why = quiet_answers(open, running);
+      if (!why.empty() && !running) since = mono_now(); // silence
+      if (without_times(why) != without_times(std::exchange(told, why)))
+        say(waits + (why.empty() ? "; nothing stands in the way any more" : "; it cannot go on: " + why));
       const auto left = whole - (mono_now() - since);
-      if (left <= 0 && !running) return;
+      if (left <= 0 && why.empty()) return;
       pause(std::clamp<std::int64_t>(left, step_ms, ask_every_ms));
     }
   }
 
-  bool quiet_answers(const std::vector<open_tokens>& open, bool& running) {
+  // Why it is not over yet, or nothing. `running`: because an insert still runs; else a server did not answer.
+  std::string quiet_answers(const std::vector<open_tokens>& open, bool& running) {
+    std::string runs;
     for (const auto& o : open) {
-      if (o.tokens.empty() && !quiet_answer(*o.of, {}, running)) return false;
-      for (const auto& token : o.tokens)
-        if (!quiet_answer(*o.of, token, running)) return false;
+      auto tokens = std::vector<std::optional<token_t>>(o.tokens.begin(), o.tokens.end());
+      if (tokens.empty()) tokens.push_back({});
+      for (const auto& token : tokens) {
+        bool now = false;
+        auto why = quiet_answer(*o.of, token, now);
+        if (!why.empty() && !now) return why;
+        if (now) runs = std::move(why);
+      }
     }
-    return true;
+    running = !runs.empty();
+    return runs;
   }
 
-  // False: the server did not answer at once, so that something may lie in a socket still.
-  bool quiet_answer(topic_work& t, const std::optional<token_t>& token, bool& running) {
-    bool runs = false;
+  // What does not answer at once may hold an insert in a socket still.
+  std::string quiet_answer(topic_work& t, const std::optional<token_t>& token, bool& runs) {
     const auto asked = mono_now();
-    if (!t.dest->ask(tools_, {0, {}, token, false}, runs).answered) return false;
-    running |= runs;
-    return mono_now() - asked <= answer_ms_max;
+    const auto a = t.dest->ask(tools_, {0, {}, token, false}, runs);
+    if (!a.answered) {
+      runs = false;
+      return a.why + " (an insert may still be running there: bring that server back, or take it out of clickhouse.url "
+                     "and do the same again)";
+    }
+    if (mono_now() - asked > answer_ms_max) {
+      runs = false;
+      return "ClickHouse took longer than " + format_duration(answer_ms_max) + " to answer";
+    }
+    return runs ? a.why : std::string();
   }
 
   // Offsets cannot be compared and set: who began meanwhile, and has gone again, would be overwritten.
   void nobody_came_between() {
     group_must_be_empty();
-    for (auto& t : topics_)
-      for (auto& l : t.lanes) {
-        const auto now = kafka::read_offsets(context_->kafka_client(), context_->config.group, places_of(l), limit_ms);
-        for (std::size_t i = 0; i < now.size(); ++i) {
-          if (now[i].what == from::failed) throw failed(now[i].why.value_or(error{"kafka", "no answer", "try again"}));
-          if (now[i].what != l.committed[i].what || now[i].next != l.committed[i].next ||
-              now[i].metadata != l.committed[i].metadata)
-            throw failed({"state", l.where() + ": somebody ran the pipeline meanwhile: nothing was moved",
-                          "stop whoever runs it, and do the same again"});
-        }
+    for (auto& t : topics_) {
+      std::vector<const lane_work*> lanes;
+      for (const auto& l : t.lanes) lanes.push_back(&l);
+      offsets_as_they_were(lanes);
+    }
+  }
+
+  // Of lanes of one topic.
+  void offsets_as_they_were(const std::vector<const lane_work*>& lanes) {
+    std::vector<kafka::topic_partition> places;
+    for (const auto* l : lanes)
+      for (auto p : l->partitions) places.push_back({l->key.topic, p});
+    const auto now = kafka::read_offsets(context_->kafka_client(), context_->config.group, places, limit_ms);
+    auto next = now.begin();
+    for (const auto* l : lanes)
+      for (const auto& before : l->committed) {
+        const auto& c = *next++;
+        if (c.what == from::failed) throw failed(c.why.value_or(error{"kafka", "no answer", "try again"}));
+        if (c.what != before.what || c.next != before.next || c.metadata != before.metadata)
+          throw failed({"state", l->where() + ": somebody ran the pipeline meanwhile: it was not moved",
+                        "stop whoever runs it, and do the same again"});
       }
   }
 
   // --- moving
   // -----------------------------------------------------------------------------------------------------------
 
-  std::string reset(topic_work& t, lane_work& l) {
+  lane_move reset(topic_work& t, lane_work& l) {
     look_at_log(l);
     if (t.dest->trust.there) look_at_table(t, l);
     else if (what_.to == target::table)
@@ -331,10 +399,8 @@ private:
     choose_positions(t, l);
     move_base b{l.before,         l.version,     random(), random(), t.start.lanes, cluster_hash(*context_),
                 t.dest->identity, t.dest->trust, l.where()};
-    auto r = must(moved(b, l.key.lane, l.facts));
-    save(l, r);
-    std::string out;
-    for (std::size_t i = 0; i < l.partitions.size(); ++i) out += line_of(l, r, i);
+    lane_move out{&l, must(moved(b, l.key.lane, l.facts)), {}};
+    for (std::size_t i = 0; i < l.partitions.size(); ++i) out.lines += line_of(l, out.to, i);
     return out;
   }
 
@@ -365,7 +431,7 @@ private:
   }
 
   void look_at_table(topic_work& t, lane_work& l) {
-    auto highest = must(t.dest->highest(tools_, l.partitions));
+    const auto highest = of_any_server([&](bool&) { return t.dest->highest(tools_, l.partitions); });
     for (std::size_t i = 0; i < l.facts.size(); ++i) l.facts[i].highest = highest[i];
   }
 
@@ -425,9 +491,7 @@ private:
         fx.ranges.push_back({l.partitions[i], low[i], low[i] + (high[i] - low[i] - 1) / 2});
       }
       if (asked.empty()) break;
-      bool running = false;
-      auto a = t.dest->ask(tools_, fx, running);
-      if (!a.answered) throw failed({"clickhouse", a.why, "try again"});
+      const auto a = ask(t, fx);
       for (std::size_t k = 0; k < asked.size(); ++k) {
         const auto& r = fx.ranges[k];
         const bool whole = a.counts[k].either == static_cast<std::uint64_t>(r.last - r.first + 1);
@@ -442,7 +506,7 @@ private:
   // --- settling
   // ---------------------------------------------------------------------------------------------------------
 
-  std::string settle(topic_work& t, lane_work& l) {
+  lane_move settle(topic_work& t, lane_work& l) {
     std::vector<settle_facts> facts(l.partitions.size());
     fx_ask fx{0, {}, {}, true};
     std::vector<std::size_t> asked;
@@ -456,27 +520,49 @@ private:
       if (r.what == kafka::record_at::status::found) facts[i].known = {static_cast<std::uint32_t>(r.hash), 1};
     }
     if (t.dest->trust.there) {
-      bool running = false;
-      auto a = t.dest->ask(tools_, fx, running);
-      if (!a.answered) throw failed({"clickhouse", a.why, "try again"});
+      const auto a = ask(t, fx);
       for (std::size_t k = 0; k < asked.size(); ++k) facts[asked[k]].found = a.counts[k].either;
     }
-    auto r = must(settled(before, random(), what_.said, t.dest->trust, l.key.lane, facts, l.where()));
-    save(l, r);
-    std::string out;
-    for (auto i : asked) out += line_of(l, r, i);
+    lane_move out{&l, must(settled(before, random(), what_.said, t.dest->trust, l.key.lane, facts, l.where())), {}};
+    for (auto i : asked) out.lines += line_of(l, out.to, i);
     return out;
   }
 
   // --- saving
   // -----------------------------------------------------------------------------------------------------------
 
-  void save(const lane_work& l, const lane_record& r) {
-    save_request request{l.key, l.expected, {r.version, encode_record(r)}, {}};
+  // A lane after the other: no store takes those of a group and its offsets as one. What was moved before one that
+  // failed is told of.
+  std::string save_all(const std::vector<lane_move>& moves) {
+    std::string done;
+    for (const auto& m : moves) {
+      try {
+        save(m, done);
+      } catch (const failed& f) {
+        throw failed(beside(f.why, done));
+      } catch (const std::exception& e) { // of a host's own store
+        throw failed(beside({"state", e.what(), ""}, done));
+      }
+    }
+    return done;
+  }
+
+  static error beside(error why, const std::string& done) {
+    if (!done.empty()) why.cause += "; moved before that:\n" + done.substr(0, done.size() - 1);
+    return why;
+  }
+
+  void save(const lane_move& m, std::string& done) {
+    const auto& l = *m.of;
+    save_request request{l.key, l.expected, {m.to.version, encode_record(m.to)}, {}};
     for (std::size_t i = 0; i < l.partitions.size(); ++i)
-      request.offsets.push_back({l.partitions[i], r.partitions[i].next});
-    if (store_) save_in_store(l, request);
-    commit(l, request, r);
+      request.offsets.push_back({l.partitions[i], m.to.partitions[i].next});
+    if (store_) {
+      save_in_store(l, request);
+      done += m.lines;                 // the offsets are output
+    } else offsets_as_they_were({&l}); // the saves before this one took their time
+    commit(l, request, m.to);
+    if (!store_) done += m.lines;
   }
 
   void save_in_store(const lane_work& l, const save_request& request) {

@@ -20,10 +20,10 @@ struct move_watch {
 
 // Nobody may be in the pipeline's group: waits a session time-out for members to go, then names them and refuses. An
 // owner that joins meanwhile is refused by the store, or refuses this. Where an insert of a plan may still be running,
-// waits for lease and insert limit first. What could not be done names the lane; lanes before it are done: doing it all
-// again does no harm, unless it was a move to another place that has been read from since.
-// `opened`: the store, if this process has it open; null: it is opened as the topology says.
-// Returns what was done, a line a partition.
+// waits for lease and insert limit first, and says what stands in the way. Nothing is saved before all lanes were
+// looked at. Where a save fails after others, the error says what was moved: doing it all again does no harm, unless it
+// was a move to another place that has been read from since. `opened`: the store, if this process has it open; null: it
+// is opened as the topology says. Returns what was done, a line a partition.
 result<std::string> move_state(const topology& t, const std::string& pipeline, const move_request& what,
                                std::shared_ptr<store> opened, const move_watch& watch);
 

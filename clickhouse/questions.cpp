@@ -225,7 +225,8 @@ token_answer token_running(std::span<session* const> servers, const token_t& tok
                      quote_text(token.hex()),
                  limit_ms);
     auto count = a.ok && a.rows.size() == 1 && a.rows[0].size() == 1 ? parse_number(a.rows[0][0]) : std::nullopt;
-    if (count && *count > 0) return {token_answer::state::running, {}};
+    if (count && *count > 0)
+      return {token_answer::state::running, "an insert with the token " + token.hex() + " still runs at " + s->url()};
     if (!count) out = {token_answer::state::unknown, s->url() + ": " + a.text};
   }
   return out;

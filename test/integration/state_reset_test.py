@@ -268,6 +268,39 @@ class Moved(state_parts.Scenario):
         self.assertEqual(first.stop(), 0)
         self.landed_times(1_000, 2)
 
+    def test_all_lanes_or_none(self):
+        """A position that one of two lanes cannot take: neither is moved."""
+        self.topic_, self.table_ = self.topic(2), self.table()
+        self.produce(self.topic_, 1_500, "--run", 1_000)  # 1,000 and 500
+        engine = self.start("first", "--until-end")
+        self.assertEqual(engine.wait(60), 0)
+        show = ("state", "show", engine.topology, "--json")
+        before = harness.json.loads(self.chute(*show))
+        self.assertEqual([lane["partitions"][0]["next"] for lane in before], [1_000, 500])
+        said = self.chute("state", "reset", engine.topology, "--to-offset", 800, code=1)
+        self.assertIn("lane 1", said)
+        self.assertNotIn("sent again", said)
+        self.assertEqual(harness.json.loads(self.chute(*show)), before)
+        self.assertIn("to offset 800", self.chute("state", "reset", engine.topology, "--to-offset", 800, "--partition", 0))
+        self.run_until(1_500 + 200)
+
+    def run_until(self, rows):
+        engine = self.start("last", "--until-end")
+        self.assertEqual(engine.wait(60), 0)
+        self.assertEqual(self.found(self.table_), rows)
+
+    def test_the_first_server_is_away(self):
+        """Of two servers of one table: the other is asked."""
+        self.topic_, self.table_ = self.topic(2), self.table()
+        self.produce(self.topic_, 1_000)
+        engine = self.start("first", "--until-end")
+        self.assertEqual(engine.wait(60), 0)
+        dead = f"http://127.0.0.1:{harness.free_port()}"
+        both, _ = self.topology(self.topic_, self.table_, name="both", url=[dead, self.server.url], clickhouse=self.LIMITS)
+        self.assertEqual(self.chute("state", "reset", both, "--to-table").count("to offset 500"), 2)
+        self.assertEqual(self.chute("state", "reset", both, "--to-offset", 400).count("to offset 400; the table holds"), 2)
+        self.run_until(1_000 + 200)
+
     def test_to_a_time_and_to_what_is_new(self):
         self.topic_, self.table_ = self.topic(1), self.table()
         self.produce(self.topic_, 500)
@@ -320,6 +353,28 @@ class Plans(state_parts.Scenario):
         self.assertEqual(engine.stop(), 0)
         self.assertIn("doubt" if fault == "refuse" else "", harness.tail(engine.log, 400))
         self.exact(self.topic_, self.table_, "--shared", records=2_000)
+
+    def test_a_server_that_is_away_is_named(self):
+        """The plan's insert may be running there: it waits, says why, and what ends it. By itself, and through the engine."""
+        file = self.leave_open("refuse")
+        dead = f"http://127.0.0.1:{harness.free_port()}"
+        both, _ = self.topology(self.topic_, self.table_, name="both", url=[self.server.url, dead], clickhouse=self.LIMITS)
+        words = (f"it cannot go on: {dead}: ", "bring that server back, or take it out of clickhouse.url")
+        mover = harness.Process(self, "mover", [harness.CHUTE, "state", "reset", both, "--to-table"])
+        self.stops(mover, *words)
+        self.assertTrue(mover.alive())
+        mover.kill()
+        self.assertEqual(harness.tail(mover.log, 400).count("it cannot go on"), 1)
+        # An engine cannot settle it either, whose server takes no inserts.
+        proxy = Proxy(self, self.server.url, plan=f"refuse:match=INSERT INTO*{self.table_.split('.')[1]}*FORMAT", name="refusing")
+        engine = self.start("second", url=[proxy.url, dead])
+        wait_until(lambda: engine.status(), 30, "its face answers")
+        mover = harness.Process(self, "asks", [harness.CHUTE, "state", "reset", engine.topology, "--to-table"])
+        engine.says(words[0], limit=60)
+        engine.kill()
+        mover.kill()
+        self.chute("state", "reset", file, "--to-table")
+        self.mended(1_500)
 
     def test_another_writer_used_up_the_window(self):
         self.used_up_window("drop_reply")
