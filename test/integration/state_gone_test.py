@@ -1,6 +1,7 @@
 """The state of a pipeline disappears or goes back in time: it stops and says what to do, and is exact once that was done.
 And what `chute check` and `chute state show` say of the stores that have a server."""
 
+import os
 import subprocess
 import time
 
@@ -141,6 +142,30 @@ class StateGone(state_parts.Scenario):
         self.server.ask(f"INSERT INTO {self.table_} SELECT * FROM {other} WHERE _offset BETWEEN 1200 AND 1299")
         self.assertIn("to offset 1000; up to offset 1299 only what the table lacks is sent", self.obey(said, "--to-table"))
         self.mended(2_000)
+
+    def commit(self, partition, offset, metadata):
+        """As another tool may: of the pipeline's group, while nobody is in it."""
+        with subprocess.Popen([harness.BUILD / "test/stores/group_child", f"chute-{self.name}", self.topic_],
+                              env={**os.environ, "CHUTE_KAFKA": self.kafka}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              text=True) as member:
+            self.assertIn("assigned", member.stdout.readline())
+            member.stdin.write(f"commit {partition} {offset} {metadata}\n")
+            member.stdin.flush()
+            self.assertEqual(member.stdout.readline(), "answer ok\n")
+            member.stdin.close()
+
+    def test_a_record_that_cannot_be_read(self):
+        """The store kafka: its offset's metadata was cut. No waiting mends that: the lane stops, and says what does."""
+        engine = self.begin(partitions=1)
+        self.assertEqual(engine.stop(), 0)
+        self.commit(0, 1_000, "chute1:xx")
+        self.produce(self.topic_, 500, "--first", 1_000)
+        engine = self.start("second")
+        said = self.stops(engine, "a lane's record cannot be read")
+        self.assertEqual(engine.wait(60), 1)
+        self.assertIn("a lane's record cannot be read", self.chute("state", "show", engine.topology))
+        self.assertIn("to offset 1000", self.obey(said, "--to-table"))
+        self.mended(1_500)
 
     def test_keeper_map_dropped(self):
         self.with_keeper_map()
