@@ -21,12 +21,21 @@ class Act(Trouble):
         self.acts = [act for act, name in ((self.made_anew, "recreate"), (self.overtaken, "retention")) if name in faults]
 
     def always(self):
+        turns = self.turns()
         while not self.rest(2, 6):
-            for act in self.acts:
-                for state in self.states:
-                    if self.over.is_set():
-                        return
-                    act(state)
+            for act, state in turns:
+                if self.over.is_set():
+                    return
+                act(state)
+
+    def turns(self):
+        """Every act with every store. The acts alternate, so that a short run has each of them; with which act and which store it begins,
+        the seed says."""
+        if not self.acts:
+            return []
+        first, at = self.dice.randrange(len(self.acts)), self.dice.randrange(len(self.states))
+        states = self.states[at:] + self.states[:at]
+        return [(self.acts[(first + i + more) % len(self.acts)], state) for more in range(len(self.acts)) for i, state in enumerate(states)]
 
     def cell(self, what, state, **pipeline):
         self.number += 1

@@ -264,7 +264,8 @@ class Life(threading.Thread):
             while self.member.engine.alive() and not self.member.streams() and time.monotonic() < give_up:
                 if self.over.wait(0.2):
                     return False
-        end = time.monotonic() + self.dice.uniform(0, seconds)
+        # Whoever is to kill itself gets the time to come by its point.
+        end = time.monotonic() + self.dice.uniform(0, seconds) * (2 if self.member.point else 1)
         while self.member.engine.alive() and time.monotonic() < end:
             if self.over.wait(0.1):
                 return False
@@ -279,7 +280,7 @@ class Life(threading.Thread):
         """Every second process kills itself when it comes by a point, unless it meets something else before."""
         self.over.wait(self.dice.uniform(0, 0.5))
         point = self.dice.choice(POINTS) if self.points and self.dice.random() < 0.5 else ""
-        self.member.start(point, self.dice.randint(1, 12))
+        self.member.start(point, self.dice.randint(1, self.dice.choice((2, 12))))  # mostly soon, before something else comes
 
     def killed(self):
         if self.live(5):

@@ -100,17 +100,9 @@ class ServerTrouble(Trouble):
             self.stage.count("ClickHouse killed with -9" if what == "kill" else "ClickHouse stopped for seconds (SIGSTOP)")
             self.rest(0.2, 3)
             if what == "kill":
-                self.start_again()
+                self.stage.start_clickhouse("clickhouse")
             else:
                 self.stage.services("clickhouse", "resume", "clickhouse")
-
-    def start_again(self):
-        """The embedded engine was seen to hang while it started, once in fourteen times: it then gets one more chance, and is counted."""
-        try:
-            self.stage.services("clickhouse", "start", "clickhouse", "--wait", "30")
-        except AssertionError:
-            self.stage.count("ClickHouse hung while it started, and was started once more")
-            self.stage.services("clickhouse", "start", "clickhouse")
 
 
 class StoreTrouble(Trouble):

@@ -13,6 +13,7 @@ import yaml
 import harness
 from cells import Life, Member
 from faults import break_replies
+from runner import FAULTS, LOST, not_struck
 from stage import Stage
 
 VARIABLE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -155,8 +156,10 @@ class Rehearsal:
                 break_replies(p)
         for life in lives:
             life.start()
+        self.proxies = proxies
         end = time.monotonic() + self.options.minutes * 60
-        while time.monotonic() < end and not s.troubles:
+        # A kill and a lost reply there must be, or nothing was rehearsed: a minute more for them at most.
+        while (now := time.monotonic()) < end + 60 and not s.troubles and (now < end or not_struck(self.wanted(), self.struck)):
             time.sleep(1)
             for m in members:
                 self.look(m)
@@ -165,7 +168,20 @@ class Rehearsal:
             life.join(300)
         for m in members:
             m.kill()
-        s.counts["inserts applied, their replies lost"] = sum(p.counts().get("lost_replies", 0) for p in proxies)
+        s.counts[LOST] = self.lost()
+        chosen = [f for f in self.faults if f != "members" or "kill" not in self.faults]
+        missed = not_struck(chosen, self.struck)
+        for name in missed:
+            (s.trouble if len(missed) == len(chosen) else s.say)(f"NOT STRUCK: {name} ({FAULTS[name]})")
+
+    def wanted(self):
+        return [f for f in ("kill", "replies") if f in self.faults]
+
+    def lost(self):
+        return sum(p.counts().get("lost_replies", 0) for p in self.proxies)
+
+    def struck(self, sign):
+        return (self.lost() if sign == LOST else 0) + sum(n for what, n in dict(self.stage.counts).items() if what.startswith(sign))
 
     def look(self, member):
         """Which topics there are, and whether a lane stopped."""
@@ -238,7 +254,7 @@ class Rehearsal:
         self.drain()
         for name, n in sorted(self.stage.counts.items()):
             print(f"{n:9,}  {name}")
-        print("per topic, partition and offset:")
+        print("per topic, partition and offset (values were not compared: what your tables make of a record, only the engine knows):")
         exact = [self.compare(name, node, topic, ends[topic]) for name, node, topic in named]
         if not exact:
             self.stage.trouble("there was no topic to compare")

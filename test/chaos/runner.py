@@ -7,7 +7,7 @@ import time
 
 import harness
 from acts import Act
-from cells import Cell, Life
+from cells import POINTS, Cell, Life
 from faults import BrokerTrouble, DiskTrouble, Guest, ServerTrouble, StoreTrouble, break_replies
 from stage import LeaderWatch, SmallDisk, Stage
 
@@ -27,7 +27,28 @@ FAULTS = {
 STORES = ("kafka", "file", "keeper_map", "redis")
 ALONE = {"file"}  # stores that one process alone may use
 ROUND_SECONDS, DRAIN_SECONDS = 240, 180
+JUDGE_SECONDS = DRAIN_SECONDS + 240
 LOST = "inserts applied, their replies lost"
+# How the counts begin that tell that a class of faults struck.
+SIGNS = {
+    "kill": ("kill -9 at random",),
+    "points": tuple(f"kill -9 {point.replace('_', ' ')}" for point in POINTS),
+    "zombies": ("SIGSTOP past",),
+    "members": ("members that left", "guests that joined"),
+    "replies": (LOST,),
+    "clickhouse": ("ClickHouse killed", "ClickHouse stopped"),
+    "brokers": ("brokers ",),
+    "stores": ("redis ", "zookeeper "),
+    "disk": ("disks full",),
+    "retention": ("retention overtook",),
+    "recreate": ("topics made anew",),
+}
+ALL_STRIKE_SECONDS = 180  # in so long a run each class has its turn, on a slow machine too
+
+
+def not_struck(faults, struck):
+    """Of the chosen classes, those that did not strike; `struck` counts by how a name begins."""
+    return [name for name in faults if not any(struck(sign) for sign in SIGNS[name])]
 
 
 def states_of(stores):
@@ -39,8 +60,8 @@ def states_of(stores):
 
 
 class Run:
-    """`at_least`: pairs of how a fault's name begins and a number. A round goes on until so many struck, up to four times as long: a part
-    that is long in coming back leaves time for little else."""
+    """`at_least`: pairs of a class of faults, or of how a count's name begins, and a number. A round goes on until so many struck, up to
+    four times as long: a part that is long in coming back leaves time for little else."""
 
     def __init__(self, folder, *, seed, seconds, stores, faults, processes, rate=120, at_least=()):
         self.stage = Stage(folder, seed)
@@ -48,6 +69,7 @@ class Run:
         self.states = states_of(stores)
         self.totals = {"produced": 0, "rows": 0, "dead_letters": 0, "doubled": 0, "missing": 0, "different": 0, "foreign": 0}
         self.rounds, self.cells, self.at_least = 0, [], at_least
+        self.made, self.judged = 0, 0  # cells
 
     # -- the parts -----------------------------------------------------------------------------------------------------
 
@@ -77,6 +99,8 @@ class Run:
             self.stage.say(f"LEFT OUT: full disks, because no small file system can be mounted here ({probe.missing}); run this as root")
 
     def struck(self, name):
+        if name in SIGNS:
+            return sum(self.struck(sign) for sign in SIGNS[name])
         lost = self.proxy.counts().get("lost_replies", 0) if LOST.startswith(name) and LOST not in self.stage.counts else 0
         return lost + sum(n for what, n in dict(self.stage.counts).items() if what.startswith(name))
 
@@ -154,12 +178,22 @@ class Run:
         self.rounds += 1
 
     def settle(self):
-        """Everything is well again: all that was produced must be found, exactly once."""
-        workers = [threading.Thread(target=self.judge, args=(c,), daemon=True) for c in self.cells]
+        """Everything is well again: all that was produced must be found, exactly once. A cell of which nobody heard is no exact one."""
+        self.made += len(self.cells)
+        workers = [threading.Thread(target=self.judge_whole, args=(c,), daemon=True, name=c.name) for c in self.cells]
         for w in workers:
             w.start()
+        end = time.monotonic() + JUDGE_SECONDS
         for w in workers:
-            w.join(DRAIN_SECONDS + 240)
+            w.join(max(0.0, end - time.monotonic()))
+            if w.is_alive():
+                self.stage.trouble(f"{w.name} was not compared within {JUDGE_SECONDS} s")
+
+    def judge_whole(self, cell):
+        try:
+            self.judge(cell)
+        except Exception as e:  # else the thread would end, and say nothing
+            self.stage.trouble(f"{cell.name} could not be judged: {e!r}")
 
     def judge(self, cell):
         s = self.stage
@@ -176,9 +210,12 @@ class Run:
         except Exception as e:
             return s.trouble(f"{cell.name} could not be compared: {e}")
         with s.lock:
+            self.judged += 1
             for name in self.totals:
                 self.totals[name] += verdict[name]
-        if verdict["exact"]:
+        if verdict["exact"] and verdict["produced"] == 0:
+            s.trouble(f"{cell.name} is empty: nothing was produced, and nothing is proven")
+        elif verdict["exact"]:
             s.say(f"{cell.name}: {verdict['produced']:,} records, {verdict['rows']:,} rows and {verdict['dead_letters']:,} dead letters: exact")
             if drained:
                 cell.drop()
@@ -195,10 +232,28 @@ class Run:
             while (left := end - time.monotonic()) > 5 and not self.stage.troubles:
                 self.round(min(ROUND_SECONDS, left) if left < 1.5 * ROUND_SECONDS else ROUND_SECONDS)
             self.close()
+            self.look_back()
         finally:
             self.stage.clean_up()
         self.report()
         return not self.stage.troubles
+
+    def look_back(self):
+        """A run in which nothing happened proves nothing: it fails, too."""
+        s = self.stage
+        if self.judged < self.made and not s.troubles:
+            s.trouble(f"{self.made - self.judged} of {self.made} pipelines were not compared")
+        if self.totals["produced"] == 0 and not s.troubles:
+            s.trouble(f"nothing was produced in {self.seconds:.0f} s: there was no time for a round; give it MINUTES=1 or more")
+        chosen = [f for f in self.faults if f != "stores" or self.store_servers]
+        chosen = [f for f in chosen if f != "disk" or any(state["store"] == "file" for state in self.states)]
+        missed = not_struck(chosen, self.struck)
+        for name in missed:
+            text = f"NOT STRUCK: {name} ({FAULTS[name]})"
+            if self.seconds >= ALL_STRIKE_SECONDS or len(missed) == len(chosen):
+                s.trouble(text)
+            else:
+                s.say(text)
 
     def report(self):
         s, t = self.stage, self.totals

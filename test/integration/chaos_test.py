@@ -20,15 +20,17 @@ class Chaos(harness.Scenario):
     seconds = 600 if harness.LONG else 30
 
     # A run in which nothing happened proves nothing.
-    at_least = (("kill -9", 3), ("SIGSTOP past", 1), (runner.LOST, 5), ("ClickHouse", 1), ("brokers", 1))
+    at_least = (("kill -9", 3), ("points", 2), ("SIGSTOP past", 1), (runner.LOST, 5), ("ClickHouse", 1), ("brokers", 1),
+                ("topics made anew", 1), ("retention overtook", 1))
 
     def test_all_faults_and_stores(self):
         run = runner.Run(self.dir / "run", seed=self.seed, seconds=self.seconds, stores=list(runner.STORES), faults=list(runner.FAULTS),
-                         processes=4, rate=120 if harness.LONG else 60, at_least=self.at_least)
+                         processes=6, rate=120 if harness.LONG else 60, at_least=self.at_least)
         good = run.go()
         self.assertTrue(good, f"see above; seed {self.seed}, logs in {run.stage.dir}")
         for name, least in self.at_least:
             self.assertGreaterEqual(run.struck(name), least, name)
+        self.assertEqual(run.judged, run.made, "each pipeline was compared")
         self.assertGreater(run.totals["produced"], 0)
 
     def test_a_lane_that_fails_ends_its_pipeline_by_name(self):
@@ -76,6 +78,9 @@ pipelines:
         producer.signal(signal.SIGTERM)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertRegex(done.stdout, r"produced [1-9]\d+, .*: exact", done.stdout)
+        self.assertRegex(done.stdout, r"[1-9][\d,]*  kill -9", done.stdout)
+        self.assertRegex(done.stdout, rf"[1-9][\d,]*  {runner.LOST}", done.stdout)
+        self.assertIn("values were not compared", done.stdout)
         # And it notices what is not so.
         self.server.ask(f"ALTER TABLE {table} DELETE WHERE part = 1 AND place = 5 SETTINGS mutations_sync = 2")
         again = self.kit("compare", topic, "--table", table, "--offsets-only", "--shared", "--to", "1:6", "--to", "0:0", "--to", "2:0", "--to",
