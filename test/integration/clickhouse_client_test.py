@@ -55,7 +55,7 @@ class ClickHouseClient(unittest.TestCase):
         return done.stdout
 
     def test_against_the_server(self):
-        self.assertIn("test cases:", self.run_program())
+        self.assertRegex(self.run_program(), r"test cases:\s*[1-9]\d*\s*\|\s*[1-9]\d* passed\s*\|\s*0 failed")
 
     def test_tls(self):
         self.assertTrue(shutil.which("openssl"), "openssl is not installed")
@@ -74,7 +74,7 @@ class ClickHouseClient(unittest.TestCase):
                 server.shutdown()
                 thread.join()
                 server.server_close()
-        self.assertIn("1 passed", out)
+        self.assertRegex(out, r"test cases:\s*1\s*\|\s*1 passed")
 
 
 if __name__ == "__main__":

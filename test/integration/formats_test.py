@@ -152,6 +152,9 @@ class Formats(harness.Scenario):
         self.assertEqual(self.rows(f"(SELECT count() AS n, sum(id) AS i, sum(extra) AS e, sum(money) AS m, 0 AS _offset FROM {table})",
                                    "toUInt32(n), toUInt32(i), toInt32(e), toFloat64(m)"),
                          [[count, sum(range(count)), -sum(range(0, count, 2)), count // 2 * 2.56]])
+        once = self.server.rows(f"SELECT uniqExact(id) AS ids, uniqExact(_partition, _offset) AS places, countIf(name != concat('n', toString(id))) "
+                                f"AS wrong FROM {table}")[0]
+        self.assertEqual({k: int(v) for k, v in once.items()}, {"ids": count, "places": count, "wrong": 0})
         self.assertEqual(sorted(self.errors()), ["the schema of id 77 is not known to the registry", "the value ends too early"])
 
     def test_keys_of_their_own_format(self):

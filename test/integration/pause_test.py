@@ -6,7 +6,8 @@ import time
 import harness
 from harness import LONG, SESSION_MS, tail, wait_until
 
-AT_ONCE = 4
+AT_ONCE = 5
+LONGEST = ["test_two_processes_stopped_and_woken_and_a_third", "test_store_file"]
 
 
 class Pause(harness.Scenario):
@@ -106,6 +107,8 @@ class Pause(harness.Scenario):
         self.arrived(table, records, 120, *engines)
         for e in engines:
             self.assertEqual(e.stop(), 0, e.name)
+        lost = sum(log.read_text(errors="replace").count("the group lost its partitions") for log in self.logs)
+        self.assertGreaterEqual(lost, rounds // 3, "who is woken finds that others own its lanes")
         self.exact(topic, table, records=records)
 
 

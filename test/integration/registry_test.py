@@ -12,6 +12,7 @@ import harness
 from formats_test import text, varint
 
 TIME_LIMIT_SECONDS = 300
+AT_ONCE = 4
 
 SCHEMA = json.dumps({"type": "record", "name": "R", "fields": [{"name": "id", "type": "long"}, {"name": "name", "type": "string"}]})
 
