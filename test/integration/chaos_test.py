@@ -6,6 +6,9 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
+import unittest
+from unittest import mock
 
 import harness
 
@@ -14,6 +17,69 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "chaos"))
 import runner  # noqa: E402  (found by the line above)
 
 TIME_LIMIT_SECONDS = 900
+
+
+class Pipeline:
+    """What a run asks of a cell when all is over."""
+
+    def __init__(self, name, produced=100, stops=()):
+        self.name, self.stops = name, stops
+        self.figures = {k: 0 for k in ("rows", "dead_letters", "doubled", "missing", "different", "foreign")}
+        self.figures |= {"produced": produced, "exact": True}
+
+    def named_stops(self):
+        return self.stops
+
+    def drain(self, _):
+        pass
+
+    def retried(self, call):
+        return call()
+
+    def verdict(self):
+        return self.figures
+
+    def drop(self):
+        pass
+
+
+class Broken(Pipeline):
+    def named_stops(self):
+        raise OSError("the log is gone")
+
+
+class Hangs(Pipeline):
+    def drain(self, _):
+        time.sleep(3)
+
+
+class Judged(unittest.TestCase):
+    """A run's own judgement, without the parts."""
+
+    def troubles(self, *cells, seconds=10, faults=(), counts=()):
+        run = runner.Run(harness.RUN_DIR / "integration" / f"judged_{os.getpid()}", seed=1, seconds=seconds, stores=["kafka"], faults=faults, processes=1)
+        run.proxy, run.store_servers, run.cells = mock.Mock(counts=dict), [], cells
+        run.stage.counts.update(dict(counts))
+        with mock.patch.object(runner, "JUDGE_SECONDS", 1):
+            run.settle()
+        run.look_back()
+        return "; ".join(run.stage.troubles)
+
+    def test_a_pipeline_that_nobody_compared_is_not_exact(self):
+        self.assertEqual(self.troubles(Pipeline("a"), Pipeline("b")), "")
+        self.assertIn("b could not be judged: OSError", self.troubles(Pipeline("a"), Broken("b")))
+        self.assertIn("b was not compared within 1 s", self.troubles(Pipeline("a"), Hangs("b")))
+        self.assertIn("b is empty", self.troubles(Pipeline("a"), Pipeline("b", produced=0)))
+        self.assertIn("nothing was produced", self.troubles())
+
+    def test_a_class_of_faults_that_did_not_strike_is_told(self):
+        struck = {"kill -9 in save": 1, "brokers killed with -9": 2}
+        one = Pipeline("a")
+        self.assertEqual(self.troubles(one, faults=["points", "brokers"], counts=struck, seconds=300), "")
+        self.assertIn("NOT STRUCK: zombies", self.troubles(one, faults=["points", "zombies"], counts=struck, seconds=300))
+        self.assertEqual(self.troubles(one, faults=["points", "zombies"], counts=struck), "", "a short run need not have each")
+        self.assertIn("NOT STRUCK: points", self.troubles(one, faults=["points"]), "but one of them")
+        self.assertEqual(set(runner.SIGNS), set(runner.FAULTS))
 
 
 class Chaos(harness.Scenario):
