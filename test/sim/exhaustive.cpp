@@ -1,5 +1,6 @@
 #include "test/sim/exhaustive.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <mutex>
@@ -129,6 +130,8 @@ search_result search_all(int depth, std::uint64_t limit, int threads, const wish
       for (std::uint8_t what = 0; what < deviation_count; ++what)
         if (open[step] >> what & 1) s.starts.push_back({i, {step, what}});
   }
+  // The scopes by turns: a limit that comes first leaves out late departures of each, and no scope.
+  std::stable_sort(s.starts.begin(), s.starts.end(), [](auto& a, auto& b) { return a.first.step < b.first.step; });
   std::vector<std::thread> all;
   for (int i = 0; i < threads; ++i) all.emplace_back([&] { work(s); });
   for (auto& t : all) t.join();

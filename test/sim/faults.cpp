@@ -243,7 +243,10 @@ void world::roll_back(std::uint8_t l) {
   spoiled_[l] |= spoiled_rollback;
   // Whatever was saved since may still be on its way to the table.
   for (std::size_t i = all.size() - back; i < all.size(); ++i)
-    if (all[i].present) spoiled_[l] |= spoiled_in_flight;
+    if (all[i].present) {
+      spoiled_[l] |= spoiled_in_flight;
+      went_back_at_[l] = now_;
+    }
   say("the store goes back from version ", all.back().version, " of lane ", int{l}, " to ",
       all[all.size() - 1 - back].version);
   put_back(l, all[all.size() - 1 - back]);

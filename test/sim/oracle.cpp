@@ -136,11 +136,26 @@ void world::check_token(attempt& a) {
   tokens_.push_back(u);
 }
 
+ms world::planned_at(const attempt& a) const {
+  auto& d = durable_[a.lane];
+  auto plan = std::find_if(d.begin(), d.end(), [&](auto& x) { return x.token == a.fx.what->token; });
+  return plan == d.end() ? now_ : plan->at;
+}
+
+// The store went back behind the plan of one of the two, which was on its way then, or left under the lease that it
+// had. What was planned since, and what left after such a lease, is nobody's to double.
+bool world::plan_forgotten(std::size_t lane, ms planned, ms sent) const {
+  auto at = went_back_at_[lane];
+  return at >= 0 && planned <= at && sent <= at + s_.lane.lease_ms;
+}
+
 void world::doubled(const attempt& a, int partition, std::int64_t offset) {
-  bool went_back = spoiled_[static_cast<std::size_t>(partition % s_.lanes)] & spoiled_in_flight;
+  auto l = static_cast<std::size_t>(partition % s_.lanes);
+  auto& c = kafka_[static_cast<std::size_t>(partition)].landed[static_cast<std::size_t>(offset)];
+  bool went_back = plan_forgotten(l, c.planned, c.sent) || plan_forgotten(l, planned_at(a), a.sent);
   bool held = !s_.plain && now_ - a.sent >= s_.lane.window_ms; // by a server that stood still
-  kafka_[static_cast<std::size_t>(partition)].landed[static_cast<std::size_t>(offset)].excused = went_back || held;
-  if (held) spoiled_[static_cast<std::size_t>(partition % s_.lanes)] |= spoiled_held;
+  c.excused = went_back || held;
+  if (held) spoiled_[l] |= spoiled_held;
   if (went_back || held) {
     ++(went_back ? counts_.went_back : counts_.held);
     return;

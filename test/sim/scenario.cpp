@@ -132,6 +132,7 @@ scenario draw_scenario(std::uint64_t seed, const wishes& w) {
   draw_swarm(s);
   draw_turns(s, w);
   s.shared_memory = s.seed % 16 == 11; // the others' schedules stay
+  s.notes = s.seed % 8 == 1 && s.store != store_type::kafka;
   return s;
 }
 
@@ -149,6 +150,7 @@ std::string describe(const scenario& s) {
   if (s.wild_store) out += ", wild store";
   if (!s.count_told) out += ", inserts not counted";
   if (s.rests) out += ", readers rest";
+  if (s.notes) out += ", saves noted in the group";
   if (s.shared_memory) out += ", memory comes and goes";
   if (c.behind_at_once > 0)
     out += ", " + std::to_string(c.behind_at_once) + " partitions at once that are behind by " +

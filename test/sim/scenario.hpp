@@ -72,6 +72,7 @@ struct scenario {
   bool plain = false;         // MergeTree that is not replicated
   bool count_told = true;     // the number of inserts ever made is known
   bool rests = false;         // readers let records come together before they hand them on
+  bool notes = false;         // the group's offsets tell what was saved in another store
   bool shared_memory = false; // what a lane may gather changes from event to event
   int records = 20;
   std::array<bool, fault_count> muted{}; // faults that this schedule does without, so that others meet more often

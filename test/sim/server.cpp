@@ -246,6 +246,10 @@ void world::land(const attempt& a, int part) {
     }
     ++(a.fx.dead_letters ? c.dead : c.rows);
     if (!c.since) c.since = now_;
+    if (c.rows + c.dead == 1) {
+      c.sent = a.sent;
+      c.planned = planned_at(a);
+    }
     if (c.rows + c.dead > 1) {
       say("DOUBLE: partition ", partition, " offset ", offset);
       doubled(a, partition, offset);

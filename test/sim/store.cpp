@@ -50,6 +50,8 @@ void world::starts_read(const event& e) {
     return later(net(), next);
   }
   r.what.marked = started_[r.lane] != 0;
+  r.what.noted_lineage = notes_[r.lane].lineage;
+  r.what.noted_version = notes_[r.lane].version;
   for (std::size_t i = 0; i < parts_of(r.lane); ++i)
     r.what.start.push_back({kafka_[static_cast<std::size_t>(partition_of(r.lane, i))].start});
   next.what = ev::store_read;
@@ -213,13 +215,22 @@ void world::write(std::uint8_t l, const save_request& r) {
   auto before = store_[l].empty() ? stored{} : store_[l].back();
   if (before.present && before.text == r.text) return; // the very same save once more
   // A save that was on its way while the store forgot the lane: what comes with it is an older state.
-  if (!before.present && r.since < before.since) spoiled_[l] |= spoiled_rollback | spoiled_in_flight;
+  if (!before.present && r.since < before.since) {
+    spoiled_[l] |= spoiled_rollback | spoiled_in_flight;
+    went_back_at_[l] = now_;
+  }
   store_[l].push_back({now_, true, false, r.version, r.text});
   check_store(l, before, *record);
   records_[l] = std::move(*record);
-  if (records_[l].open) durable_[l].push_back({records_[l].open->token, records_[l].open->kind});
+  if (records_[l].open) durable_[l].push_back({records_[l].open->token, records_[l].open->kind, now_});
   changed_ = true;
   tell_apart(l);
+}
+
+// Beside another store the group's offsets tell what was saved; not each save, for a note is an offset like others.
+void world::note(const save_request& r) {
+  if (!s_.notes || stir(s_.seed + r.version) % 4 == 0) return;
+  if (auto record = decode_record(r.text); record.ok()) notes_[r.lane] = {record->lineage, r.version};
 }
 
 void world::save_done(std::uint32_t ref, save_outcome outcome, bool at_once) {
@@ -256,6 +267,7 @@ void world::saved(const event& e, bool limit) {
   if (outcome == save_outcome::accepted && s->save_ticket == r.ticket && s->loads == r.loads) {
     ++s->accepted;
     s->leased_since = r.since;
+    note(r);
   }
   if (outcome == save_outcome::refused && s->save_ticket == r.ticket && s->loads == r.loads) s->refused = true;
   lane_event(e.process, e.lane, [&](lane& m, instant now) { m.saved(now, r.ticket, outcome, "as drawn"); });

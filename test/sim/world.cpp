@@ -31,6 +31,8 @@ world::world(const scenario& s, const wishes& w)
   store_.resize(lanes);
   started_.resize(lanes);
   durable_.resize(lanes);
+  went_back_at_.assign(lanes, -1);
+  notes_.resize(lanes);
   spoiled_.resize(lanes);
   untellable_.resize(lanes);
   stopped_.resize(lanes);

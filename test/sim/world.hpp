@@ -42,7 +42,9 @@ struct log_entry {
 struct cell {
   std::uint8_t rows = 0, dead = 0;
   std::uint8_t old_rows = 0, old_dead = 0; // of records that are no longer in the log
-  ms since = 0;                            // the first landed
+  ms since = 0;                            // the first landed,
+  ms sent = 0;                             // when it left,
+  ms planned = 0;                          // and when its plan was saved
   bool excused = false;                    // its double cannot be prevented
   bool forgotten = false;                  // the log lost the record before it was delivered
 };
@@ -68,6 +70,11 @@ struct stored {
   bool present = false, foreign = false;
   std::uint64_t version = 0;
   std::string text;
+};
+
+// What the group's offsets note of a lane whose records are in another store.
+struct record_note {
+  std::uint64_t lineage = 0, version = 0;
 };
 
 enum class ev : std::uint8_t {
@@ -276,6 +283,7 @@ struct click_house {
 struct plan_seen {
   token_t token;
   plan_kind kind;
+  ms at = 0; // when it was saved
 };
 
 struct token_use {
@@ -436,6 +444,7 @@ private:
   void write(std::uint8_t l, const save_request& r);
   stored read_store(std::uint8_t l);
   void forgotten(process& p, std::uint8_t n, bool outstanding);
+  void note(const save_request& r);
 
   // server.cpp
   ms server_now() const { return now_ + server_.clock; }
@@ -492,6 +501,8 @@ private:
   void check_insert(const process& p, const lane_slot& s, std::uint8_t l, const fx_insert& fx);
   void check_token(attempt& a);
   void doubled(const attempt& a, int partition, std::int64_t offset);
+  bool plan_forgotten(std::size_t lane, ms planned, ms sent) const;
+  ms planned_at(const attempt& a) const;
   void stopped(std::uint8_t p, std::uint8_t l, const std::string& reason);
   void final_check();
   void final_check(int partition, std::int64_t offset);
@@ -528,6 +539,8 @@ private:
 
   std::vector<std::vector<stored>> store_; // a lane: all it ever held; the last is what it holds
   std::vector<lane_record> records_;       // a lane: its last, read
+  std::vector<ms> went_back_at_;   // a lane: when its store went back the last time, with saves that inserts rely on
+  std::vector<record_note> notes_; // a lane: what the group's offsets tell of its saves
   bool starts_known_ = false;
   std::vector<std::uint8_t> started_;
   std::vector<std::vector<plan_seen>> durable_; // a lane: the plans that were ever saved
