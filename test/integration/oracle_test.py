@@ -4,6 +4,7 @@ The loader here is a stand-in that knows nothing of the engine: ClickHouse's own
 """
 
 import base64
+import concurrent.futures
 import json
 
 import harness
@@ -101,16 +102,24 @@ class Oracle(harness.Scenario):
             "a dead letter beyond the end": ("INSERT INTO {d} (pipeline, topic, partition, offset, error) VALUES ('p', '" +
                                              self.topic_name + f"', 0, {end + 100000}, 'e')", {"foreign": 1}),
         }
-        for what, (sql, expected) in defects.items():
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            compared = [pool.submit(self.with_defect, number, sql) for number, (sql, _) in enumerate(defects.values())]
+        self.assertEqual(len(compared), 25)
+        for (what, (_, expected)), done in zip(defects.items(), compared):
             with self.subTest(what):
-                table, dead = self.copy(self.good, ORDER="_offset"), self.copy(self.good_dead, ORDER="offset")
-                self.server.ask(sql.format(t=table, d=dead))
-                figures = self.compare(table, dead)
+                figures = done.result()
                 found = {k: figures[k] for k in ("doubled", "missing", "different", "foreign") if figures[k]}
                 self.assertEqual(found, expected, f"{what}: {figures}")
                 self.assertTrue(figures["examples"] or "topic" in what)
-                self.drop(table)
-                self.drop(dead)
+
+    def with_defect(self, number, sql):
+        """What the oracle says of copies in which it is planted."""
+        table, dead = self.copy(self.good, f"t{number}", "_offset"), self.copy(self.good_dead, f"d{number}", "offset")
+        self.server.ask(sql.format(t=table, d=dead))
+        figures = self.compare(table, dead)
+        self.drop(table)
+        self.drop(dead)
+        return figures
 
     def gap(self):
         """A partition and offset within the log at which there is no committed record."""
@@ -121,10 +130,9 @@ class Oracle(harness.Scenario):
         ends = [list(map(int, line.split())) for line in self.kit("topic", "end", self.topic_name).stdout.splitlines()]
         return next((p, o) for p, begin, end in ends for o in range(begin, end) if (p, o) not in seen)
 
-    def copy(self, table, ORDER):
-        name = f"{self.database}.{self.name}_copy_{ORDER.strip('_')}{'d' if ORDER == 'offset' else 't'}"
-        self.drop(name)
-        self.server.ask(f"CREATE TABLE {name} AS {table} ENGINE = MergeTree ORDER BY {ORDER}")
+    def copy(self, table, suffix, order):
+        name = f"{self.database}.{self.name}_copy_{suffix}"
+        self.server.ask(f"CREATE TABLE {name} AS {table} ENGINE = MergeTree ORDER BY {order}")
         self.addCleanup(self.drop, name)
         self.server.ask(f"INSERT INTO {name} SELECT * FROM {table}")
         return name
@@ -186,7 +194,10 @@ class FaultProxy(harness.Scenario):
                 self.assertEqual(proxy.counts()[kind], 1)
         through.ask(insert)
         self.assertEqual(self.server.number(f"SELECT count() FROM {table}"), applied + 1)
-        self.assertEqual(proxy.counts()["lost_replies"], 3)  # dropped, cut and hidden
+        proxy.fault("drop_reply", match="SELECT 3", count=1)
+        self.assertRaises(harness.ServerError, through.ask, "SELECT 3")
+        self.assertEqual(proxy.counts()["drop_reply"], 2)
+        self.assertEqual(proxy.counts()["lost_replies"], 3)  # inserts dropped, cut and hidden; a question is none
 
     def test_probability_and_count(self):
         proxy = Proxy(self, self.server.url, plan="refuse:match=SELECT,probability=0.5,count=10")

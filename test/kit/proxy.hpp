@@ -16,7 +16,7 @@
 //   duplicate     the request is passed on twice; the second reply is handed over
 //
 // Control port: POST /fault?kind=…&match=INSERT&probability=0.2&count=100&ms=50&bytes=20&code=252 · POST /clear ·
-// GET /counts (JSON: requests, how often each kind struck, and lost_replies: of requests that the server had carried
+// GET /counts (JSON: requests, how often each kind struck, and lost_replies: of inserts that the server had carried
 // out) · GET /ping
 #pragma once
 
