@@ -6,6 +6,7 @@ import os
 import pathlib
 import pty
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -247,6 +248,7 @@ class WithoutParts(unittest.TestCase):
         self.addCleanup(lambda: (child.kill(), child.wait()))
         seen = b""
         while b"lag not known" not in seen or b"\r\x1b[K" not in seen:
+            self.assertTrue(select.select([control], [], [], 30)[0], f"nothing more within 30 s; seen: {seen}")
             piece = os.read(control, 4096)
             self.assertNotEqual(piece, b"")
             seen += piece

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import unittest
 import urllib.parse
@@ -48,10 +49,25 @@ def wait_until(condition, limit, what, every=0.05):
         time.sleep(every)
 
 
+_ports_taken, _ports_lock = set(), threading.Lock()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that was free a moment ago, below those that the system gives to outgoing connections, as dev/services takes them: such a one
+    could be gone before a program listens there. None is given twice, to whichever test of this process."""
+    with _ports_lock:
+        for _ in range(1_000):
+            port = random.SystemRandom().randrange(20_000, 32_000)
+            if port in _ports_taken:
+                continue
+            with socket.socket() as s:
+                try:
+                    s.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+            _ports_taken.add(port)
+            return port
+    raise AssertionError("no port between 20000 and 32000 is free")
 
 
 def tail(path, lines=40):

@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = Path(os.environ.get("CHUTE_BUILD") or ROOT / "build/release")
 SUITE_SECONDS = 240
+AT_ONCE = 3
 
 
 class StateStores(unittest.TestCase):
