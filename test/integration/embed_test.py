@@ -160,9 +160,9 @@ class Embed(harness.Scenario):
         self.assertIn("pairs: drained, 5000 rows, 1 dead letters", program.log.read_text())
 
     def both_landed(self, pairs):
-        rows = self.server.rows(f"SELECT count() AS n, uniqExact(id) AS ids, min(text = concat('number ', toString(id))) AS right "
-                                f"FROM {self.second}")[0]
-        self.assertEqual({k: int(v) for k, v in rows.items()}, {"n": pairs, "ids": pairs, "right": 1})
+        rows = self.server.rows(f"SELECT count() AS n, uniqExact(id) AS ids, uniqExact(_partition, _offset) AS places, "
+                                f"min(text = concat('number ', toString(id))) AS right FROM {self.second}")[0]
+        self.assertEqual({k: int(v) for k, v in rows.items()}, {"n": pairs, "ids": pairs, "places": pairs, "right": 1})
 
     def test_until_end(self):
         files = self.given()
@@ -200,6 +200,8 @@ class Embed(harness.Scenario):
         # Whatever was not gathered yet is left to the next engine; nothing comes twice.
         self.assertEqual(harness.Engine(self, files[0], "--until-end", name="heir").wait(60), 0)
         self.exact(self.one, self.first, records=3_000)
+        # The other one's state ended with its host: what it gathered is there once, and as it was sent.
+        self.both_landed(self.server.number(f"SELECT count() FROM {self.second}"))
 
 
 if __name__ == "__main__":

@@ -295,8 +295,8 @@ void add_latency(CLI::App& app, shared_options& shared, latency_plan& o) {
     o.server = shared.server;
     const latencies l = measure_latency(o);
     if (l.ms.empty()) throw failure("latency: interrupted before the first record was seen");
-    std::printf("{\"count\": %zu, \"median_ms\": %.1f, \"p99_ms\": %.1f, \"max_ms\": %.1f}\n", l.ms.size(), l.at(0.5),
-                l.at(0.99), l.ms.back());
+    std::printf("{\"count\": %zu, \"median_ms\": %.1f, \"p90_ms\": %.1f, \"p99_ms\": %.1f, \"max_ms\": %.1f}\n",
+                l.ms.size(), l.at(0.5), l.at(0.9), l.at(0.99), l.ms.back());
   });
 }
 
