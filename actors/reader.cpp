@@ -217,7 +217,8 @@ void ask_for(converter_ptr self, std::vector<std::uint32_t> ids) {
 // False: schemas are missing, and asked for.
 bool convert(converter_ptr self, const convert_request& r) {
   auto& s = self->state;
-  if (s.spec != r.spec) {
+  auto& d = s.by_topic[r.topic];
+  if (d.spec != r.spec) {
     const auto& spec = *r.spec;
     auto made = spec.make ? make_decoder(spec.format, spec.make, spec.targets, spec.options)
                           : make_decoder(spec.format, spec.targets, spec.options);
@@ -225,12 +226,12 @@ bool convert(converter_ptr self, const convert_request& r) {
       self->send(s.boss, msg::failed{made.failure().text()});
       return true;
     }
-    s.with = std::move(*made);
-    s.spec = r.spec;
-    s.hopeless.clear();
+    d.with = std::move(*made);
+    d.spec = r.spec;
+    d.hopeless.clear();
   }
   std::vector<std::uint32_t> missing;
-  s.with->wanted_schemas(r.raw->records, missing);
+  d.with->wanted_schemas(r.raw->records, missing);
   if (!missing.empty()) return ask_for(self, std::move(missing)), false;
   auto out = std::make_shared<chunk>();
   out->topic = r.topic;
@@ -240,13 +241,13 @@ bool convert(converter_ptr self, const convert_request& r) {
   out->arrived_at = r.arrived_at;
   out->at_end = r.raw->at_end;
   out->log_end = r.raw->end ? r.raw->end->value : r.raw->log_end;
-  s.with->decode(r.raw->records, *r.raw, *out);
-  auto fields = s.with->take_new_fields();
-  std::erase_if(fields, [&](const new_field& f) { return s.hopeless.contains(f.name); });
+  d.with->decode(r.raw->records, *r.raw, *out);
+  auto fields = d.with->take_new_fields();
+  std::erase_if(fields, [&](const new_field& f) { return d.hopeless.contains(f.name); });
   if (!fields.empty()) {
     s.held = out;
     s.fetching = true;
-    for (const auto& f : fields) s.hopeless.insert(f.name);
+    for (const auto& f : fields) d.hopeless.insert(f.name);
     self->send(s.boss, msg::fields_found{r.topic, r.spec, std::move(fields), converter_actor(self)});
     return false;
   }
@@ -273,7 +274,7 @@ void on_added(converter_ptr self, const msg::fields_added& m) {
     const auto text = "waiting for columns of new fields: " + m.why;
     s.context->log->warn("pipeline {}: {}", s.context->config.name, text);
     s.context->board->trouble(s.context->config.name, text);
-    s.hopeless.clear();
+    s.by_topic[s.waiting.front().topic].hopeless.clear();
     self->delayed_send(self, std::chrono::seconds(2), msg::wake{});
     return;
   }

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <deque>
+#include <map>
 #include <set>
 
 namespace chute {
@@ -48,14 +49,18 @@ reader_actor::behavior_type reader(reader_actor::stateful_pointer<reader_state> 
 // and again.
 struct converter_state {
   context_ptr context;
-  decoder_spec_ptr spec; // of the decoder
-  std::unique_ptr<decoder> with;
+  // What decodes a topic, and what it has learned. Chunks of several topics come one after the other.
+  struct decoding {
+    decoder_spec_ptr spec;
+    std::unique_ptr<decoder> with;
+    std::set<std::string> hopeless; // names that `spec` has no column for, whatever is added
+  };
+  std::map<std::string, decoding> by_topic;
   pipeline_actor boss;
   pool_actor clerks;
   std::deque<convert_request> waiting; // bounded by the credits of the readers
   bool fetching = false;               // or about to; or waits for columns
   chunk_ptr held;                      // of the first that waits: it has fields without a column
-  std::set<std::string> hopeless;      // names that `spec` has no column for, whatever is added
   int tries = 0;
 };
 
