@@ -49,13 +49,14 @@ const std::string_view status_page = R"html(<!doctype html>
 </style>
 <header>
   <h1>chute</h1><span id="version" class="faint"></span><span id="uptime" class="faint"></span>
-  <span id="memory" class="faint"></span><span id="summary"></span>
+  <span id="memory" class="faint"></span><span id="summary"></span><span id="still" class="faint"></span>
 </header>
 <div id="trouble" role="status"></div>
 <main id="pipelines"></main>
 <script>
 'use strict';
-const every_ms = 2000, opened = new Set(), earlier = new Map();
+const every_ms = 2000, refused_ms = 15000, opened = new Set(), earlier = new Map();
+let refused = null; // the last order that was not carried out
 // A sign for each state, and a word: colour only repeats what they say.
 const signs = {starting: '◌', streaming: '▶', waiting: '◔', paused: '‖', draining: '▽', drained: '✓', stopped: '■'};
 const words = {streaming: 'running', waiting: 'waiting', stopped: 'stopped'};
@@ -87,9 +88,13 @@ function rate(p, at) {
 }
 
 async function order(name, what) {
-  const reply = await fetch(`/pipelines/${encodeURIComponent(name)}/${what}`, {method: 'POST'});
-  if (!reply.ok) trouble((await reply.json()).error);
-  else await refresh();
+  try {
+    const reply = await fetch(`/pipelines/${encodeURIComponent(name)}/${what}`, {method: 'POST'});
+    refused = reply.ok ? null : {why: `${name}: ${what}: ` + (await reply.json()).error, until: performance.now() + refused_ms};
+  } catch (e) {
+    refused = {why: `${name}: ${what}: no answer from the engine: ${e.message}`, until: performance.now() + refused_ms};
+  }
+  await refresh();
 }
 
 function figures(p, at) {
@@ -113,7 +118,9 @@ function folded(key, title, names, numbers, rows) {
   const cells = (tag, list, needs) => make('tr', {}, ...list.map((text, i) =>
     make(tag, {className: (numbers.includes(i) ? 'number' : '') + (needs ? ' needs' : '')}, text)));
   const place = make('div', {className: 'scroll'});
-  const box = make('details', {open: opened.has(key)}, make('summary', {}, title), place);
+  const summary = make('summary', {}, title);
+  summary.dataset.key = key;
+  const box = make('details', {open: opened.has(key)}, summary, place);
   const fill = () => {
     const table = make('table', {}, cells('th', names));
     for (const [list, needs] of rows()) table.append(cells('td', list, needs));
@@ -152,6 +159,7 @@ function card(p, at) {
   const paused = p.state === 'paused';
   const button = make('button', {type: 'button', onclick: () => order(p.name, paused ? 'resume' : 'pause')},
                       paused ? 'Resume' : 'Pause');
+  button.dataset.key = p.name + ' button';
   button.hidden = ['stopped', 'draining', 'drained'].includes(p.state);
   const mark = make('span', {className: 'mark', ariaHidden: 'true'}, signs[p.state] || '?');
   const box = make('section', {className: 'card ' + p.state},
@@ -178,6 +186,24 @@ function summary(pipelines) {
 const put = (id, text) => { document.getElementById(id).textContent = text; };
 const trouble = text => put('trouble', text);
 
+// Somebody marks text, or a button is held down: what is drawn anew would take it from under the hand.
+function in_use(main) {
+  const marked = document.getSelection();
+  return {marked: !marked.isCollapsed && marked.containsNode(main, true), pressed: main.querySelector('button:active, summary:active')};
+}
+
+// The keyboard's focus stays on the very element that had it: on another, a key would do what nobody meant.
+function redraw(pipelines, at) {
+  const main = document.getElementById('pipelines'), use = in_use(main);
+  put('still', use.marked ? 'stands still while text is marked' : '');
+  if (use.marked || use.pressed) return;
+  const focused = main.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  main.replaceChildren(...pipelines.map(p => card(p, at)));
+  if (!focused) return;
+  const again = [...main.querySelectorAll('[data-key]')].find(node => node.dataset.key === focused);
+  if (again) again.focus({preventScroll: true});
+}
+
 async function refresh() {
   try {
     const reply = await fetch('/status');
@@ -187,12 +213,9 @@ async function refresh() {
     put('uptime', 'up ' + span(s.uptime_ms));
     put('memory', `${size(s.memory.used)} of ${size(s.memory.budget)} buffered`);
     put('summary', summary(s.pipelines));
-    const focus = document.activeElement && document.activeElement.closest('section');
-    const index = focus ? [...focus.parentNode.children].indexOf(focus) : -1;
-    document.getElementById('pipelines').replaceChildren(...s.pipelines.map(p => card(p, at)));
-    const again = document.querySelectorAll('main section')[index];
-    if (again) again.querySelector('button').focus();
-    trouble('');
+    redraw(s.pipelines, at);
+    if (refused && at > refused.until) refused = null;
+    trouble(refused ? refused.why : '');
   } catch (e) {
     trouble('No answer from the engine: ' + e.message);
   }

@@ -2,9 +2,12 @@
 screenshot stays in the run directory, as page.png."""
 
 import json
+import os
 import re
+import select
 import shutil
 import subprocess
+import time
 import urllib.request
 
 import harness
@@ -13,6 +16,59 @@ from harness import SMALL_COLUMNS, wait_until
 TIME_LIMIT_SECONDS = 300
 BROWSER_SECONDS = 60
 PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class DevTools:
+    """A page in a browser that is spoken to: messages of the DevTools protocol, each with a 0 behind it, through pipes."""
+
+    def __init__(self, browser, profile, url):
+        to_browser, self.out = os.pipe()
+        self.back, from_browser = os.pipe()
+        self.rest, self.number = b"", 0
+        # It reads them as 3 and 4.
+        script = f'exec "$@" 3<&{to_browser} 4>&{from_browser}'
+        self.child = subprocess.Popen(["bash", "-c", script, "bash", browser, "--headless", "--no-sandbox", "--disable-gpu",
+                                       "--disable-dev-shm-usage", "--no-first-run", f"--user-data-dir={profile}",
+                                       "--remote-debugging-pipe", "about:blank"], pass_fds=(to_browser, from_browser),
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.close(to_browser)
+        os.close(from_browser)
+        target = self.call("Target.createTarget", url=url)["targetId"]
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+
+    def call(self, method, **parameters):
+        self.number += 1
+        message = {"id": self.number, "method": method, "params": parameters}
+        if hasattr(self, "session"):
+            message["sessionId"] = self.session
+        os.write(self.out, json.dumps(message).encode() + b"\0")
+        end = time.monotonic() + BROWSER_SECONDS
+        while True:
+            while b"\0" not in self.rest:
+                if not select.select([self.back], [], [], max(0, end - time.monotonic()))[0]:
+                    raise AssertionError(f"the browser does not answer {method}")
+                self.rest += os.read(self.back, 1 << 16)
+            text, _, self.rest = self.rest.partition(b"\0")
+            answer = json.loads(text)
+            if answer.get("id") == self.number:
+                return answer["result"]
+
+    def value(self, expression):
+        answer = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in answer:
+            raise AssertionError(f"{expression}: {answer['exceptionDetails']}")
+        return answer["result"].get("value")
+
+    def press(self, key, code, text=""):
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key if key != " " else "Space", windowsVirtualKeyCode=code,
+                      **({"text": text} if text and kind == "keyDown" else {}))
+
+    def close(self):
+        self.child.kill()
+        self.child.wait(20)
+        os.close(self.out)
+        os.close(self.back)
 
 
 class Page(harness.Scenario):
@@ -78,6 +134,49 @@ class Page(harness.Scenario):
         self.screenshot()
         self.metrics()
         self.pause_and_resume(engine, running)
+
+    def test_hands_are_left_alone(self):
+        """Keyboard, marked text and an order's error, over a page that draws itself anew every two seconds."""
+        engine, running, _, _ = self.three_pipelines()
+        page = DevTools(self.browser, self.dir / "profile", f"http://127.0.0.1:{self.port}/")
+        self.addCleanup(page.close)
+        wait_until(lambda: page.value("document.querySelectorAll('main section').length") == 3, 30, "the page is drawn")
+
+        def redrawn():
+            page.value("document.querySelector('main section').dataset.old = 1")
+            wait_until(lambda: page.value("!document.querySelector('main section').dataset.old"), 20, "it is drawn anew", every=0.2)
+
+        def focus():
+            return page.value("document.activeElement.dataset.key")
+
+        page.value("document.querySelector('summary').focus()")
+        before = focus()
+        self.assertEqual(before, f"{running} lanes")
+        redrawn()
+        self.assertEqual(focus(), before)
+        page.press(" ", 32, " ")  # unfolds the lanes, and pauses nothing
+        wait_until(lambda: page.value("document.querySelector('details').open"), 10, "the lanes are unfolded")
+        redrawn()
+        self.assertEqual((focus(), page.value("document.querySelector('details').open")), (before, True))
+        self.assertEqual(engine.status()["pipelines"][0]["state"], "streaming")
+        page.value("document.querySelector('main button').focus()")
+        redrawn()
+        self.assertEqual(focus(), f"{running} button")
+
+        page.value("document.activeElement.blur(); document.getSelection().selectAllChildren(document.querySelector('main h2'))")
+        page.value("document.querySelector('main section').dataset.old = 1")
+        wait_until(lambda: page.value("document.getElementById('still').textContent"), 20, "it stands still")
+        page.value("refresh()")
+        self.assertEqual(page.value("document.getSelection().toString()"), running)
+        self.assertEqual(page.value("document.querySelector('main section').dataset.old"), "1")
+        page.value("document.getSelection().removeAllRanges()")
+        wait_until(lambda: page.value("!document.querySelector('main section').dataset.old"), 20, "it is drawn anew", every=0.2)
+        self.assertEqual(page.value("document.getElementById('still').textContent"), "")
+
+        page.value("order('nobody', 'pause')")
+        redrawn()
+        redrawn()
+        self.assertIn("nobody: pause: ", page.value("document.getElementById('trouble').textContent"))
 
     def screenshot(self):
         picture = harness.RUN_DIR / "page.png"
