@@ -188,6 +188,11 @@ void check_provenance(findings& out, const table_description& t, const expectati
                           : ": recovery cannot ask it what landed, and stops on every doubt"),
             add_columns(t, e.columns, missing));
   }
+  for (const auto* c : expiring_provenance(t, e.columns))
+    out.add(severity::error,
+            "a TTL empties its column " + c->name +
+                ", by which recovery finds out what landed: a row would then name another record than its own",
+            alter(t, "MODIFY COLUMN " + quote_name(c->name) + " REMOVE TTL"));
   auto wrong = [&](const column_description& c, const char* should) {
     out.add(severity::error, "its column " + c.name + " is " + c.type + ", and should be " + should,
             alter(t, "MODIFY COLUMN " + quote_name(c.name) + " " + provenance_type(e.columns, c.name)));

@@ -33,6 +33,9 @@ constexpr std::array pinned = {
     pinned_setting{"max_execution_time", "", essential, "an insert may run for longer than recovery waits"},
     pinned_setting{"timeout_overflow_mode", "throw", essential, "an insert may end early and look complete"},
     pinned_setting{"input_format_null_as_default", "1", useful, "missing fields do not take the column's default"},
+    pinned_setting{"input_format_defaults_for_omitted_fields", "1", useful,
+                   "missing fields do not take the column's default"},
+    pinned_setting{"input_format_native_decode_types_in_binary_format", "0", harmless, ""},
     pinned_setting{"input_format_allow_errors_num", "0", essential, "it may skip rows that it cannot read"},
     pinned_setting{"input_format_allow_errors_ratio", "0", essential, "it may skip rows that it cannot read"},
 };

@@ -223,9 +223,10 @@ result<std::vector<column_description>> columns_of(session& s, const server_fact
   auto a = run(s, "DESCRIBE TABLE " + table_name(database, table), limit_ms, settings);
   if (!a.ok) return query_error(s, "describing the columns of " + table_name(database, table), a);
   std::vector<column_description> out;
-  for (auto& r : a.rows) { // name, type, default_type, default_expression, …
+  for (auto& r : a.rows) { // name, type, default_type, default_expression, comment, codec_expression, ttl_expression, …
     if (r.size() < 4) return short_reply(s, "describing the columns of " + table_name(database, table));
-    out.push_back({std::move(r[0]), std::move(r[1]), std::move(r[2]), std::move(r[3])});
+    std::string ttl = r.size() > 6 ? std::move(r[6]) : std::string();
+    out.push_back({std::move(r[0]), std::move(r[1]), std::move(r[2]), std::move(r[3]), std::move(ttl)});
   }
   return out;
 }
@@ -349,6 +350,14 @@ std::vector<std::string> missing_provenance(const table_description& t, const pr
   return out;
 }
 
+std::vector<const column_description*> expiring_provenance(const table_description& t,
+                                                           const provenance_columns& columns) {
+  std::vector<const column_description*> out;
+  for (const auto& name : {columns.topic, columns.partition, columns.offset, columns.source})
+    if (const auto* c = t.find(name); c && !c->ttl.empty()) out.push_back(c);
+  return out;
+}
+
 change_columns changes_of(const storage& t) {
   const auto given = engine_columns(t.engine_full);
   const auto at = [&](std::size_t i) { return i < given.size() ? given[i] : std::string(); };
@@ -358,7 +367,7 @@ change_columns changes_of(const storage& t) {
 }
 
 belief believed(const table_description& t, const provenance_columns& columns) {
-  if (!t.exists || !missing_provenance(t, columns).empty()) return {};
+  if (!t.exists || !missing_provenance(t, columns).empty() || !expiring_provenance(t, columns).empty()) return {};
   belief b;
   b.there =
       t.family == engine_family::plain || t.family == engine_family::replacing || t.family == engine_family::collapsing;

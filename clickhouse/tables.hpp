@@ -73,6 +73,7 @@ struct column_description {
   std::string type;         // on one line
   std::string default_kind; // "", DEFAULT, MATERIALIZED, ALIAS, EPHEMERAL
   std::string default_expression;
+  std::string ttl = {}; // after which its values become its default
 };
 
 struct view_description {
@@ -114,6 +115,9 @@ struct provenance_columns {
 };
 // Those that the table lacks.
 std::vector<std::string> missing_provenance(const table_description& t, const provenance_columns& columns);
+// Those that a TTL empties: a row then names another record than its own.
+std::vector<const column_description*> expiring_provenance(const table_description& t,
+                                                           const provenance_columns& columns);
 
 // The columns in which the engine reads what became of a row.
 change_columns changes_of(const storage& t);

@@ -78,6 +78,9 @@ inline constexpr std::array pinned_clickhouse_settings = {
     owned_name{"max_execution_time", "it is pinned; write clickhouse.limits.insert"},
     owned_name{"timeout_overflow_mode", "it is pinned to throw: a cut insert must not look whole"},
     owned_name{"input_format_null_as_default", "it is pinned to 1: missing fields take the column's default"},
+    owned_name{"input_format_defaults_for_omitted_fields",
+               "it is pinned to 1: missing fields take the column's default"},
+    owned_name{"input_format_native_decode_types_in_binary_format", "it is pinned to 0: types are sent as text"},
     owned_name{"input_format_allow_errors_num", "it is pinned to 0: no row may be dropped silently"},
     owned_name{"input_format_allow_errors_ratio", "it is pinned to 0: no row may be dropped silently"},
     owned_name{"wait_end_of_query", "it is pinned to 1: an acknowledgement must mean that the rows are there"},
@@ -100,7 +103,6 @@ inline constexpr std::array pinned_clickhouse_settings = {
 // ClickHouse's settings that a prefix before a row, or its end, rests on: pinned where format is passthrough.
 inline constexpr std::array passthrough_settings = {
     owned_name{"date_time_input_format", "it is pinned to best_effort"},
-    owned_name{"input_format_defaults_for_omitted_fields", "it is pinned to 1"},
     owned_name{"input_format_parallel_parsing", "it is pinned to 0: a batch is one block"},
     owned_name{"input_format_skip_unknown_fields", "it is pinned to 1"},
     owned_name{"format_csv_delimiter", "write passthrough.delimiter"},

@@ -144,6 +144,22 @@ TEST_CASE("facts") {
   CHECK(check_server(facts(), "server", {}).empty());
 }
 
+TEST_CASE("a missing field takes the column's default, whatever the user's settings say") {
+  make_table("omitted", "n UInt64 DEFAULT 42");
+  native_rows block(1, 1);
+  auto& out = block.column("n", "Nullable(UInt64)");
+  out.push<std::uint8_t>(1);
+  out.push<std::uint64_t>(0);
+  sending what;
+  what.table = "omitted";
+  what.column = "n";
+  what.body = std::string(block.view());
+  what.settings = {{"input_format_defaults_for_omitted_fields", "0"},
+                   {"input_format_native_decode_types_in_binary_format", "1"}};
+  CHECK(send(what).what == verdict::acknowledged);
+  CHECK(value("SELECT n FROM " + name("omitted")) == "42");
+}
+
 TEST_CASE("one connection carries it all") {
   for (int i = 0; i < 5; ++i) {
     run(server(), "SELECT 1", limit);

@@ -276,6 +276,12 @@ def _rows_that_expire(s):
 
 
 @mistake
+def _an_offset_that_expires(s):
+    s.make(columns=SMALL_COLUMNS + ", at DateTime" + PROVENANCE + " TTL at + INTERVAL 1 DAY", engine=GOOD.replace("_offset", "id"))
+    return "error", "a TTL empties its column _offset", "MODIFY COLUMN `_offset` REMOVE TTL"
+
+
+@mistake
 def _rows_that_were_deleted(s):
     s.make()
     s.sql(f"INSERT INTO {s.table} SELECT number, '', '', 0, number FROM numbers(10)")

@@ -95,6 +95,17 @@ TEST_CASE("provenance columns that cannot hold what they must") {
   CHECK(finds(check(t), severity::error, "_topic is UInt8"));
 }
 
+TEST_CASE("provenance columns that a TTL empties") {
+  auto t = good_table();
+  t.columns[0].ttl = "at + toIntervalDay(1)";
+  CHECK(check(t).empty());
+  t.columns[2].ttl = "at + toIntervalDay(1)";
+  CHECK(finds(check(t), severity::error, "a TTL empties its column _partition",
+              "ALTER TABLE `shop`.`orders` MODIFY COLUMN `_partition` REMOVE TTL"));
+  CHECK_FALSE(believed(t, {}).there);
+  CHECK_FALSE(believed(t, {}).not_there);
+}
+
 TEST_CASE("a table without a window cannot drop a repeated insert") {
   auto t = good_table();
   t.window_inserts = 0;

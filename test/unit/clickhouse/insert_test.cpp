@@ -52,6 +52,8 @@ TEST_CASE("an insert carries every pinned setting") {
   CHECK(p.at("max_execution_time") == "120");
   CHECK(p.at("timeout_overflow_mode") == "throw");
   CHECK(p.at("input_format_null_as_default") == "1");
+  CHECK(p.at("input_format_defaults_for_omitted_fields") == "1");
+  CHECK(p.at("input_format_native_decode_types_in_binary_format") == "0");
   CHECK(p.at("input_format_allow_errors_num") == "0");
   CHECK(p.at("input_format_allow_errors_ratio") == "0");
   CHECK(p.at("wait_end_of_query") == "1");
