@@ -19,7 +19,9 @@ constexpr double window_margin_s = 30;
 constexpr double window_step = 1'000;
 // The share of batches that bring dead letters, at the worst that is planned for.
 constexpr double dead_letter_batches = 0.1;
-constexpr int access_denied = 497;
+constexpr int access_denied = 497, read_only = 164, constrained = 452;
+constexpr double inserts_many = 100; // a second
+constexpr std::uint64_t partitions_many = 100, partitions_most = 1'000;
 
 struct findings {
   std::string where;
@@ -46,13 +48,19 @@ double half_window_s(const expectations& e) {
 
 double rate(const expectations& e) { return e.inserts_per_second + e.other_inserts_per_second; }
 
-std::uint64_t inserts_needed(const expectations& e) {
-  auto steps = std::ceil(2 * half_window_s(e) * rate(e) / window_step);
+// An insert spends one id of the window in each of the table's partitions that it writes to: around midnight, say, two.
+double ids_per_insert(const storage& t) {
+  return t.partition_key.empty() ? 1 : static_cast<double>(std::max<std::uint64_t>(2, t.partitions_written));
+}
+double ids_per_second(const storage& t, const expectations& e) { return rate(e) * ids_per_insert(t); }
+
+std::uint64_t inserts_needed(const storage& t, const expectations& e) {
+  auto steps = std::ceil(2 * half_window_s(e) * ids_per_second(t, e) / window_step);
   return static_cast<std::uint64_t>(std::clamp(steps, 1.0, 1e9) * window_step);
 }
 
 std::string set_window(const storage& t, const expectations& e) {
-  auto inserts = std::to_string(std::max(inserts_needed(e), t.window_inserts));
+  auto inserts = std::to_string(std::max(inserts_needed(t, e), t.window_inserts));
   if (!t.replicated) return alter(t, "MODIFY SETTING non_replicated_deduplication_window = " + inserts);
   auto needed = static_cast<std::int64_t>(2 * half_window_s(e));
   auto seconds = std::max<std::int64_t>({needed, t.window_seconds, 3'600});
@@ -80,17 +88,34 @@ void check_window(findings& out, const storage& t, const std::string& what, cons
     out.add(severity::error, what + " does not deduplicate inserts: its deduplication window is 0", set_window(t, e));
     return;
   }
-  auto by_count = static_cast<double>(t.window_inserts) / 2 / std::max(rate(e), 1e-9);
+  auto by_count = static_cast<double>(t.window_inserts) / 2 / std::max(ids_per_second(t, e), 1e-9);
   auto by_time = static_cast<double>(t.window_seconds) / 2;
   if (std::min(by_count, by_time) >= half_window_s(e)) return;
   auto level = e.provenance == provenance_mode::off ? severity::error : severity::warning;
   out.add(level,
           what + " knows " + std::to_string(t.window_inserts) + " inserts again" +
               (t.replicated ? ", for " + std::to_string(t.window_seconds) + " s" : "") + ": at up to " +
-              inserts_text(rate(e)) + " inserts a second, half of that is shorter than the " +
-              std::to_string(static_cast<long>(half_window_s(e))) +
+              inserts_text(rate(e)) + " inserts a second" +
+              (ids_per_insert(t) > 1 ? ", each into " + inserts_text(ids_per_insert(t)) + " of its partitions" : "") +
+              ", half of that is shorter than the " + std::to_string(static_cast<long>(half_window_s(e))) +
               " s in which an answer can be outstanding, so a batch without an answer is never sent again",
           set_window(t, e));
+}
+
+// ClickHouse merges the part that each insert makes; beyond some hundred a second it slows them down, then refuses.
+void check_rate(findings& out, const storage& t, const expectations& e) {
+  if (rate(e) > inserts_many)
+    out.add(severity::warning,
+            "up to " + inserts_text(rate(e)) +
+                " inserts a second go into it: ClickHouse makes a part of each and may not keep up with merging them "
+                "(252 TOO_MANY_PARTS)",
+            "longer batches, such as batch: {wait: 1s} without small rows: or bytes:, or fewer lanes:");
+  if (t.partitions_written > partitions_many || t.partitions > partitions_most)
+    out.add(severity::warning,
+            "it has " + std::to_string(t.partitions) + " partitions, of which " + std::to_string(t.partitions_written) +
+                " were written lately: an insert makes a part in each of those it meets, and spends as much of the "
+                "deduplication window",
+            "make it with a coarser PARTITION BY, such as toYYYYMM(…)");
 }
 
 // --- the table -------------------------------------------------------------------------------------------------------
@@ -113,7 +138,7 @@ std::string example_table(const table_description& t, const expectations& e) {
   return "CREATE TABLE " + table_name(t.database, t.table) + " (…your columns…, " + quote_name(e.columns.topic) +
          " LowCardinality(String), " + quote_name(e.columns.partition) + " Int32, " + quote_name(e.columns.offset) +
          " Int64) ENGINE = MergeTree ORDER BY (…your key…) SETTINGS non_replicated_deduplication_window = " +
-         std::to_string(inserts_needed(e));
+         std::to_string(inserts_needed(t, e));
 }
 
 bool check_existence(findings& out, const table_description& t, const expectations& e) {
@@ -154,6 +179,7 @@ void check_engine(findings& out, const table_description& t, const expectations&
   case engine_family::other: break;
   }
   check_window(out, t, "the table", e);
+  check_rate(out, t, e);
 }
 
 void check_memory_of_rows(findings& out, const table_description& t, const expectations& e) {
@@ -161,10 +187,15 @@ void check_memory_of_rows(findings& out, const table_description& t, const expec
   if (t.rows_expire)
     out.add(severity::warning,
             "a TTL takes rows away: rows that are not found may have landed, so a doubt about a plan "
-            "stops its lane instead of sending again");
+            "stops its lane instead of sending again",
+            alter(t, "REMOVE TTL") + ", and drop old partitions instead; or leave it and settle such lanes by hand");
   if (t.deletes_seen)
-    out.add(severity::warning, "rows were deleted from it: rows that are not found may have landed, so a doubt about a "
-                               "plan stops its lane instead of sending again");
+    out.add(
+        severity::warning,
+        "rows were deleted from it: rows that are not found may have landed, so a doubt about a "
+        "plan stops its lane instead of sending again",
+        "drop whole partitions (ALTER TABLE … DROP PARTITION) instead of deleting rows: that is believed; deletes are "
+        "forgotten once the server no longer lists them in system.mutations");
 }
 
 bool whole_number(const std::string& type, bool wide) {
@@ -219,7 +250,8 @@ void check_columns(findings& out, const table_description& t) {
               "leave the column out of the records: it takes its default");
     else if (!insertable(**type))
       out.add(severity::warning,
-              "its column " + c.name + " is " + c.type + ", which records cannot fill: it takes its default");
+              "its column " + c.name + " is " + c.type + ", which records cannot fill: it takes its default",
+              "leave it out of columns:, or let a materialized view fill it in a table of its own");
   }
 }
 
@@ -286,6 +318,16 @@ void check_change_key(findings& out, const table_description& t, const expectati
   }
 }
 
+// A target is written by all views that lead to it, and perhaps by pipelines.
+expectations of_target(const storage& target, const expectations& e) {
+  auto out = e;
+  if (auto r = e.view_inserts_per_second.find({target.database, target.table}); r != e.view_inserts_per_second.end()) {
+    out.inserts_per_second = r->second;
+    out.other_inserts_per_second = 0;
+  }
+  return out;
+}
+
 void check_views(findings& out, const table_description& t, const server_facts& facts, const expectations& e) {
   if (t.views.empty() || !exactly_once(e)) return;
   if (!facts.knows("deduplicate_blocks_in_dependent_materialized_views"))
@@ -300,11 +342,12 @@ void check_views(findings& out, const table_description& t, const server_facts& 
     if (!v.target_known)
       out.add(severity::error, what + " is not there, or the user may not see it",
               "grant SHOW TABLES on it, or drop the view");
-    else check_window(out, v.target, what, e);
+    else check_window(out, v.target, what, of_target(v.target, e));
   }
   if (t.views_cut)
     out.add(severity::warning,
-            "more than " + std::to_string(views_max) + " views depend on it: the rest was not looked at");
+            "more than " + std::to_string(views_max) + " views depend on it: the rest was not looked at",
+            "see that the targets of all of them deduplicate, or drop views");
   out.add(severity::info,
           "materialized views depend on it: their targets cannot be asked what landed, so a doubt about a "
           "plan whose rows are all there stops its lane");
@@ -312,29 +355,58 @@ void check_views(findings& out, const table_description& t, const server_facts& 
 
 // --- rights ----------------------------------------------------------------------------------------------------------
 
-void report(findings& out, const std::string& tried, int code, const std::string& text, const std::string& mend) {
-  bool denied = code == access_denied;
-  out.add(severity::error, tried + ": " + text, denied ? mend : "");
+std::string grant(const session& s, const std::string& what, const std::string& on) {
+  return "GRANT " + what + " ON " + on + " TO " + quote_name(s.options().user);
 }
 
-void probe_insert(findings& out, session& s, const server_facts& facts, const table_description& t,
-                  const expectations& e, std::int64_t limit_ms) {
-  insert_request r;
-  r.database = t.database;
-  r.table = t.table;
+// Of questions there is only the text.
+int code_in(const std::string& text) {
+  if (text.find("ACCESS_DENIED") != text.npos || text.find("497") != text.npos) return access_denied;
+  if (text.find("READONLY") != text.npos) return read_only;
+  if (text.find("SETTING_CONSTRAINT_VIOLATION") != text.npos) return constrained;
+  return 0;
+}
+
+void report(findings& out, const session& s, const std::string& tried, int code, const std::string& text,
+            const std::string& rights, bool with_settings = false) {
+  std::string mend = with_settings ? "mend clickhouse.settings, if the message names one of them; else see "
+                                     "ClickHouse's log at " +
+                                         s.url()
+                                   : "see ClickHouse's log at " + s.url();
+  if (code == access_denied) mend = rights;
+  if (code == read_only)
+    mend = "give " + quote_name(s.options().user) + " a settings profile with readonly = 0, or another clickhouse.user";
+  if (code == constrained)
+    mend =
+        "take the setting that the message names out of clickhouse.settings, or its constraint out of the profile of " +
+        quote_name(s.options().user);
+  out.add(severity::error, tried + ": " + text, mend);
+}
+
+std::vector<std::string> insertable_columns(const table_description& t) {
+  std::vector<std::string> out;
   for (const auto& c : t.columns) {
     if (c.default_kind == "MATERIALIZED" || c.default_kind == "ALIAS") continue;
     auto type = parse_type(c.type);
-    if (type && insertable(**type)) r.columns.push_back(c.name);
+    if (type && insertable(**type)) out.push_back(c.name);
   }
+  return out;
+}
+
+void probe_insert(findings& out, session& s, const server_facts& facts, const table_description& t,
+                  const settings_map& settings, std::int64_t limit_ms) {
+  insert_request r;
+  r.database = t.database;
+  r.table = t.table;
+  r.columns = insertable_columns(t);
   r.format = "Native"; // no bytes: no rows
   r.token = "chute_check";
-  r.settings = e.settings;
+  r.settings = settings;
   r.limit_ms = limit_ms;
   auto a = insert(s, facts, r);
   if (a.what == insert_answer::verdict::acknowledged) return;
-  report(out, "an insert of no rows was refused", a.code, a.message,
-         "GRANT INSERT ON " + table_name(t.database, t.table) + " TO " + quote_name(s.options().user));
+  report(out, s, "an insert of no rows was refused", a.code, a.message,
+         grant(s, "INSERT", table_name(t.database, t.table)), !settings.empty());
 }
 
 void probe_question(findings& out, session& s, const server_facts& facts, const table_description& t,
@@ -348,25 +420,62 @@ void probe_question(findings& out, session& s, const server_facts& facts, const 
   q.replicated = t.replicated;
   q.settled = t.replicated;
   q.limit_ms = limit_ms;
-  auto grant = "GRANT SELECT ON " + table_name(t.database, t.table) + " TO " + quote_name(s.options().user);
-  if (t.replicated)
-    grant +=
-        "; GRANT SYSTEM SYNC REPLICA ON " + table_name(t.database, t.table) + " TO " + quote_name(s.options().user);
+  auto rights = grant(s, "SELECT", table_name(t.database, t.table));
+  if (t.replicated) rights += "; " + grant(s, "SYSTEM SYNC REPLICA", table_name(t.database, t.table));
   auto a = ask(s, facts, q);
-  if (!a.answered) report(out, "a question about what landed was refused", access_denied, a.why, grant);
+  if (!a.answered) report(out, s, "a question about what landed was refused", code_in(a.why), a.why, rights);
   session* self = &s;
   auto running = token_running(std::span(&self, 1), token_t{}, limit_ms);
   if (running.is == token_answer::state::unknown)
-    report(out, "the list of running queries cannot be read", access_denied, running.why,
-           "GRANT SELECT ON system.processes TO " + quote_name(s.options().user));
+    report(out, s, "the list of running queries cannot be read", code_in(running.why), running.why,
+           grant(s, "SELECT", "system.processes"));
+}
+
+// A statement that must fail, whatever the rights: only whether they are what it fails on is looked at. A Replicated
+// database would write it down before it looks.
+void probe_rights_of(findings& out, session& s, const table_description& t, const std::string& statement,
+                     const std::string& tried, const std::string& rights, std::int64_t limit_ms) {
+  if (t.database_engine == "Replicated") return;
+  auto a = run(s, statement, limit_ms);
+  if (a.ok || (a.code != access_denied && a.code != read_only)) return;
+  report(out, s, tried, a.code, a.text, rights);
+}
+
+void probe_new_columns(findings& out, session& s, const table_description& t, const expectations& e,
+                       std::int64_t limit_ms) {
+  if (!e.adds_columns || t.columns.empty()) return;
+  probe_rights_of(out, s, t, alter(t, "ADD COLUMN " + quote_name(t.columns.front().name) + " UInt8"), // it is there
+                  "on_new_field: add_column, but no column can be added",
+                  grant(s, "ALTER ADD COLUMN", table_name(t.database, t.table)), limit_ms);
+}
+
+// Who may not see all rows takes rows that landed for missing.
+void probe_policies(findings& out, session& s, const table_description& t, const expectations& e,
+                    std::int64_t limit_ms) {
+  if (!needs_provenance(e)) return;
+  auto a = run(s,
+               "SELECT short_name FROM system.row_policies WHERE database = " + quote_text(t.database) +
+                   " AND table IN (" + quote_text(t.table) + ", '')",
+               limit_ms);
+  if (!a.ok || a.rows.empty() || a.rows[0].empty()) return; // who may not ask is not told of any
+  out.add(severity::warning,
+          "it has the row policy " + a.rows[0][0] + ": rows that " + quote_name(s.options().user) +
+              " may not see count as not landed",
+          "ALTER ROW POLICY " + quote_name(a.rows[0][0]) + " ON " + table_name(t.database, t.table) +
+              " TO ALL EXCEPT " + quote_name(s.options().user) + ", with a policy USING 1 for it");
 }
 
 } // namespace
 
 double reachable_inserts_per_second(const pipeline_config& pipeline, int lanes) {
-  // A lane closes a batch on time or when it is full; full batches take about as long to insert as `wait` usually is.
-  auto wait_s = static_cast<double>(std::max<std::int64_t>(1, pipeline.batch.wait_ms)) / 1000;
-  return std::max(1, lanes) / std::max(wait_s, 0.05);
+  // A lane closes a batch on time, or when it is full: small ones are, while it has much to read, as fast as answers
+  // come.
+  constexpr double fastest = 20, rows_read = 200'000, bytes_read = 32 << 20; // of a lane, a second
+  const auto& b = pipeline.batch;
+  const auto by_time = 1000 / static_cast<double>(std::max<std::int64_t>(1, b.wait_ms));
+  const auto by_size = std::max(rows_read / static_cast<double>(std::max<std::uint64_t>(1, b.rows)),
+                                bytes_read / static_cast<double>(std::max<std::uint64_t>(1, b.bytes)));
+  return std::max(1, lanes) * std::min(fastest, std::max(by_time, by_size));
 }
 
 std::vector<finding> check_server(const server_facts& facts, const std::string& where, const expectations& e) {
@@ -423,8 +532,10 @@ std::vector<finding> check_dead_letters(const table_description& t, const std::s
   rare.other_inserts_per_second *= dead_letter_batches;
   check_window(out, t, "the table for dead letters", rare);
   if (needs_provenance(e) && (t.rows_expire || t.deletes_seen || t.family != engine_family::plain))
-    out.add(severity::warning, "dead letters may be taken away again (TTL, deletes or the engine " + t.engine +
-                                   "): one that is not found may have landed, so a doubt about a plan stops its lane");
+    out.add(severity::warning,
+            "dead letters may be taken away again (TTL, deletes or the engine " + t.engine +
+                "): one that is not found may have landed, so a doubt about a plan stops its lane",
+            "a plain MergeTree without TTL, of which whole old partitions are dropped");
   return std::move(out.list);
 }
 
@@ -465,8 +576,29 @@ std::vector<finding> probe_rights(session& s, const server_facts& facts, const t
                                   const std::string& where, const expectations& e, std::int64_t limit_ms) {
   findings out{where, {}};
   if (!t.exists || t.family == engine_family::view || t.family == engine_family::distributed) return {};
-  probe_insert(out, s, facts, t, e, limit_ms);
+  probe_insert(out, s, facts, t, e.settings, limit_ms);
   probe_question(out, s, facts, t, e, limit_ms);
+  probe_new_columns(out, s, t, e, limit_ms);
+  probe_policies(out, s, t, e, limit_ms);
+  return std::move(out.list);
+}
+
+std::vector<finding> probe_own_table(session& s, const server_facts& facts, const table_description& t,
+                                     const std::string& where, const std::string& statement,
+                                     const settings_map& settings, std::int64_t limit_ms) {
+  findings out{where, {}};
+  const auto name = table_name(t.database, t.table);
+  if (!t.exists) {
+    if (!t.database_exists) return {}; // told with the destination
+    probe_rights_of(out, s, t,
+                    "CREATE TABLE " + name + " (chute_check UInt8) ENGINE = MergeTree ORDER BY chute_no_such_column",
+                    "it is not there, and chute may not make it",
+                    grant(s, "CREATE TABLE", quote_name(t.database) + ".*") + "; or make it: " + statement, limit_ms);
+    return std::move(out.list);
+  }
+  probe_insert(out, s, facts, t, settings, limit_ms);
+  auto a = run(s, "SELECT count() FROM " + name + " WHERE `pipeline` = ''", limit_ms, reading_settings(facts, false));
+  if (!a.ok) report(out, s, "it cannot be read", a.code, a.text, grant(s, "SELECT", name));
   return std::move(out.list);
 }
 

@@ -20,6 +20,9 @@ struct expectations {
   provenance_columns columns;
   double inserts_per_second = 1;       // that the pipeline can reach, all lanes together
   double other_inserts_per_second = 0; // of other pipelines into the same table
+  // Into the targets of views, all views and pipelines together; what is not in it gets as many as the table.
+  std::map<std::pair<std::string, std::string>, double> view_inserts_per_second;
+  bool adds_columns = false; // for fields that have none
   std::int64_t lease_ms = 60'000, insert_limit_ms = 120'000;
   settings_map settings; // the user's
   delete_policy deletes = delete_policy::reject;
@@ -27,7 +30,7 @@ struct expectations {
   std::map<std::string, column_source> sources; // of the columns that are filled
 };
 
-// Inserts a second that a pipeline can reach: one a lane and `wait`.
+// Inserts a second that a pipeline can reach: one a lane and `wait`, or more where batches are small.
 double reachable_inserts_per_second(const pipeline_config& pipeline, int lanes);
 
 // --- pure ------------------------------------------------------------------------------------------------------------
@@ -54,5 +57,10 @@ std::string error_text(const std::vector<finding>& findings);
 // Tries what the pipeline will do, without writing anything: an insert of no rows, a question, the system tables.
 std::vector<finding> probe_rights(session& s, const server_facts& facts, const table_description& t,
                                   const std::string& where, const expectations& e, std::int64_t limit_ms);
+
+// The same for a table that chute makes for itself, and may not have made yet: with this statement.
+std::vector<finding> probe_own_table(session& s, const server_facts& facts, const table_description& t,
+                                     const std::string& where, const std::string& statement,
+                                     const settings_map& settings, std::int64_t limit_ms);
 
 } // namespace chute::clickhouse

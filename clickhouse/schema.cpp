@@ -356,6 +356,22 @@ result<started> read_starts(session& s, const server_facts& facts, const starts_
   return out;
 }
 
+result<std::vector<std::string>> read_other_starts(session& s, const server_facts& facts, const starts_place& place,
+                                                   const start_key& key, std::int64_t limit_ms) {
+  auto a =
+      run(s,
+          "SELECT concat('pipeline ', `pipeline`, ', group ', `group`) AS who FROM " +
+              table_name(place.database, place.table) + " WHERE `cluster` = " + quote_text(key.cluster) +
+              " AND `topic` = " + quote_text(key.topic) + " AND NOT (`pipeline` = " + quote_text(key.pipeline) +
+              " AND `group` = " + quote_text(key.group) + ") GROUP BY who ORDER BY max(`created_at`) DESC, who LIMIT 3",
+          limit_ms, reading_settings(facts, place.replicated));
+  if (!a.ok) return query_error(s, "reading " + table_name(place.database, place.table), a);
+  std::vector<std::string> out;
+  for (auto& row : a.rows)
+    if (!row.empty()) out.push_back(std::move(row[0]));
+  return out;
+}
+
 result<started> write_start(session& s, const server_facts& facts, const starts_place& place, const start_key& key,
                             std::int32_t lanes, const std::vector<offset_t>& from, wall_ms now_ms,
                             std::int64_t limit_ms) {

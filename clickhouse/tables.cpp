@@ -389,6 +389,19 @@ dedup_window smallest_window(const table_description& t, const storage* dead_let
   return w;
 }
 
+result<void> count_partitions(session& s, storage& t, std::int64_t limit_ms) {
+  if (!t.merge_tree() || t.partition_key.empty()) return {};
+  auto rows = ask_rows(s, "counting the partitions of " + table_name(t.database, t.table),
+                       "SELECT count(), countIf(at + 3600 >= newest) FROM (SELECT at, max(at) OVER () AS newest FROM "
+                       "(SELECT toUnixTimestamp(max(modification_time)) AS at FROM system.parts WHERE " +
+                           where_table(t.database, t.table) + " AND active GROUP BY partition_id))",
+                       1, 2, limit_ms);
+  if (!rows) return rows.failure();
+  t.partitions = static_cast<std::uint64_t>(to_int(rows->front()[0]));
+  t.partitions_written = static_cast<std::uint64_t>(to_int(rows->front()[1]));
+  return {};
+}
+
 result<std::uint64_t> block_numbers(session& s, const storage& t, std::int64_t limit_ms) {
   auto rows = ask_rows(
       s, "reading the parts of " + table_name(t.database, t.table),

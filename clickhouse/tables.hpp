@@ -63,6 +63,7 @@ struct storage {
   std::int64_t window_seconds = 0;
   bool rows_expire = false; // a TTL takes rows away
   std::string partition_key, sorting_key;
+  std::uint64_t partitions = 0, partitions_written = 0; // count_partitions(): now, and those written to lately
 
   bool merge_tree() const { return family <= engine_family::merging; }
   bool deduplicates() const { return merge_tree() && window_inserts > 0 && window_seconds > 0; }
@@ -136,6 +137,9 @@ struct dedup_window {
   std::int64_t seconds = 0;
 };
 dedup_window smallest_window(const table_description& t, const storage* dead_letters);
+
+// How many partitions a table has, and how many of them were written to within an hour of its last insert.
+result<void> count_partitions(session& s, storage& t, std::int64_t limit_ms);
 
 // Grows by one with every insert into a partition of the table, and by merges of mutations too: its growth over time
 // bounds the rate at which the deduplication window is used up, by all writers together.

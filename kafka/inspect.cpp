@@ -81,10 +81,11 @@ topic_info info_of(const rd_kafka_metadata_topic_t& t) {
   return out;
 }
 
-group_member_info info_of(const rd_kafka_MemberDescription_t* m) {
+group_member_info info_of(const rd_kafka_MemberDescription_t* m, const char* assignor) {
   group_member_info out{rd_kafka_MemberDescription_consumer_id(m),
                         rd_kafka_MemberDescription_client_id(m),
                         rd_kafka_MemberDescription_host(m),
+                        assignor ? assignor : "",
                         {}};
   if (const auto* a = rd_kafka_MemberDescription_assignment(m))
     out.partitions = partitions_of(rd_kafka_MemberAssignment_partitions(a));
@@ -455,7 +456,8 @@ result<std::vector<group_member_info>> inspector::group_members(const std::strin
       if (code) return make_error(code, doing, rd_kafka_error_string(e));
     }
     for (std::size_t k = 0; k < rd_kafka_ConsumerGroupDescription_member_count(groups[i]); ++k)
-      out.push_back(info_of(rd_kafka_ConsumerGroupDescription_member(groups[i], k)));
+      out.push_back(info_of(rd_kafka_ConsumerGroupDescription_member(groups[i], k),
+                            rd_kafka_ConsumerGroupDescription_partition_assignor(groups[i])));
   }
   return out;
 }

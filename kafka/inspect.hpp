@@ -44,6 +44,7 @@ struct partition_offset {
 
 struct group_member_info {
   std::string member_id, client_id, host;
+  std::string assignor;                    // the group's; empty: none yet
   std::vector<topic_partition> partitions; // as the group assigned them
 };
 

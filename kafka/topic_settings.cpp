@@ -16,18 +16,14 @@ struct visitor final : handle {
 
 template <class T> using held = std::unique_ptr<T, void (*)(T*)>;
 
-} // namespace
-
-result<std::map<std::string, std::string>> topic_settings(const client_options& client, const std::string& topic,
-                                                          std::int64_t limit_ms) {
-  visitor v;
-  if (auto opened = open_handle(v, client, {}, {{"enable.auto.commit", "false"}}); !opened) return opened.failure();
-  auto doing = "reading the settings of topic " + topic;
+result<std::map<std::string, std::string>> settings_of(visitor& v, rd_kafka_ResourceType_t kind,
+                                                       const std::string& name, const std::string& doing,
+                                                       std::int64_t limit_ms) {
   held<rd_kafka_AdminOptions_t> options(rd_kafka_AdminOptions_new(v.rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS),
                                         rd_kafka_AdminOptions_destroy);
   char why[256];
   rd_kafka_AdminOptions_set_request_timeout(options.get(), std::max(limit_of(limit_ms), 1), why, sizeof why);
-  held<rd_kafka_ConfigResource_t> resource(rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str()),
+  held<rd_kafka_ConfigResource_t> resource(rd_kafka_ConfigResource_new(kind, name.c_str()),
                                            rd_kafka_ConfigResource_destroy);
   rd_kafka_ConfigResource_t* asked[] = {resource.get()};
   held<rd_kafka_queue_t> queue(rd_kafka_queue_new(v.rk), rd_kafka_queue_destroy);
@@ -51,6 +47,24 @@ result<std::map<std::string, std::string>> topic_settings(const client_options& 
         out[rd_kafka_ConfigEntry_name(entries[k])] = value;
   }
   return out;
+}
+
+} // namespace
+
+result<std::map<std::string, std::string>> topic_settings(const client_options& client, const std::string& topic,
+                                                          std::int64_t limit_ms) {
+  visitor v;
+  if (auto opened = open_handle(v, client, {}, {{"enable.auto.commit", "false"}}); !opened) return opened.failure();
+  return settings_of(v, RD_KAFKA_RESOURCE_TOPIC, topic, "reading the settings of topic " + topic, limit_ms);
+}
+
+result<std::map<std::string, std::string>> broker_settings(const client_options& client, std::int64_t limit_ms) {
+  visitor v;
+  if (auto opened = open_handle(v, client, {}, {{"enable.auto.commit", "false"}}); !opened) return opened.failure();
+  const std::string doing = "reading the settings of a broker";
+  const auto id = rd_kafka_controllerid(v.rk, limit_of(limit_ms));
+  if (id < 0) return make_error(RD_KAFKA_RESP_ERR__TIMED_OUT, doing);
+  return settings_of(v, RD_KAFKA_RESOURCE_BROKER, std::to_string(id), doing, limit_ms);
 }
 
 } // namespace chute::kafka

@@ -13,4 +13,7 @@ namespace chute::kafka {
 result<std::map<std::string, std::string>> topic_settings(const client_options& client, const std::string& topic,
                                                           std::int64_t limit_ms);
 
+// Those of one broker, whichever it is: "group.min.session.timeout.ms", …
+result<std::map<std::string, std::string>> broker_settings(const client_options& client, std::int64_t limit_ms);
+
 } // namespace chute::kafka

@@ -1,7 +1,9 @@
 #include "clickhouse/check.hpp"
 #include "clickhouse/schema.hpp"
+#include "raw_server.hpp"
 
 #include <doctest/doctest.h>
+#include <algorithm>
 #include <limits>
 
 using namespace chute;
@@ -345,4 +347,124 @@ TEST_CASE("changes of rows take a table whose engine can tell them") {
   e.sources["version"] = {column_source::from::field, "version"};
   t.sorting_key = "id, version"; // which the engine adds
   CHECK_FALSE(has_errors(check(t, e)));
+}
+
+TEST_CASE("a table in partitions spends more of its window on each insert") {
+  auto t = good_table();
+  t.window_inserts = 14'000;
+  expectations e;
+  e.inserts_per_second = 32;
+  CHECK(check(t, e).empty());
+  t.partition_key = "toYYYYMM(at)";
+  CHECK(finds(check(t, e), severity::warning, "32 inserts a second, each into 2 of its partitions", "= 27000"));
+  t.partitions = t.partitions_written = 200;
+  CHECK(finds(check(t, e), severity::warning, "each into 200 of its partitions"));
+  CHECK(finds(check(t, e), severity::warning, "it has 200 partitions", "PARTITION BY"));
+}
+
+TEST_CASE("how many inserts a pipeline can reach") {
+  pipeline_config p;
+  CHECK(reachable_inserts_per_second(p, 20) == 20);
+  p.batch.wait_ms = 250;
+  p.batch.rows = 50'000; // the demo's
+  CHECK(reachable_inserts_per_second(p, 12) == 48);
+  p.batch.wait_ms = 1;
+  CHECK(reachable_inserts_per_second(p, 32) == 640);
+  p.batch.wait_ms = 1'000;
+  p.batch.rows = 100; // full at once while there is much to read
+  CHECK(reachable_inserts_per_second(p, 32) == 640);
+  p.batch.rows = 500'000;
+  p.batch.bytes = 1 << 20;
+  CHECK(reachable_inserts_per_second(p, 32) == 640);
+  auto t = good_table();
+  t.window_inserts = 1'000'000;
+  expectations e;
+  e.inserts_per_second = 48;
+  CHECK(check(t, e).empty());
+  e.other_inserts_per_second = 60;
+  CHECK(finds(check(t, e), severity::warning, "up to 108 inserts a second", "wait: 1s"));
+}
+
+TEST_CASE("a target of views gets what all of them bring") {
+  auto t = good_table();
+  t.views.push_back({{"shop", "v"}, {"shop", "orders"}, plain_storage("by_day", 1'000), true});
+  expectations e; // one a second
+  CHECK_FALSE(has_errors(check(t, e)));
+  CHECK(check(t, e).size() == 1);
+  e.view_inserts_per_second[{"shop", "by_day"}] = 5;
+  CHECK(finds(check(t, e), severity::warning, "by_day`, knows 1000 inserts again: at up to 5 inserts a second"));
+}
+
+namespace {
+
+// Answers as a server that refuses, with this code, what holds one of the words.
+std::vector<finding> probed(const std::vector<std::string>& refused, int code, const table_description& t,
+                            const expectations& e, bool own = false) {
+  test::raw_server server([&](test::connection& c) {
+    for (auto request = c.read_request(); !request.empty(); request = c.read_request()) {
+      const bool no = std::any_of(refused.begin(), refused.end(),
+                                  [&](const auto& word) { return request.find(word) != std::string::npos; });
+      const auto number = std::to_string(code);
+      if (no)
+        c.reply("403 Forbidden", "X-ClickHouse-Exception-Code: " + number + "\r\n",
+                "Code: " + number + ". DB::Exception: no" + (code == 497 ? " (ACCESS_DENIED)" : ""));
+      else if (request.find("row_policies") != std::string::npos)
+        c.reply("200 OK", "X-ClickHouse-Query-Id: 1\r\n", "mine_only\n");
+      else if (request.find("groupArray") != std::string::npos)
+        c.reply("200 OK", "X-ClickHouse-Query-Id: 1\r\n", "0\t[]\t[]\t[]\t[]\t[]\t[]\t1\tend\n");
+      else c.reply("200 OK", "X-ClickHouse-Query-Id: 1\r\n", request.find("count()") != std::string::npos ? "0\n" : "");
+    }
+  });
+  session_options o;
+  o.url = server.url();
+  o.user = "chute";
+  auto s = session::open(std::move(o));
+  REQUIRE(s);
+  return own ? probe_own_table(**s, new_server(), t, "own", "CREATE TABLE own", e.settings, 3'000)
+             : probe_rights(**s, new_server(), t, "table", e, 3'000);
+}
+
+} // namespace
+
+TEST_CASE("rights that are missing come with what grants them") {
+  const auto t = good_table();
+  CHECK(finds(probed({"INSERT"}, 497, t, {}), severity::error, "an insert of no rows was refused",
+              "GRANT INSERT ON `shop`.`orders` TO `chute`"));
+  CHECK(finds(probed({"groupArray"}, 497, t, {}), severity::error, "a question about what landed was refused",
+              "GRANT SELECT ON `shop`.`orders` TO `chute`"));
+  CHECK(finds(probed({"system.processes"}, 497, t, {}), severity::error, "running queries", "system.processes"));
+  CHECK(finds(probed({}, 0, t, {}), severity::warning, "it has the row policy mine_only", "ALTER ROW POLICY"));
+  expectations adds;
+  adds.adds_columns = true;
+  CHECK(finds(probed({"ADD"}, 497, t, adds), severity::error, "no column can be added",
+              "GRANT ALTER ADD COLUMN ON `shop`.`orders`"));
+  CHECK_FALSE(has_errors(probed({"ADD"}, 15, t, adds))); // it is there: so it may
+  CHECK_FALSE(has_errors(probed({}, 0, t, adds)));
+}
+
+TEST_CASE("what is refused for another reason than rights is mended otherwise") {
+  const auto t = good_table();
+  CHECK(finds(probed({"INSERT"}, 164, t, {}), severity::error, "an insert of no rows was refused", "readonly = 0"));
+  expectations e;
+  e.settings = {{"insert_quorum", "many"}};
+  CHECK(finds(probed({"INSERT"}, 452, t, e), severity::error, "an insert of no rows was refused", "constraint"));
+  CHECK(finds(probed({"INSERT"}, 27, t, e), severity::error, "an insert of no rows was refused",
+              "mend clickhouse.settings"));
+  CHECK(finds(probed({"groupArray"}, 241, t, {}), severity::error, "a question about", "see ClickHouse's log"));
+}
+
+TEST_CASE("rights on the tables that chute makes for itself") {
+  auto t = good_table();
+  t.table = "chute_starts";
+  CHECK(probed({}, 0, t, {}, true).empty());
+  CHECK(finds(probed({"INSERT"}, 497, t, {}, true), severity::error, "an insert of no rows",
+              "GRANT INSERT ON `shop`.`chute_starts`"));
+  CHECK(finds(probed({"SELECT"}, 497, t, {}, true), severity::error, "it cannot be read",
+              "GRANT SELECT ON `shop`.`chute_starts`"));
+  t.exists = false;
+  CHECK(probed({"CREATE"}, 47, t, {}, true).empty()); // it may: the statement could not succeed
+  CHECK(finds(probed({"CREATE"}, 497, t, {}, true), severity::error, "chute may not make it",
+              "GRANT CREATE TABLE ON `shop`.*"));
+  t.database_engine = "Replicated"; // which would write the statement down
+  CHECK(probed({"CREATE"}, 497, t, {}, true).empty());
 }
