@@ -6,6 +6,8 @@
 #include "core/record.hpp"
 #include "core/topology.hpp"
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,9 +23,18 @@ struct lane_state_view {
   std::string pipeline, topic;
   lane_id lane;
   bool found = false;
-  std::string problem;            // why there is no record, or why it cannot be read
-  lane_record record;             // found
-  std::vector<std::int64_t> ends; // of each partition's log; -1: not known
+  std::string problem; // why there is no record, or why it cannot be read; found: why it must not be followed
+  enum class trouble : std::uint8_t {
+    none,
+    absent,     // there is no record
+    moved,      // another tool moved the group's offsets
+    unreadable, // it is no record of this version
+    failed,     // no answer, or the wrong store
+  } why = trouble::none;
+  std::optional<error> failure;    // unreadable, failed
+  std::uint64_t noted_version = 0; // that the group's offsets tell of, beside another store; 0: none
+  lane_record record;              // found
+  std::vector<std::int64_t> ends;  // of each partition's log; -1: not known
 };
 result<std::vector<lane_state_view>> show_state(const topology& t);
 
