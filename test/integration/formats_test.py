@@ -54,6 +54,8 @@ class Registry:
             return 503, {"error_code": 50301, "message": "away"}
         if self.authorization and headers.get("Authorization") != self.authorization:
             return 401, {"error_code": 40101, "message": "Unauthorized"}
+        if path == "/subjects":
+            return 200, sorted({name for name, _ in self.subjects})
         parts = path.strip("/").split("/")
         if parts[:2] == ["schemas", "ids"]:
             found = self.schemas.get(int(parts[2]))
