@@ -43,7 +43,7 @@ SIGNS = {
     "retention": ("retention overtook",),
     "recreate": ("topics made anew",),
 }
-ALL_STRIKE_SECONDS = 180  # in so long a run each class has its turn, on a slow machine too
+ALL_STRIKE_SECONDS = 300  # in so long a run each class has its turn, with few processes and on a slow machine too
 
 
 def not_struck(faults, struck):
