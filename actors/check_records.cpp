@@ -115,8 +115,8 @@ void decode_into(decoder& d, const kafka::raw_batch& raw, const std::string& top
   }
   out.ignored += c.fields_ignored;
   if (out.first.empty() && !c.dead.empty())
-    out.first = kafka::to_string(kafka::topic_partition{topic, partition}) + " at offset " + std::to_string(c.dead.front().offset.value) +
-                ": " + c.dead.front().error;
+    out.first = kafka::to_string(kafka::topic_partition{topic, partition}) + " at offset " +
+                std::to_string(c.dead.front().offset.value) + ": " + c.dead.front().error;
 }
 
 // As if no field had a column: as many fields are ignored then as there are.

@@ -126,9 +126,9 @@ void check_settings(const context_ptr& c, const kafka::topic_info& t,
   constexpr std::uint64_t mib = 1 << 20;
   const auto enough = (std::max(bytes * lanes, 4 * bytes) + mib - 1) / mib;
   out.push_back({severity::warning, where,
-                 "its records may have up to " + format_size(bytes) + " each (max.message.bytes), of which " +
-                     std::to_string(lanes) + " lanes hold more than memory: " + format_size(memory) +
-                     " has; one that is larger than a quarter of it stops its lane",
+                 "its records may have up to " + format_size(bytes) + " each (max.message.bytes), and memory: has " +
+                     format_size(memory) + " for " + std::to_string(lanes) + (lanes == 1 ? " lane" : " lanes") +
+                     ": a record that is larger than a quarter of it stops its lane, and all lanes hold one at once",
                  "memory: " + std::to_string(enough) + "MiB, or " + alter_topic(t.name, "max.message.bytes=1048588")});
 }
 

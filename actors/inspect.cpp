@@ -39,10 +39,14 @@ void check_registry(const context_ptr& c, std::vector<finding>& out) {
   };
   try {
     worker_tools tools(c, 0);
-    ch::http_request request;
-    request.path = "/subjects";
-    request.limit_ms = limit_ms;
-    const auto reply = tools.registry().send(request);
+    const auto get = [&](const char* path) {
+      ch::http_request request;
+      request.path = path;
+      request.limit_ms = limit_ms;
+      return tools.registry().send(request);
+    };
+    auto reply = get("/subjects");
+    if (reply.status == 403) reply = get("/schemas/types"); // who may read schemas may not always list them
     if (reply.how != ch::http_reply::transport::complete)
       complain("it does not answer: " + reply.why + "; records whose schemas are not known would wait",
                "check registry.url");
@@ -53,7 +57,7 @@ void check_registry(const context_ptr& c, std::vector<finding>& out) {
       complain("it answers with status " + std::to_string(reply.status), "mend the registry");
     else if (const auto text = reply.body.find_first_not_of(" \t\r\n");
              reply.status != 200 || text == std::string::npos || reply.body[text] != '[')
-      complain("this is no schema registry: asked for /subjects, it does not answer with a list (status " +
+      complain("this is no schema registry: asked for its subjects, it does not answer with a list (status " +
                    std::to_string(reply.status) + ")",
                "write registry.url with the path that the registry has, if any");
   } catch (const std::exception& e) {

@@ -2,8 +2,8 @@
 #include "clickhouse/schema.hpp"
 #include "raw_server.hpp"
 
-#include <doctest/doctest.h>
 #include <algorithm>
+#include <doctest/doctest.h>
 #include <limits>
 
 using namespace chute;
