@@ -412,9 +412,9 @@ private:
     if (p.blind) out += "; the table holds offsets up to " + std::to_string(p.blind->value) + ", which are sent again";
     if (p.fill_to) out += "; up to offset " + std::to_string(p.fill_to->value) + " only what the table lacks is sent";
     // Retention was faster: whoever moves it for another reason must not learn of that from a gap.
-    if (const auto& f = l.facts[i]; f.past_loss && l.before && l.before->partitions[i].next < f.low)
-      out += "; the log begins at offset " + std::to_string(f.low.value) + ": of the " +
-             std::to_string(f.low - l.before->partitions[i].next) + " before it, what the table lacks is lost";
+    if (i < l.facts.size() && l.facts[i].past_loss && l.before && l.before->partitions[i].next < l.facts[i].low)
+      out += "; the log begins at offset " + std::to_string(l.facts[i].low.value) + ": of the " +
+             std::to_string(l.facts[i].low - l.before->partitions[i].next) + " before it, what the table lacks is lost";
     return out + "\n";
   }
 
