@@ -277,7 +277,7 @@ mono_ms lane::next_wake() const {
     if (look_ticket_ == 0) earliest(look_at_);
     auto oldest = look_wanted_ ? INT64_MAX : gathered_.oldest_any();
     if (oldest != INT64_MAX) earliest(oldest + config_.batch.wait_ms);
-    if (advance_ && !look_wanted_) earliest(advance_at_ + config_.save_rest_ms);
+    if (advance_ && !look_wanted_ && !gathered_.anything()) earliest(advance_at_ + config_.save_rest_ms);
   }
   return at;
 }

@@ -478,8 +478,10 @@ TEST_CASE("what was acknowledged is saved with the next plan, or alone after a w
   SUBCASE("records come") {
     h.pass(500);
     h.give(records(0, 10, 10));
+    CHECK(h.machine->next_wake() == h.now.mono + h.config.batch.wait_ms);
     h.pass(600);
     CHECK_FALSE(h.has<fx_save>());
+    CHECK(h.machine->next_wake() == h.now.mono + 400);
     h.pass(400);
     h.accept();
     CHECK(h.saved().partitions[0].next == offset_t{10});
