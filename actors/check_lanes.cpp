@@ -176,12 +176,17 @@ void compare_log(const compared& w, const lane_state_view& v, std::size_t i, con
                     "): it was truncated or made anew",
                 of_new_or_cut(w, where, log.end));
   if (log.begin <= p.next) return;
-  const bool stops = w.config().on_data_loss == data_loss_policy::stop;
+  // Of an open plan, or of one that is being filled in, the table may hold what follows the loss: see
+  // lane::pass_loss().
+  const bool planned = w.exact() && (last >= p.next || p.fill_to);
+  const bool stops = planned || w.config().on_data_loss == data_loss_policy::stop;
+  const auto without = planned
+                           ? w.reset(where, "--to-table") + " sends what is left of the open plan and the table lacks"
+                           : w.reset(where, "--to-earliest") + ", or set on_data_loss: continue";
   tell(stops ? severity::error : severity::warning, "deleted",
        "retention deleted offsets " + std::to_string(p.next.value) + " to " + std::to_string(log.begin.value - 1) +
            " of " + kafka::to_string(where) + " before they were delivered",
-       stops ? "to go on without them: " + w.reset(where, "--to-earliest") +
-                   ", or set on_data_loss: continue; raise retention.ms"
+       stops ? "to go on without them: " + without + "; raise retention.ms"
              : "raise retention.ms: with on_data_loss: continue they are counted as lost");
 }
 

@@ -408,6 +408,8 @@ class Plans(state_parts.Scenario):
         engine = self.start("second")
         said = self.stops(engine, "1 offsets were deleted before they were delivered")
         self.assertEqual(engine.wait(60), 1)
+        # Another command would send again what landed of the plan.
+        self.assertRegex(self.chute("check", engine.topology, code=1), r"retention deleted offsets 1000 to 1000 of .*\n.*--to-table")
         self.assertIn("of the 1 before it, what the table lacks is lost", self.obey(said, "--to-table"))
         engine = self.start("last")
         self.arrived(self.table_, 1_999 if fault == "refuse" else 2_000, 60, engine)
