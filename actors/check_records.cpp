@@ -75,14 +75,7 @@ bool fetch_wanted(const context_ptr& c, const decoder& d, const kafka::raw_batch
   d.wanted_schemas(raw.records, ids);
   if (ids.empty()) return true;
   worker_tools tools(c, 0);
-  const registry_get get = [&](const std::string& path) -> registry_reply {
-    clickhouse::http_request request;
-    request.path = path;
-    request.limit_ms = reading_ms;
-    auto reply = tools.registry().send(request);
-    if (reply.how != clickhouse::http_reply::transport::complete) return {0, "", reply.why};
-    return {reply.status, std::move(reply.body), ""};
-  };
+  const registry_get get = [&](const std::string& path) { return get_schema(tools, path, reading_ms); };
   return std::all_of(ids.begin(), ids.end(), [&](std::uint32_t id) {
     constexpr int asked_max = 3; // until then an id that is not there may come yet
     for (int i = 0; i < asked_max; ++i) {

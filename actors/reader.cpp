@@ -181,19 +181,10 @@ namespace {
 using converter_ptr = converter_actor::stateful_pointer<converter_state>;
 constexpr std::int64_t registry_limit_ms = 10'000; // for one request
 
-registry_reply get_schema(worker_tools& tools, const std::string& path) {
-  clickhouse::http_request request;
-  request.path = path;
-  request.limit_ms = registry_limit_ms;
-  auto reply = tools.registry().send(request);
-  if (reply.how != clickhouse::http_reply::transport::complete) return {0, "", reply.why};
-  return {reply.status, std::move(reply.body), ""};
-}
-
 // On a worker's thread.
 msg::schemas_fetched fetch_schemas(worker_tools& tools, const std::vector<std::uint32_t>& ids, schema_cache& into) {
   try {
-    const registry_get get = [&](const std::string& path) { return get_schema(tools, path); };
+    const registry_get get = [&](const std::string& path) { return get_schema(tools, path, registry_limit_ms); };
     std::string missing;
     for (const auto id : ids) {
       auto f = fetch_schema(id, get, into);

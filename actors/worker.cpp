@@ -51,6 +51,15 @@ clickhouse::session& worker_tools::registry() {
   return *registry_;
 }
 
+registry_reply get_schema(worker_tools& tools, const std::string& path, std::int64_t limit_ms) {
+  clickhouse::http_request request;
+  request.path = path;
+  request.limit_ms = limit_ms;
+  auto reply = tools.registry().send(request);
+  if (reply.how != clickhouse::http_reply::transport::complete) return {0, "", reply.why};
+  return {reply.status, std::move(reply.body), ""};
+}
+
 kafka::inspector& worker_tools::kafka() {
   if (!inspector_) {
     auto made = kafka::inspector::open(context_->kafka_client());

@@ -3,6 +3,7 @@
 
 #include "actors/context.hpp"
 #include "clickhouse/http.hpp"
+#include "formats/registry.hpp"
 #include "kafka/inspect.hpp"
 
 #include <deque>
@@ -35,6 +36,9 @@ private:
   std::unique_ptr<clickhouse::session> registry_;
   std::unique_ptr<kafka::inspector> inspector_;
 };
+
+// A document of the schema registry, as fetch_schema() asks for it.
+registry_reply get_schema(worker_tools& tools, const std::string& path, std::int64_t limit_ms);
 
 struct worker_state {
   std::unique_ptr<worker_tools> tools;

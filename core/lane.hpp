@@ -442,7 +442,7 @@ private:
   // lane_stream.cpp: gathering, planning, saving
   bool should_close(instant now) const;
   void maybe_plan(instant now);
-  bool go_on_later(instant now);
+  bool begin_halted_again(instant now);
   bool save_can_wait(instant now) const;
   cut cut_gathered(std::uint64_t records_max);
   void make_plan(instant now, plan_as as, cut c, const std::string& reason);

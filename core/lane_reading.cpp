@@ -189,8 +189,9 @@ void lane::grant(instant now) {
   // Each chunk would put the look off once more.
   if (look_wanted_ && log_doubted(now) && !building()) return;
   pass_turns(now);
-  // The lane stops once what was read before is done: more would put that off, again and again.
-  if (!building() && !halted_.empty()) return; // nor does it begin that partition again
+  // The lane stops, or begins a reader that halted again, once what was read before is done: more would put that off,
+  // again and again.
+  if (!building() && !halted_.empty()) return;
   if (!building() && std::any_of(blocked_.begin(), blocked_.end(), [](auto& b) { return !b.empty(); }) &&
       !mutant(bug::blocked_lane_reads_on))
     return;

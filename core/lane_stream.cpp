@@ -38,8 +38,8 @@ void lane::go_on(instant now) {
 
 // A reader that halted is begun again by way of a load, which compares the log. But what is under way and what was
 // gathered is done before: a settlement or a batch that takes longer than the reader's news would never end.
-bool lane::go_on_later(instant now) {
-  if (halted_.empty()) return false;
+bool lane::begin_halted_again(instant now) {
+  if (halted_.empty() || draining_) return false; // nothing more is read
   if (!look_wanted_ && (advance_ || (gathered_.anything() && !paused_))) return false;
   const auto why = std::exchange(halted_, {});
   forget(now, true);
@@ -59,7 +59,7 @@ void lane::maybe_plan(instant now) {
   if (saving_ || work_) return;
   if (revoking_) return check_released(now);
   if (look_at_ && look_ticket_ == 0 && now.mono >= look_at_) look_at_log(now);
-  if (go_on_later(now) || look_wanted_) return;
+  if (begin_halted_again(now) || look_wanted_) return;
   if (should_close(now) && !paused_) return make_plan(now, plan_as::rows, cut_gathered(rows_cap_), {});
   if (advance_ && (!gathered_.anything() || paused_))
     return save_can_wait(now) ? void() : save(now, *advance_, purpose::done);

@@ -6,7 +6,7 @@ import time
 import harness
 from harness import LONG, wait_until
 
-TIME_LIMIT_SECONDS = 1500 if LONG else 900
+TIME_LIMIT_SECONDS = 1500 if LONG else 600
 MEMORY_MIB, RESIDENT_MIB = 256, 450
 INSERTS_PER_SECOND = 40
 BATCH = {"rows": 100_000, "wait": "1s"}
@@ -36,14 +36,15 @@ class ThousandPartitions(harness.Scenario):
         self.arrived(table, self.records, 240, engine)
         seen.append(resident_mib(engine.child.pid))
 
-        # A steady stream into all partitions: inserts are counted where they land, from its first record to its last. (In a part of it a
-        # slow machine's seconds of rest, and what it makes up for behind them, would weigh more than the stream.)
+        # A steady stream into all partitions: inserts are counted where they land.
         more, rate = 60_000, 4_000
-        began, before = time.monotonic(), self.inserts(table)
         producer = self.produce_slowly(topic, more, rate, "--first", self.records)
-        self.assertEqual(producer.wait(180), 0)
-        self.arrived(table, self.records + more, 120, engine)
+        self.arrived(table, self.records + more // 6, 60, engine)
+        began, before = time.monotonic(), self.inserts(table)
+        self.arrived(table, self.records + more - more // 6, 120, engine)
         per_second = (self.inserts(table) - before) / (time.monotonic() - began)
+        self.assertEqual(producer.wait(60), 0)
+        self.arrived(table, self.records + more, 60, engine)
         seen.append(resident_mib(engine.child.pid))
         print(f"resident memory at most {', '.join(f'{m:.0f}' for m in seen)} MiB; {per_second:.1f} inserts a second", flush=True)
         self.assertEqual(engine.stop(), 0)
@@ -59,7 +60,7 @@ class ThousandPartitions(harness.Scenario):
         self.produce(topic, first)
         self.arrived(table, first, 60, engine)
         proxy.pause()
-        self.assertEqual(self.produce_slowly(topic, more, 100_000, "--first", first).wait(120), 0)
+        self.assertEqual(self.produce_slowly(topic, more, 25_000, "--first", first).wait(120), 0)
         seen = [resident_mib(engine.child.pid)]
         self.assertLess(self.found(table), first + more // 2)  # it was away
         proxy.wake()
@@ -88,9 +89,8 @@ class ManyLanes(harness.Scenario):
 
     members, lanes = 4, 8
     disturbances = 100 if LONG else 12
-    # Joining, loading, claiming and settling, while the machine starts other processes too: a few seconds, which are printed. Upon a busy
-    # machine a plan may have to be confirmed, for which a lane has 60 s (limits.confirm); what hangs does so for longer.
-    still_seconds = harness.SESSION_MS / 1000 + 90
+    # Joining, loading, claiming and settling, while the machine starts other processes too.
+    still_seconds = harness.SESSION_MS / 1000 + 15
 
     def join(self):
         self.number += 1
@@ -124,8 +124,7 @@ class ManyLanes(harness.Scenario):
         """Waits until every lane has delivered more than now; the seconds."""
         began, before = time.monotonic(), self.counts()
         wait_until(lambda: all(n > before.get(lane, 0) for lane, n in self.counts().items()) and len(self.counts()) == self.lanes,
-                   self.still_seconds, lambda: "every lane delivers again: "
-                   f"{before}, {self.counts()}; {' | '.join(f'{e.name}: {e.reasons()}' for e in self.running)}", every=0.1)
+                   self.still_seconds, "every lane delivers again", every=0.1)
         return time.monotonic() - began
 
     def test_processes_come_and_go_and_stand_still(self):

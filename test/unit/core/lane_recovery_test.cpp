@@ -423,6 +423,20 @@ TEST_CASE("what is under way and what was gathered is done before a reader that 
   CHECK(h.machine->status().waiting_for.find("a check sum") != std::string::npos);
 }
 
+TEST_CASE("a lane that drains does not begin again for a reader that halted") {
+  harness h(2);
+  h.first_start();
+  h.give(records(0, 0, 10));
+  h.pass(1'000);
+  h.accept();
+  h.machine->read_failed(h.now, h.take_credit({1}), {1}, read_error::halted, "a check sum");
+  h.machine->drain(h.now);
+  h.acknowledge();
+  h.accept();
+  CHECK_FALSE(h.has<fx_load>());
+  CHECK(h.take<fx_released>().drained);
+}
+
 TEST_CASE("a doubt is settled, however often the reader of another partition halts meanwhile") {
   harness h(2);
   h.config.window_ms = 400'000;
