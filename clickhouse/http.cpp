@@ -17,6 +17,8 @@
 namespace chute::clickhouse {
 namespace {
 
+constexpr std::string_view unreserved =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"; // RFC 3986, 2.3
 constexpr long upload_buffer_bytes = 512L << 10;
 // An idle connection is reused for less long than the server keeps it; ClickHouse tells how long (Keep-Alive), and
 // where it does not we stay below the smallest default that it had (3 s).
@@ -309,10 +311,15 @@ std::string session::state::full_url() const {
   if (url.find('/', url.find("://") + 3) == url.npos) url += '/';
   char separator = '?';
   for (const auto& [name, value] : request->parameters) {
+    url.append(1, separator).append(name).append(1, '=');
+    separator = '&';
+    if (value.find_first_not_of(unreserved) == value.npos) { // most are: 20 settings an insert
+      url.append(value);
+      continue;
+    }
     std::unique_ptr<char, curl_free> escaped(
         curl_easy_escape(curl.get(), value.data(), static_cast<int>(value.size())));
-    url.append(1, separator).append(name).append(1, '=').append(escaped ? escaped.get() : "");
-    separator = '&';
+    url.append(escaped ? escaped.get() : "");
   }
   return url;
 }

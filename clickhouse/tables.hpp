@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace chute::clickhouse {
@@ -25,12 +26,12 @@ struct server_facts {
   std::string version; // "26.7.2.1"
   int major = 0, minor = 0;
   std::string timezone;
-  server_clock clock;                   // when the facts were read
-  std::set<std::string> settings;       // all that it knows
-  bool profile_wants_quorum = false;    // insert_quorum of the user's profile
+  server_clock clock;                          // when the facts were read
+  std::set<std::string, std::less<>> settings; // all that it knows
+  bool profile_wants_quorum = false;           // insert_quorum of the user's profile
   std::set<std::string> system_columns; // "tables.target_table", "parts.has_lightweight_delete", …: what we may ask for
 
-  bool knows(const std::string& setting) const { return settings.contains(setting); }
+  bool knows(std::string_view setting) const { return settings.contains(setting); }
 };
 
 result<server_facts> read_facts(session& s, std::int64_t limit_ms);
