@@ -67,9 +67,9 @@ public:
   bool any_stopped() const;
   // Takes up another topology: pipelines that are gone from it are drained, for up to `drain_ms`, and then stopped;
   // those that changed likewise, and started anew; new ones are started; all others are not touched. Blocks until then.
-  // Where `kafka`, `clickhouse` or `memory` changed, every pipeline changed. An error (another `state`, an unknown
-  // name, a pipeline that is being moved, what chute::complete() refuses) changes nothing. Returns what was done, for
-  // people.
+  // Where `kafka`, `clickhouse`, `registry` or `memory` changed, every pipeline changed. An error (another `state`, an
+  // unknown name, a pipeline that is being moved, what chute::complete() refuses) changes nothing. Returns what was
+  // done, for people.
   result<std::string> reload(const topology& t, std::int64_t drain_ms);
   result<void> pause(const std::string& pipeline);
   result<void> resume(const std::string& pipeline);

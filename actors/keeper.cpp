@@ -19,6 +19,7 @@ constexpr std::int64_t store_limit_ms = 5'000;
 constexpr mono_ms poll_every_ms = 500; // at the least; wake-ups come besides
 constexpr mono_ms ask_members_every_ms = 500;
 constexpr mono_ms idle_ms_first = 10'000, idle_ms_then = 30'000;
+constexpr mono_ms answers_ms = 2'000;         // for offsets beside another store, before partitions are given back
 constexpr std::uint64_t timer = 0, flush = 1; // ticks
 constexpr std::size_t events_a_poll = 64;
 
@@ -72,7 +73,10 @@ void make_anew(self_ptr self, const std::string& why) {
 void handle(self_ptr self, kafka::group_event& e) {
   auto& s = self->state;
   if (auto* a = std::get_if<kafka::assigned>(&e)) s.idle_since = a->partitions.empty() ? mono_now() : 0;
-  else if (std::holds_alternative<kafka::revoked>(e) || std::holds_alternative<kafka::lost>(e)) s.idle_since = 0;
+  else if (std::holds_alternative<kafka::revoked>(e) || std::holds_alternative<kafka::lost>(e)) {
+    s.idle_since = 0;
+    s.revoked_by = 0; // of a revocation before it
+  }
   if (auto* a = std::get_if<kafka::assigned>(&e))
     return self->send(s.pipeline, msg::group_assigned{std::move(a->partitions)});
   if (std::holds_alternative<kafka::revoked>(e)) return self->send(s.pipeline, msg::group_revoked{false});
@@ -105,14 +109,29 @@ void look_at_idle(self_ptr self) {
   make_anew(self, "it gave nobody any partitions, although its topics have some");
 }
 
+// A commit that is under way when the partitions are given back would be carried into the next generation: the member
+// leaves, and joins as another, which is two rebalances more, at which others may have commits under way. So the
+// answers of a moment ago are waited for.
+void give_back(self_ptr self) {
+  auto& s = self->state;
+  if (s.revoked_by == 0 || (s.group->unanswered() > 0 && mono_now() < s.revoked_by)) return;
+  s.revoked_by = 0;
+  if (s.group->unanswered() > 0)
+    s.context->log->warn("pipeline {}: leaves its group and joins anew: its partitions were revoked while a commit of "
+                         "offsets had no answer",
+                         s.context->config.name);
+  s.group->complete_revoke();
+}
+
 void poll(self_ptr self) {
   auto& s = self->state;
   if (!s.group) return join_alone(self);
   for (;;) {
     auto events = s.group->poll(0);
     for (auto& e : events) handle(self, e);
-    if (events.size() < events_a_poll) return;
+    if (events.size() < events_a_poll) break;
   }
+  if (s.group) give_back(self);
 }
 
 // --- the store -------------------------------------------------------------------------------------------------------
@@ -294,7 +313,7 @@ keeper_actor::behavior_type keeper(self_ptr self, context_ptr context, pipeline_
       },
       [=](const msg::revoke_done&) {
         guarded(self, [&] {
-          if (self->state.group) self->state.group->complete_revoke();
+          self->state.revoked_by = mono_now() + (self->state.group_is_store ? 0 : answers_ms);
           poll(self);
         });
       },

@@ -21,7 +21,8 @@ struct keeper_state {
   std::deque<msg::load_lane> loads;
   bool flush_due = false, over = false;
   mono_ms waiting_since = 0, ask_members_at = 0; // file store: for others to leave the group
-  mono_ms idle_since = 0, look_at_idle_at = 0;   // the group gave no partitions; 0: it gave some, or none of both yet
+  mono_ms revoked_by = 0; // lanes are free: the group is told then, or when its commits are answered; 0: none revoked
+  mono_ms idle_since = 0, look_at_idle_at = 0; // the group gave no partitions; 0: it gave some, or none of both yet
 };
 
 // `opened`: another store than kafka, already open; null: the kafka store.

@@ -585,6 +585,7 @@ void on_assigned(self_ptr self, const msg::group_assigned& m) {
   ++s.assignment_number;
   ++s.assigned_times;
   s.retry_at = s.without_since = 0;
+  s.lane_stopped_for.clear(); // all lanes begin anew: one that is still wrong stops again
   s.context->board->rebalanced(s.context->config.name);
   s.context->log->info("pipeline {}: the group gave {} partitions", s.context->config.name, m.partitions.size());
   if (m.partitions.empty()) {
@@ -625,7 +626,6 @@ void on_released(self_ptr self, const msg::lane_released& m) {
   if (it == s.lanes.end()) return;
   self->demonitor(it->second.actor.address());
   if (m.drained) s.drained.insert(m.name);
-  if (it->second.stopped && s.lane_stopped_for.empty()) s.lane_stopped_for = "a lane stopped";
   s.lanes.erase(it);
   s.context->board->lane_gone(s.context->config.name, m.name.topic, m.name.lane);
   check_revoked(self);
@@ -647,6 +647,7 @@ void on_stopped(self_ptr self, const msg::lane_stopped& m) {
   it->second.stopped = true;
   s.lane_stopped_for = "topic " + m.name.topic + ", lane " + std::to_string(m.name.lane.value) + ": " + m.reason;
   s.context->board->trouble(s.context->config.name, s.lane_stopped_for);
+  if (s.job_running || s.retry_at) return; // other topics are about to begin
   bool all = true;
   for (auto& [name, l] : s.lanes) all &= l.stopped;
   if (all && !s.revoking) end_now(self, s.lane_stopped_for);

@@ -296,6 +296,15 @@ void on_fetched(converter_ptr self, const msg::schemas_fetched& m) {
 
 } // namespace
 
+void add_waiting(std::deque<convert_request>& waiting, bool at_work, const convert_request& r) {
+  const auto dead = [&](const convert_request& w) {
+    return w.topic == r.topic && w.partition == r.partition && (w.epoch != r.epoch || w.to != r.to);
+  };
+  const auto from = waiting.begin() + (at_work && !waiting.empty() ? 1 : 0);
+  waiting.erase(std::remove_if(from, waiting.end(), dead), waiting.end());
+  waiting.push_back(r);
+}
+
 converter_actor::behavior_type converter(converter_ptr self, context_ptr context, pipeline_actor boss,
                                          pool_actor clerks) {
   auto& s = self->state;
@@ -304,7 +313,7 @@ converter_actor::behavior_type converter(converter_ptr self, context_ptr context
   s.clerks = std::move(clerks);
   return {
       [=](const convert_request& r) {
-        self->state.waiting.push_back(r);
+        add_waiting(self->state.waiting, self->state.fetching, r);
         convert_waiting(self);
       },
       [=](const msg::schemas_fetched& m) { on_fetched(self, m); },

@@ -58,11 +58,15 @@ struct converter_state {
   std::map<std::string, decoding> by_topic;
   pipeline_actor boss;
   pool_actor clerks;
-  std::deque<convert_request> waiting; // bounded by the credits of the readers
+  std::deque<convert_request> waiting; // bounded by the credits of the readers: see add_waiting
   bool fetching = false;               // or about to; or waits for columns
   chunk_ptr held;                      // of the first that waits: it has fields without a column
   int tries = 0;
 };
+
+// Puts `r` behind what waits, and drops what waits of its partition for a lane that reads anew since: nobody takes
+// that, and it would gather while a registry is away. The first stays if it is `at_work`.
+void add_waiting(std::deque<convert_request>& waiting, bool at_work, const convert_request& r);
 
 converter_actor::behavior_type converter(converter_actor::stateful_pointer<converter_state> self, context_ptr context,
                                          pipeline_actor boss, pool_actor clerks);

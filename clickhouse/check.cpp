@@ -534,7 +534,7 @@ std::vector<finding> check_dead_letters(const table_description& t, const std::s
   if (needs_provenance(e) && (t.rows_expire || t.deletes_seen || t.family != engine_family::plain))
     out.add(severity::warning,
             "dead letters may be taken away again (TTL, deletes or the engine " + t.engine +
-                "): one that is not found may have landed, so a doubt about a plan stops its lane",
+                "): one that is gone counts as not landed, and may be written once more while its plan is in doubt",
             "a plain MergeTree without TTL, of which whole old partitions are dropped");
   return std::move(out.list);
 }
