@@ -84,11 +84,13 @@ constexpr bool may_repeat(const attempt_history& h, bool before_good_until, bool
   return before_good_until && same_fingerprint && !log_cut;
 }
 
-// What a count over a plan's slices means. `more_rows`: that the records make beyond one each.
+// What a count over a plan's slices means. `more_rows`: that the records make beyond one each. A record's rows may lie
+// in different partitions of the table, of which ClickHouse wrote some only: all of its rows must be there.
 enum class landed : std::uint8_t { none, some, all, more };
 constexpr landed judge(std::uint64_t records, std::uint64_t rows, std::uint64_t distinct, std::uint64_t more_rows = 0) {
   if ((rows > records + more_rows || distinct > records) && !mutant(bug::more_taken_for_all)) return landed::more;
-  if (distinct >= records || (distinct > 0 && mutant(bug::some_taken_for_all))) return landed::all;
+  const bool whole = distinct >= records && (more_rows == 0 || rows >= records + more_rows);
+  if (whole || (distinct > 0 && mutant(bug::some_taken_for_all))) return landed::all;
   return distinct == 0 ? landed::none : landed::some;
 }
 

@@ -607,6 +607,8 @@ void lane::asked(instant now, const table_answer& answer, bool token_running) {
     if (!not_there)
       return say(std::to_string(t.either) + " of " + std::to_string(wanted) +
                  " records are there, but this table's engine may have dropped rows");
+    if (w.content.more_rows > 0 && t.either >= wanted)
+      return say("each of its records has a row, but some lack others that they make");
     for (std::size_t i = 0; i < w.p.last.size(); ++i) // what is missing is filled in, and nothing else is sent
       if (w.p.last[i] >= record_.partitions[i].next && !replaces && !mutant(bug::fill_to_not_set))
         record_.partitions[i].mark_fill(w.p.last[i], w.content.known[i]);
