@@ -342,6 +342,7 @@ result<std::shared_ptr<destination>> open_here(worker_tools& tools, const contex
   out->trust.not_there = belief.not_there;
   out->trust.merges = belief.there && d->described.family != ch::engine_family::plain;
   out->trust.replaces = belief.there && p.deletes == delete_policy::replacing;
+  out->trust.split = !d->described.partition_key.empty();
   out->trust.dependent_views = !d->described.views.empty();
   auto quorum = context->top.clickhouse.settings.find("insert_quorum");
   out->trust.quorum =

@@ -19,6 +19,7 @@ struct table_trust {
   bool not_there = false; // rows that are not found did not land (plain or replicated MergeTree, no TTL, no deletes)
   bool merges = false;    // rows that landed may since have been merged away with others of their key
   bool replaces = false;  // a row that is sent twice is one row: it replaces itself
+  bool split = false;     // it has partitions, of which a failed insert may have written some
   bool dependent_views = false;
   bool quorum = false;
   bool plain_merge_tree = true; // its deduplication log may lack its tail after a server's crash
@@ -84,12 +85,14 @@ constexpr bool may_repeat(const attempt_history& h, bool before_good_until, bool
   return before_good_until && same_fingerprint && !log_cut;
 }
 
-// What a count over a plan's slices means. `more_rows`: that the records make beyond one each. A record's rows may lie
-// in different partitions of the table, of which ClickHouse wrote some only: all of its rows must be there.
+// What a count over a plan's slices means. `more_rows`: that the records make beyond one each. `split`: the rows of one
+// record may lie in different partitions of the table, of which ClickHouse wrote some only, so all of them must be
+// there. Else those of a record land together, and one that is there may have been merged with others since.
 enum class landed : std::uint8_t { none, some, all, more };
-constexpr landed judge(std::uint64_t records, std::uint64_t rows, std::uint64_t distinct, std::uint64_t more_rows = 0) {
+constexpr landed judge(std::uint64_t records, std::uint64_t rows, std::uint64_t distinct, std::uint64_t more_rows = 0,
+                       bool split = false) {
   if ((rows > records + more_rows || distinct > records) && !mutant(bug::more_taken_for_all)) return landed::more;
-  const bool whole = distinct >= records && (more_rows == 0 || rows >= records + more_rows);
+  const bool whole = distinct >= records && (!split || more_rows == 0 || rows >= records + more_rows);
   if (whole || (distinct > 0 && mutant(bug::some_taken_for_all))) return landed::all;
   return distinct == 0 ? landed::none : landed::some;
 }

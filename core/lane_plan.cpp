@@ -354,7 +354,7 @@ namespace {
 // What is there of a batch's dead letters, or of its rows. A row that replaces itself may be there twice.
 landed judge_part(const batch& b, bool dead_letters, const totals& t, const table_trust& trust) {
   if (dead_letters) return judge(b.dead, t.dead, t.dead_distinct);
-  return judge(b.rows, trust.replaces ? t.distinct : t.rows, t.distinct, b.more_rows);
+  return judge(b.rows, trust.replaces ? t.distinct : t.rows, t.distinct, b.more_rows, trust.split);
 }
 
 } // namespace
@@ -462,6 +462,11 @@ void lane::listed(instant now, const table_answer& answer) {
   expect(answer.present.size() == ranges.size(), "a list has an entry for each range");
   for (std::size_t k = 0; k < ranges.size(); ++k) present[*index_of(ranges[k].partition)] = answer.present[k];
   auto missing = make_fill(w.p, w.content, w.reason, present);
+  // An offset that is there may lack some of its rows; which does not show.
+  const auto left = missing.rows + missing.dead + missing.more_rows;
+  const auto whole = w.p.as == plan_as::rows ? w.content.rows + w.content.dead + w.content.more_rows : left;
+  if (config_.trust.split && w.content.more_rows > 0 && t.rows + t.dead + left < whole)
+    return stop("records of " + describe_plan() + " are in the table with a part of their rows only" + say_landed());
   took(missing.rows + missing.dead == 0 ? lane_edge::listed_all : lane_edge::listed_missing);
   if (missing.rows + missing.dead == 0) return complete(now);
   bool rows_next = missing.rows > 0;
@@ -572,9 +577,9 @@ void lane::asked(instant now, const table_answer& answer, bool token_running) {
   // What replaces itself may be sent again, and be there twice; but a view would count it twice.
   bool replaces = config_.trust.replaces && (!config_.trust.dependent_views || mutant(bug::replacing_views_doubled));
   auto rows = config_.trust.replaces ? t.either : t.rows + t.dead;
-  auto found = judge(wanted, rows, t.either, w.content.more_rows);
+  auto found = judge(wanted, rows, t.either, w.content.more_rows, config_.trust.split);
   if (w.content_fingerprint != w.p.fingerprint) { // other columns may have made rows of other records: a fill finds out
-    found = judge(w.content.records, rows, t.either, w.content.more_rows);
+    found = judge(w.content.records, rows, t.either, w.content.more_rows, config_.trust.split);
     wanted = w.content.records;
   }
   // Of a fill some may be there that the log has no more, as in listed(): which are missing it asks then.
@@ -607,8 +612,6 @@ void lane::asked(instant now, const table_answer& answer, bool token_running) {
     if (!not_there)
       return say(std::to_string(t.either) + " of " + std::to_string(wanted) +
                  " records are there, but this table's engine may have dropped rows");
-    if (w.content.more_rows > 0 && t.either >= wanted)
-      return say("each of its records has a row, but some lack others that they make");
     for (std::size_t i = 0; i < w.p.last.size(); ++i) // what is missing is filled in, and nothing else is sent
       if (w.p.last[i] >= record_.partitions[i].next && !replaces && !mutant(bug::fill_to_not_set))
         record_.partitions[i].mark_fill(w.p.last[i], w.content.known[i]);

@@ -107,6 +107,46 @@ TEST_CASE("a fill in doubt: what the table has, and the log has no more, is not 
   CHECK(h.saved().open->kind == plan_kind::fill);
 }
 
+TEST_CASE("a record of which a part of its rows is there is neither done nor filled in") {
+  harness h;
+  h.config.trust.split = true;
+  h.config.window_ms = 400'000;
+  h.first_start();
+  const auto two_each = [] {
+    auto c = std::const_pointer_cast<chunk>(records(0, 0, 10));
+    c->row_counts.assign(10, 2);
+    return c;
+  };
+  h.give(two_each());
+  h.pass(h.config.batch.wait_ms);
+  h.accept();
+  h.skip(250'000);
+  h.restart();
+  h.give(two_each());
+  REQUIRE(h.machine->phase() == lane_phase::settling);
+  std::uint64_t rows = 20;
+  SUBCASE("all are there") {}
+  SUBCASE("each record lacks one") { rows = 10; }
+  SUBCASE("one lacks one") { rows = 19; }
+  h.tell({{rows, 10, 0, 0, 10}});
+  if (rows == 20) {
+    CHECK(h.machine->phase() == lane_phase::streaming);
+    return;
+  }
+  REQUIRE(h.machine->phase() == lane_phase::settling);
+  h.wait_until_quiet();
+  h.tell({{rows, 10, 0, 0, 10}});
+  h.accept(); // a fill
+  auto fx = h.take<fx_ask>();
+  REQUIRE(fx.list);
+  table_answer a;
+  a.answered = true;
+  a.present = {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}};
+  a.counts = {{rows, 10, 0, 0, 10}};
+  h.machine->answered(h.now, fx.ticket, a, false);
+  CHECK(h.machine->phase() == lane_phase::stopped);
+}
+
 TEST_CASE("the wait is not over while a query with the token runs") {
   harness h;
   h.doubted();
