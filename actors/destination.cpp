@@ -514,9 +514,28 @@ insert_answer destination::insert_rows(worker_tools& tools, const batch& b, std:
 namespace {
 
 // A record that ClickHouse rejected is read again: its columns are there, its bytes are not.
-std::optional<dead_letter> read_raw(const pipeline_context& context, const std::string& topic, partition_id partition,
-                                    offset_t offset, const std::string& why, std::string& failure) {
+struct raw_record {
+  std::optional<dead_letter> letter;
+  std::string failure; // else
+  bool gone = false;   // the log has it no more
+};
+
+dead_letter letter_of(const kafka::raw_batch& raw, const record_view& r, partition_id partition,
+                      const std::string& why) {
+  dead_letter out{partition, r.offset, r.timestamp_ms, {}, {}, {}, why};
+  if (r.key) out.key = std::string(*r.key);
+  if (r.value) out.value = std::string(*r.value);
+  std::vector<header_view> headers;
+  raw.headers(r, headers);
+  for (const auto& h : headers)
+    out.headers.emplace_back(std::string(h.name), h.value ? std::optional<std::string>(*h.value) : std::nullopt);
+  return out;
+}
+
+raw_record read_raw(const pipeline_context& context, const std::string& topic, partition_id partition, offset_t offset,
+                    std::uint64_t hash, const std::string& why) {
   constexpr auto limit = std::chrono::seconds(30);
+  const auto no = [](std::string failure, bool gone = false) { return raw_record{{}, std::move(failure), gone}; };
   std::mutex lock;
   std::condition_variable wake;
   bool woken = false;
@@ -524,31 +543,26 @@ std::optional<dead_letter> read_raw(const pipeline_context& context, const std::
   options.client = context.kafka_client();
   options.buffer_bytes = 8 << 20;
   auto fetcher = kafka::fetcher::open(options);
-  if (!fetcher.ok()) return failure = fetcher.failure().text(), std::nullopt;
+  if (!fetcher.ok()) return no(fetcher.failure().text());
   auto stream = (*fetcher)->open_stream({topic, partition}, [&] {
     std::lock_guard hold(lock);
     woken = true;
     wake.notify_all();
   });
-  if (!stream.ok()) return failure = stream.failure().text(), std::nullopt;
-  if (auto r = (*stream)->start(offset); !r.ok()) return failure = r.failure().text(), std::nullopt;
+  if (!stream.ok()) return no(stream.failure().text());
+  if (auto r = (*stream)->start(offset); !r.ok()) return no(r.failure().text());
   auto until = std::chrono::steady_clock::now() + limit;
   for (;;) {
     auto raw = (*stream)->take(1, 1);
-    if (raw.failure) return failure = raw.failure->why.text(), std::nullopt;
     for (const auto& r : raw.records) {
-      if (r.offset != offset) return failure = "the record is no longer in the log", std::nullopt;
-      dead_letter out{partition, offset, r.timestamp_ms, {}, {}, {}, why};
-      if (r.key) out.key = std::string(*r.key);
-      if (r.value) out.value = std::string(*r.value);
-      std::vector<header_view> headers;
-      raw.headers(r, headers);
-      for (const auto& h : headers)
-        out.headers.emplace_back(std::string(h.name), h.value ? std::optional<std::string>(*h.value) : std::nullopt);
-      return out;
+      if (r.offset != offset) break;
+      if (record_hash(r.timestamp_ms, r.key, r.value) != hash) return no("the log has another record there now", true);
+      return {letter_of(raw, r, partition, why), {}, false};
     }
+    if (raw.last >= offset) return no("the record is no longer in the log", true);
+    if (raw.failure) return no(raw.failure->why.text(), raw.failure->what == kafka::stream_error::kind::out_of_range);
     std::unique_lock hold(lock);
-    if (!wake.wait_until(hold, until, [&] { return woken; })) return failure = "Kafka did not answer", std::nullopt;
+    if (!wake.wait_until(hold, until, [&] { return woken; })) return no("Kafka did not answer");
     woken = false;
   }
 }
@@ -563,10 +577,13 @@ insert_answer destination::insert_dead_letters(worker_tools& tools, const batch&
   for (const auto& r : b.ranges) {
     if (b.as == plan_as::dead_letter) {
       for (auto k = r.first; k < r.first + r.count; ++k) {
-        std::string failure;
-        auto letter = read_raw(*d.context, d.topic, r.from->partition, {r.from->offsets[k]}, b.reason, failure);
-        if (!letter) return not_sent("a rejected record could not be read again from Kafka: " + failure);
-        own.push_back(*std::move(letter));
+        auto raw = read_raw(*d.context, d.topic, r.from->partition, {r.from->offsets[k]}, r.from->hashes[k], b.reason);
+        if (!raw.letter) {
+          auto no = not_sent("a rejected record could not be read again from Kafka: " + raw.failure);
+          no.record_gone = raw.gone;
+          return no;
+        }
+        own.push_back(*std::move(raw.letter));
         letters.push_back(&own.back());
       }
       continue;

@@ -205,6 +205,20 @@ void ask_for(converter_ptr self, std::vector<std::uint32_t> ids) {
                                     worker_tools& tools) { caf::anon_send(me, fetch_schemas(tools, ids, *cache)); }});
 }
 
+// Names that are data (a key an order) would be remembered, and asked about, without end.
+void forget_hopeless(converter_ptr self, const std::string& topic, const converter_state::decoding& d,
+                     std::vector<new_field>& fields) {
+  std::erase_if(fields, [&](const new_field& f) { return d.hopeless.contains(f.name); });
+  if (fields.empty() || d.hopeless.size() < hopeless_max) return;
+  fields.clear();
+  auto& s = self->state;
+  if (!s.told_hopeless.insert(topic).second) return;
+  s.context->log->warn("pipeline {}: topic {}: {} fields have no column, nor can one be added for them: no more are "
+                       "looked at until the table's columns change; are names data? Put them into one Map or JSON "
+                       "column, or set on_new_field: ignore",
+                       s.context->config.name, topic, d.hopeless.size());
+}
+
 // False: schemas are missing, and asked for.
 bool convert(converter_ptr self, const convert_request& r) {
   auto& s = self->state;
@@ -234,7 +248,7 @@ bool convert(converter_ptr self, const convert_request& r) {
   out->log_end = r.raw->end ? r.raw->end->value : r.raw->log_end;
   d.with->decode(r.raw->records, *r.raw, *out);
   auto fields = d.with->take_new_fields();
-  std::erase_if(fields, [&](const new_field& f) { return d.hopeless.contains(f.name); });
+  forget_hopeless(self, r.topic, d, fields);
   if (!fields.empty()) {
     s.held = out;
     s.fetching = true;

@@ -53,7 +53,7 @@ struct converter_state {
   struct decoding {
     decoder_spec_ptr spec;
     std::unique_ptr<decoder> with;
-    std::set<std::string> hopeless; // names that `spec` has no column for, whatever is added
+    std::set<std::string> hopeless; // names that `spec` has no column for, whatever is added; see hopeless_max
   };
   std::map<std::string, decoding> by_topic;
   pipeline_actor boss;
@@ -62,7 +62,9 @@ struct converter_state {
   bool fetching = false;               // or about to; or waits for columns
   chunk_ptr held;                      // of the first that waits: it has fields without a column
   int tries = 0;
+  std::set<std::string> told_hopeless; // topics that have hopeless_max of them, which was logged
 };
+inline constexpr std::size_t hopeless_max = 10'000; // then what else is new gets no column, and is not asked about
 
 // Puts `r` behind what waits, and drops what waits of its partition for a lane that reads anew since: nobody takes
 // that, and it would gather while a registry is away. The first stays if it is `at_work`.

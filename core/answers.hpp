@@ -23,6 +23,7 @@ struct insert_answer {
   bool answered = false;     // the server said definitely that this attempt is over. False: it may still be running
   bool never_sent = false;   // not a byte of the request left this process (connect refused, lease check said no)
   bool before_write = false; // the code is one raised before anything is written (parsing, conversion, CHECK 469)
+  bool record_gone = false;  // not sent: the log has the record no more that a dead letter was to be made of
   int attempts = 1;          // requests that left: libcurl may repeat a POST by itself
   int code = 0;              // ClickHouse's, 0: none
   std::string message;       // for people: the code, its name and the server's text, cut to 500 characters

@@ -42,6 +42,7 @@ const char* to_string(lane_edge e) {
                                           "asked again when quiet",
                                           "halved",
                                           "one record rejected",
+                                          "a rejected record that the log lost",
                                           "planned anew with new columns",
                                           "a save refused",
                                           "a save without an answer",
@@ -125,7 +126,7 @@ void lane::forget(instant now, bool reload) {
   suspects_.clear();
   on_their_way_.clear();
   retry_at_ = look_at_ = 0;
-  claimed_ = differed_ = false;
+  claimed_ = differed_ = waits_for_room_ = false;
   odd_since_ = 0;
   split_to_.clear();
   halted_.clear();
@@ -231,6 +232,7 @@ void lane::tick(instant now) {
     retry_at_ = 0;
     if (phase_ == lane_phase::loading) begin_loading(now);
     else if (phase_ == lane_phase::comparing) inspect(now);
+    else if (phase_ == lane_phase::claiming && waits_for_room_) settle(now);
     else if (phase_ == lane_phase::claiming) claimed(now);
   }
   if (work_) {

@@ -225,6 +225,7 @@ enum class lane_edge : std::uint8_t {
   waited_quiet, // asked again once no attempt could still be running
   halved,
   single_rejected, // down to one record
+  record_gone,     // of which a dead letter was to be made
   refreshed_anew,
   refused_save,
   unknown_save,
@@ -547,6 +548,7 @@ private:
   int recovery_tries_ = 0;
   std::vector<offset_t> loaded_start_;
   bool marked_ = false, claimed_ = false, is_new_ = false;
+  bool waits_for_room_ = false;                             // claimed and compared; see room_to_build
   std::uint64_t build_room_ = UINT64_MAX, build_bytes_ = 0; // build_bytes_: what the open plan was thought to need
   mono_ms build_since_ = 0;
   std::vector<offset_range> beyond_; // what the table is asked for, before it is settled

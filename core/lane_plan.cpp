@@ -276,6 +276,12 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
     }
     return check_released(now);
   }
+  if (a.record_gone && !mutant(bug::gone_record_waited_for)) { // recovery says what the log lost, and what to do
+    took(lane_edge::record_gone);
+    forget(now, true);
+    waiting_ = "its state, after " + a.message;
+    return;
+  }
   if (next != next_step::done && next != next_step::confirm)
     waiting_ = (last_resort ? "a dead letter, which ClickHouse does not take: " : "ClickHouse: ") + a.message;
   switch (next) {

@@ -513,7 +513,6 @@ void lane::claim(instant now) {
 // From here on older saves are refused.
 void lane::claimed(instant now) {
   claimed_ = true;
-  recovery_tries_ = 0;
   if (!marked_ && !mutant(bug::start_not_marked)) {
     waiting_ = "its row in chute_starts";
     wanted_ticket_ = new_ticket();
@@ -549,7 +548,8 @@ std::uint64_t lane::bytes_of_open_plan() const {
 bool lane::room_to_build(instant now) {
   build_bytes_ = bytes_of_open_plan();
   build_since_ = now.mono;
-  if (build_bytes_ <= build_room_ || mutant(bug::builds_without_room)) return true;
+  waits_for_room_ = build_bytes_ > build_room_ && !mutant(bug::builds_without_room);
+  if (!waits_for_room_) return true;
   phase_ = lane_phase::claiming;
   waiting_ = "memory, to read the records of its open plan again: other lanes read theirs";
   retry_at_ = now.mono + build_retry_ms;

@@ -216,7 +216,7 @@ void lane::save_accepted(instant now) {
   save_sent_wall_ = mutant(bug::lease_from_answer) ? now.wall : s.sent_wall;
   if (phase_ == lane_phase::streaming || phase_ == lane_phase::draining) waiting_.clear();
   switch (s.why) {
-  case purpose::claim: return revoking_ || draining_ ? check_released(now) : claimed(now);
+  case purpose::claim: recovery_tries_ = 0; return revoking_ || draining_ ? check_released(now) : claimed(now);
   case purpose::plan:
     advance_.reset();
     work_->durable = true;

@@ -51,6 +51,7 @@
   bug(too_big_not_asked, sim, "too big again and again is halved only after the table was asked") \
   bug(changed_columns_replanned, sim, "with changed columns a plan that may have landed is a doubt") \
   bug(refused_dead_letter_halved, unit, "a dead letter that is refused is sent again, with growing rests") \
+  bug(gone_record_waited_for, unit, "a dead letter whose record the log lost: the lane recovers, and says so") \
   bug(rejected_becomes_rows, sim, "a plan as something stays so") \
   bug(repetition_counts_while_revoked, unit, "while being revoked only a clean first attempt counts") \
   /* doubt, asking, fill */ \

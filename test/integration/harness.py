@@ -321,6 +321,8 @@ class Watched:
 class Scenario(unittest.TestCase):
     """One scenario: names of its own, a directory, a seed, and the helpers to build with."""
 
+    own_dead_letters = None  # a table that the topology names
+
     def setUp(self):
         for program in (CHUTE, KIT):
             if not program.exists():
@@ -442,7 +444,7 @@ class Scenario(unittest.TestCase):
 
     @property
     def dead_letters(self):
-        return f"{self.database}.chute_dead_letters"
+        return self.own_dead_letters or f"{self.database}.chute_dead_letters"
 
     def found(self, table):
         """Rows and dead letters so far."""

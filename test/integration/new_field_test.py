@@ -86,6 +86,20 @@ class NewField(Growing):
         self.assertEqual(self.server.ask(f"SELECT error FROM {self.dead_letters} WHERE pipeline = '{self.name}'"),
                          "field \\'more\\' has no column (on_new_field: dead_letter)")
 
+    def test_names_that_are_data(self):
+        """A key a record: columns end at 1,000, what is remembered of the others at 10,000; every record is there."""
+        topic, table = self.topic(1), self.table(columns=harness.SMALL_COLUMNS)
+        records = [{"id": i, "text": f"t{i}", **{f"order {i} {k}": k for k in range(100)}} for i in range(150)]
+        engine = self.engine(topic, table, on_new_field="add_column", batch={"rows": 200, "wait": "50ms"})
+        for first, last in (0, 20), (20, 120), (120, 140), (140, 150):
+            self.send(topic, [{**r, "id": r["id"] * 4} for r in records[first:last]])  # all in partition 0
+            self.arrived(table, last, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.assertEqual(engine.log.read_text().count("no more are looked at until the table's columns change"), 1)
+        names = [r["name"] for r in self.server.rows(f"DESCRIBE TABLE {table}")]
+        self.assertEqual(len(names), 1_000)
+        self.assertEqual(self.server.number(f"SELECT uniqExact(id) FROM {table} WHERE text = concat('t', toString(intDiv(id, 4)))"), 150)
+
     def test_on_cluster(self):
         topic, table = self.topic(4), self.table(columns=harness.SMALL_COLUMNS)
         cluster = Cluster(self, "main one")

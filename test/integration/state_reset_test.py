@@ -423,6 +423,32 @@ class Plans(state_parts.Scenario):
     def test_retention_overtook_the_plan_and_nothing_landed(self):
         self.overtaken("refuse")
 
+    def test_retention_overtook_a_dead_letter(self):
+        """A rejected record is read again for its dead letter, which cannot be written until the log has it no more."""
+        self.topic_, self.table_ = self.topic(1), self.table()
+        self.server.ask(f"ALTER TABLE {self.table_} ADD CONSTRAINT poison CHECK id != 50")
+        letters = self.own_dead_letters = f"{self.table_}_dead"
+        self.addCleanup(self.drop, letters)
+        own = {"dead_letters": {"table": letters.split(".")[1]}, "clickhouse": self.LIMITS}
+        self.produce(self.topic_, 50)
+        engine = self.start("first", **own)
+        self.arrived(self.table_, 50, 60, engine)
+        self.server.ask(f"RENAME TABLE {letters} TO {letters}_away")
+        self.produce(self.topic_, 1, "--first", 50)
+        engine.says("a dead letter, which ClickHouse does not take")
+        self.kit("topic", "delete-records", self.topic_, "--before", "0:51")
+        said = self.stops(engine, "1 offsets were deleted before they were delivered")
+        self.assertEqual(engine.wait(60), 1)
+        self.server.ask(f"RENAME TABLE {letters}_away TO {letters}")
+        self.obey(said, "--to-table")
+        self.produce(self.topic_, 100, "--first", 100)
+        engine = self.start("last", **own)
+        self.arrived(self.table_, 150, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.assertEqual([int(r["o"]) for r in self.server.rows(f"SELECT _offset AS o FROM {self.table_} ORDER BY o")],
+                         [o for o in range(151) if o != 50])
+        self.exact(self.topic_, self.only("_offset > 50"), records=100)
+
     def test_a_record_of_the_plan_was_compacted(self):
         self.leave_open("drop_reply", "--keys", cleanup_policy="compact", segment_ms=100, min_cleanable_dirty_ratio=0.001,
                         min_compaction_lag_ms=0, delete_retention_ms=0)

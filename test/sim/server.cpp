@@ -39,6 +39,16 @@ void world::insert(std::uint8_t n, std::uint8_t l, const fx_insert& fx) {
   later(net_.between(0, 3), e);
 }
 
+// A rejected record is read again for its dead letter.
+bool world::record_gone(const attempt& a) const {
+  bool gone = false;
+  each_record(a, [&](int partition, std::int64_t offset, std::uint64_t hash, int) {
+    const auto& k = kafka_[static_cast<std::size_t>(partition)];
+    gone |= offset < k.low || offset >= k.end() || k.log[static_cast<std::size_t>(offset)].hash != hash;
+  });
+  return gone;
+}
+
 // Directly before the request goes out: does the lease still hold, on both clocks?
 void world::insert_begins(const event& e) {
   auto& a = attempts_[e.ref];
@@ -52,6 +62,12 @@ void world::insert_begins(const event& e) {
     a.answer.never_sent = a.answer.answered = true;
     a.answer.attempts = 0;
     a.answer.message = restarted ? "the server was restarted" : holds ? "no connection" : "the lease is over";
+    return tell(a, e.ref, net());
+  }
+  if (a.fx.dead_letters && a.fx.what->as == plan_as::dead_letter && record_gone(a)) {
+    a.answer.never_sent = a.answer.answered = a.answer.record_gone = true;
+    a.answer.attempts = 0;
+    a.answer.message = "the log has the record no more";
     return tell(a, e.ref, net());
   }
   check_lease(a);

@@ -450,6 +450,7 @@ private:
   ms server_now() const { return now_ + server_.clock; }
   void insert(std::uint8_t p, std::uint8_t l, const fx_insert& fx);
   void insert_begins(const event& e);
+  bool record_gone(const attempt& a) const;
   void request_arrives(const event& e);
   void part_commits(const event& e);
   void tell(attempt& a, std::uint32_t ref, ms delay);

@@ -333,6 +333,32 @@ TEST_CASE("where no crash can cost the token a repetition goes out without being
   CHECK(h.take<fx_insert>().word_mono == INT64_MAX);
 }
 
+TEST_CASE("a dead letter whose record the log lost: the lane recovers, and stops by name") {
+  harness h;
+  h.first_start();
+  h.planned(1);
+  h.rejected();
+  h.accept();
+  REQUIRE(h.saved().open);
+  CHECK(h.saved().open->as == plan_as::dead_letter);
+  insert_answer a;
+  a.never_sent = a.answered = a.record_gone = true;
+  a.attempts = 0;
+  a.message = "the record is no longer in the log";
+  h.machine->inserted(h.now, h.take<fx_insert>().ticket, a);
+  CHECK(h.machine->phase() == lane_phase::loading);
+  CHECK(h.machine->status().waiting_for.find("no longer in the log") != std::string::npos);
+  CHECK(h.machine->counters().edges[static_cast<std::size_t>(lane_edge::record_gone)] == 1);
+  h.load_stored();
+  h.inspect(1);
+  h.accept(); // the claim; then once more
+  h.inspect(1);
+  h.accept();
+  CHECK(h.machine->phase() == lane_phase::stopped);
+  CHECK(h.take<fx_stopped>().reason.find("1 offsets were deleted before they were delivered") != std::string::npos);
+  CHECK_FALSE(h.has<fx_insert>());
+}
+
 TEST_CASE("a rejected batch is planned anew in halves, down to one dead letter") {
   harness h;
   h.first_start();

@@ -102,6 +102,25 @@ TEST_CASE("load: a record without a row in chute_starts gets one") {
   CHECK(h.take<fx_read>().from == offset_t{10});
 }
 
+TEST_CASE("load: while chute_starts cannot be written, it is tried less and less often") {
+  restarted h;
+  h.out.clear();
+  h.start();
+  h.load_stored(false);
+  h.inspect();
+  h.answer();
+  h.accept();
+  for (int tries = 0; tries < 12; ++tries) {
+    h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, false, "no answer");
+    const auto shortest = std::min<std::int64_t>(100ll << tries, 30'000) * 3 / 4;
+    h.pass(shortest - 1);
+    CHECK_FALSE(h.has<fx_mark_started>());
+    h.pass(shortest);
+  }
+  h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
+  CHECK(h.has<fx_read>());
+}
+
 TEST_CASE("load: offsets that another tool moved, and a record that cannot be "
           "read, stop") {
   harness h;
@@ -487,6 +506,28 @@ TEST_CASE("an open plan is read again once there is memory for it") {
   CHECK(h.machine->wanted_bytes(h.now.mono) == 40'960);
   h.wait(30'000); // it may have no broker: others need not wait for it
   CHECK(h.machine->wanted_bytes(h.now.mono) == 0);
+}
+
+TEST_CASE("while memory is waited for, the log is not asked about again and again") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.out.clear();
+  h.config.on_data_loss = data_loss_policy::resume;
+  h.start();
+  h.machine->set_build_room(10'000);
+  h.load_stored();
+  h.inspect();
+  h.answer();
+  h.accept();
+  h.inspect(); // once more after the claim, as the topology goes on where records were lost
+  h.answer();
+  CHECK(h.machine->status().waiting_for.find("memory") != std::string::npos);
+  h.wait(2'000);
+  CHECK_FALSE(h.has<fx_inspect>());
+  h.machine->set_build_room(40'960);
+  h.pass(1'000);
+  CHECK(h.machine->phase() == lane_phase::settling);
 }
 
 TEST_CASE("the log's end is known where nothing is read of it; it never goes back") {
