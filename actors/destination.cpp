@@ -24,20 +24,25 @@ struct destination::impl {
   context_ptr context;
   std::string topic, database, table, dead_letter_database, dead_letter_table;
   ch::server_facts facts;
-  ch::table_description described;  // as first described; only what never changes is read later
-  std::vector<ch::storage> counted; // each has a deduplication window of its own
+  ch::table_description described; // as first described; only what never changes is read later
+  ch::storage dead_letters;        // likewise
   ch::provenance_columns columns;
   ch::starts_place starts;
   bool has_provenance = false, dead_letters_replicated = false;
   ch::settings_map dead_letter_settings;
+  std::atomic<std::uint64_t> failed{0};       // inserts that may have landed in part
+  std::atomic<std::uint64_t> read_after{0};   // so many had failed when `standing` was last read
+  std::atomic<mono_ms> read_at{0};            // when that was
   std::atomic<bool> suspect{false};           // the table was not there: look at its identity before sending again
   std::atomic<std::uint64_t> same_at{0};      // bit n: on URL n (64 at most) the table was seen to be this one
   std::atomic<bool> refreshed{false};         // described again since an insert was told that the columns changed
   std::atomic<std::uint64_t> columns_seen{0}; // the hash of those that were last described
   std::atomic<std::uint64_t> generation{1};
 
-  std::mutex lock;
-  decoder_spec_ptr latest; // guarded; of the columns as last described
+  std::mutex lock;                  // guards:
+  decoder_spec_ptr latest;          // of the columns as last described
+  table_standing standing;          // as last described, like
+  std::vector<ch::storage> counted; // those that have a deduplication window: table, dead letters, views' targets
 
   decoder_spec_ptr spec_now() {
     std::lock_guard hold(lock);
@@ -47,6 +52,18 @@ struct destination::impl {
     std::lock_guard hold(lock);
     latest = std::move(spec);
   }
+
+  table_standing standing_now() {
+    std::lock_guard hold(lock);
+    return standing;
+  }
+  std::vector<ch::storage> counted_now() {
+    std::lock_guard hold(lock);
+    return counted;
+  }
+
+  // A view may have been made before the last failure.
+  bool standing_is_old() const { return failed != read_after; }
 
   std::int64_t question_ms() const { return context->top.clickhouse.question_limit_ms; }
   bool exact() const { return context->config.delivery == delivery_mode::exactly_once; }
@@ -193,6 +210,38 @@ result<void> refuse_without_window(const destination::impl& d, const ch::dedup_w
   return {};
 }
 
+// What it is trusted for, as it was described after so many failures.
+void take_standing(destination::impl& d, const ch::table_description& t, std::uint64_t failed = 0) {
+  const auto& p = d.context->config;
+  const auto belief =
+      d.has_provenance && p.provenance == provenance_mode::required ? ch::believed(t, d.columns) : ch::belief{};
+  const auto window = ch::smallest_window(t, &d.dead_letters);
+  table_standing now;
+  now.trust.there = belief.there;
+  now.trust.not_there = belief.not_there;
+  now.trust.merges = belief.there && t.family != ch::engine_family::plain;
+  now.trust.replaces = belief.there && p.deletes == delete_policy::replacing;
+  now.trust.split = !t.partition_key.empty();
+  now.trust.dependent_views = !t.views.empty();
+  const auto& settings = d.context->top.clickhouse.settings;
+  const auto quorum = settings.find("insert_quorum");
+  now.trust.quorum = quorum != settings.end() ? quorum->second != "0" : d.facts.profile_wants_quorum;
+  now.trust.plain_merge_tree = !t.replicated;
+  constexpr std::int64_t year_s = 366 * 86'400;
+  now.window_ms = std::min<std::int64_t>(window.seconds, year_s) * 1000;
+  now.window_ids = window.inserts;
+  std::vector<ch::storage> counted{t, d.dead_letters};
+  for (const auto& v : t.views) counted.push_back(v.target);
+  std::lock_guard hold(d.lock);
+  if (failed < d.read_after) return; // another was faster
+  // Each of several servers has its own; a batch may go to any of them.
+  now.trust.dependent_views |= d.standing.trust.dependent_views && d.context->top.clickhouse.urls.size() > 1;
+  d.standing = now;
+  d.counted = std::move(counted);
+  d.read_at = mono_now();
+  d.read_after = failed;
+}
+
 // After a failure the worker asks another of the servers the next time: the same worker may well get the same job.
 template <class R> R elsewhere_next(worker_tools& tools, R r) {
   if (!r.ok()) tools.next_url();
@@ -249,6 +298,25 @@ result<void> same_table(destination::impl& d, worker_tools& tools, std::uint64_t
   if (ch::destination_identity(*there) != identity) return not_replicas(d, url);
   if (auto r = ensure_own_tables(d, tools.http(), *there, d.question_ms()); !r.ok()) return r.failure();
   d.same_at |= bit;
+  return {};
+}
+
+// The table as it is now. Views, TTLs and deletes may have come while it was not looked at.
+result<void> read_standing(destination::impl& d, worker_tools& tools, std::uint64_t identity) {
+  const std::uint64_t failed = d.failed; // before it is read: what fails meanwhile is looked at again
+  const auto name = ch::table_name(d.database, d.table);
+  const auto now = ch::describe(tools.http(), d.facts, d.database, d.table, d.question_ms());
+  if (!now.ok()) return now.failure();
+  if (!now->exists) return error{"clickhouse", "table " + name + " does not exist", "create it; the pipeline waits"};
+  if (ch::destination_identity(*now) != identity) {
+    d.suspect = true;
+    return error{"clickhouse", "table " + name + " was made anew", anew_way_out(d)};
+  }
+  bool lasting = false;
+  if (auto r = refuse_without_window(d, ch::smallest_window(*now, &d.dead_letters), lasting); !r.ok())
+    return r.failure();
+  take_standing(d, *now, failed);
+  d.suspect = false;
   return {};
 }
 
@@ -319,15 +387,12 @@ result<std::shared_ptr<destination>> open_here(worker_tools& tools, const contex
   if (!dead.ok()) return dead.failure();
   d->dead_letters_replicated = dead->replicated;
   if (auto r = choose_dead_letter_settings(*d, s, *dead); !r.ok()) return r.failure();
-  d->counted.push_back(d->described);
-  d->counted.push_back(*dead);
-  for (const auto& v : d->described.views) d->counted.push_back(v.target);
+  d->dead_letters = *dead;
   d->starts.database = p.database;
   auto starts = ch::ensure_starts_table(s, d->facts, d->described, d->starts.database, d->starts.table, limit);
   if (!starts.ok()) return starts.failure();
   d->starts.replicated = starts->replicated;
-  auto window = ch::smallest_window(d->described, &*dead);
-  if (auto r = refuse_without_window(*d, window, fatal); !r.ok()) return r.failure();
+  if (auto r = refuse_without_window(*d, ch::smallest_window(d->described, &*dead), fatal); !r.ok()) return r.failure();
 
   auto out = std::make_shared<destination>(d);
   out->topic = topic;
@@ -336,21 +401,7 @@ result<std::shared_ptr<destination>> open_here(worker_tools& tools, const contex
   if (auto r = compare_servers(*d, tools, out->identity, fatal); !r.ok()) return r.failure();
   out->spec = make_spec(d->facts, context, topic, *std::move(targets), 1);
   d->spec_is(out->spec);
-  auto belief = d->has_provenance && p.provenance == provenance_mode::required ? ch::believed(d->described, d->columns)
-                                                                               : ch::belief{};
-  out->trust.there = belief.there;
-  out->trust.not_there = belief.not_there;
-  out->trust.merges = belief.there && d->described.family != ch::engine_family::plain;
-  out->trust.replaces = belief.there && p.deletes == delete_policy::replacing;
-  out->trust.split = !d->described.partition_key.empty();
-  out->trust.dependent_views = !d->described.views.empty();
-  auto quorum = context->top.clickhouse.settings.find("insert_quorum");
-  out->trust.quorum =
-      quorum != context->top.clickhouse.settings.end() ? quorum->second != "0" : d->facts.profile_wants_quorum;
-  out->trust.plain_merge_tree = !d->described.replicated;
-  out->window_ids = window.inserts;
-  constexpr std::int64_t year_s = 366 * 86'400;
-  out->window_ms = std::min<std::int64_t>(window.seconds, year_s) * 1000;
+  take_standing(*d, d->described);
   return out;
 }
 
@@ -360,6 +411,8 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
                                                        const std::string& topic, bool& fatal) {
   return elsewhere_next(tools, open_here(tools, context, topic, fatal));
 }
+
+table_standing destination::standing() const { return impl_->standing_now(); }
 
 result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const decoder_spec_ptr& before) {
   auto& d = *impl_;
@@ -436,29 +489,23 @@ bool destination::columns_differ(worker_tools& tools) {
 
 namespace {
 
-// After "no such table", and on a server that was never spoken to: another table under the same name must not be
-// filled.
+// Before a batch is sent: after "no such table", and on a server that was never spoken to, another table under the same
+// name must not be filled; and one that failed is sent again only if all that it runs through knows it again.
 std::optional<insert_answer> refuse_another_table(destination::impl& d, std::uint64_t identity, worker_tools& tools) {
-  if (!d.suspect) {
-    auto same = elsewhere_next(tools, same_table(d, tools, identity));
-    return same.ok() ? std::nullopt
-                     : std::optional(not_sent(same.failure().text(), insert_answer::verdict::wait_person));
-  }
   using v = insert_answer::verdict;
-  auto now = elsewhere_next(tools, ch::describe(tools.http(), d.facts, d.database, d.table, d.question_ms()));
-  if (!now.ok()) return not_sent(now.failure().text(), v::wait_person);
-  auto name = ch::table_name(d.database, d.table);
-  if (!now->exists) return not_sent("table " + name + " does not exist: create it; the pipeline waits", v::wait_person);
-  if (ch::destination_identity(*now) != identity)
-    return not_sent("table " + name + " was made anew: " + anew_way_out(d), v::wait_person);
-  d.suspect = false;
-  return {};
+  if (!d.suspect && !d.standing_is_old()) {
+    auto same = elsewhere_next(tools, same_table(d, tools, identity));
+    return same.ok() ? std::nullopt : std::optional(not_sent(same.failure().text(), v::wait_person));
+  }
+  auto now = elsewhere_next(tools, read_standing(d, tools, identity));
+  return now.ok() ? std::nullopt : std::optional(not_sent(now.failure().text(), v::wait_person));
 }
 
 void note(destination::impl& d, worker_tools& tools, const insert_answer& a) {
   constexpr int unknown_table = 60, unknown_database = 81;
   if (a.code == unknown_table || a.code == unknown_database) d.suspect = true;
   if (a.what == insert_answer::verdict::acknowledged) d.refreshed = false;
+  else if (!a.never_sent && !(a.answered && a.before_write)) ++d.failed;
   if (a.what == insert_answer::verdict::retry && !a.answered) tools.next_url();
 }
 
@@ -502,8 +549,14 @@ insert_answer destination::insert_rows(worker_tools& tools, const batch& b, std:
     if (d.facts.knows(name)) r.settings[name] = value;
   r.limit_ms = d.context->top.clickhouse.insert_limit_ms;
   r.lease = std::move(lease_holds);
-  r.context = {d.refreshed, trust.dependent_views, p.format == "passthrough", !d.described.partition_key.empty()};
+  r.context = {d.refreshed, d.standing_now().trust.dependent_views, p.format == "passthrough",
+               !d.described.partition_key.empty()};
   auto answer = ch::insert(tools.http(), d.facts, r);
+  // A view may have been made since: it is run through when the table has the rows already.
+  if (answer.before_write && !answer.before_views) {
+    const auto views = ch::has_views(tools.http(), d.database, d.table, d.question_ms());
+    if (!views.ok() || *views) answer.before_write = false;
+  }
   // The columns may have changed again since they were described: then it is not the rows that are to blame.
   using v = insert_answer::verdict;
   if (answer.what == v::rejected_data && columns_differ(tools)) answer.what = v::columns_changed;
@@ -657,6 +710,13 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
     return out;
   }
   d.context->clock->set(clock->now_ms, mono_now());
+  constexpr mono_ms fresh_ms = 5'000;
+  if (d.standing_is_old() || mono_now() - d.read_at > fresh_ms)
+    if (auto now = read_standing(d, tools, identity); !now.ok()) {
+      tools.next_url();
+      out.why = now.failure().text();
+      return out;
+    }
   if (!fx.ranges.empty()) {
     auto q = question_of(d, fx.ranges);
     q.settled = fx.settled;
@@ -667,6 +727,7 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
   if (token_running && out.answered) out.why = runs;
   out.blocks = count_blocks(tools);
   out.server_started_ms = start_of(*clock);
+  out.now = d.standing_now();
   return out;
 }
 
@@ -703,7 +764,7 @@ result<std::vector<std::optional<offset_t>>> destination::highest(worker_tools& 
 
 std::uint64_t destination::count_blocks(worker_tools& tools) {
   std::uint64_t sum = 1; // 0 says: not known
-  for (const auto& t : impl_->counted) {
+  for (const auto& t : impl_->counted_now()) {
     auto n = elsewhere_next(tools, ch::block_numbers(tools.http(), t, impl_->question_ms()));
     if (!n.ok()) return 0;
     sum += *n;

@@ -37,6 +37,9 @@ public:
   // Whether they are others than those that were last described; false also where the server does not tell.
   bool columns_differ(worker_tools& tools);
 
+  // As the table was last described: at the start, and after an insert that failed.
+  table_standing standing() const;
+
   // Nothing: the server is up since before `before` (on its clock). Else why nothing may be sent.
   std::optional<insert_answer> restarted(worker_tools& tools, wall_ms before);
   insert_answer insert_rows(worker_tools& tools, const batch& b, std::function<bool()> lease_holds);
@@ -62,10 +65,7 @@ public:
 
   decoder_spec_ptr spec;      // of the columns as first described
   std::uint64_t identity = 0; // hash of the table's UUID or replicated path
-  table_trust trust;
-  std::int64_t window_ms = 0;
-  std::uint64_t window_ids = 0;
-  std::string table_name; // database.table, for people
+  std::string table_name;     // database.table, for people
   std::string topic;
 
   struct impl;

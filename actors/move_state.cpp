@@ -392,13 +392,16 @@ private:
 
   lane_move reset(topic_work& t, lane_work& l) {
     look_at_log(l);
-    if (t.dest->trust.there) look_at_table(t, l);
+    if (t.dest->standing().trust.there) look_at_table(t, l);
     else if (what_.to == target::table)
       throw failed({"state", l.where() + ": the table cannot say what it holds (provenance columns are needed)",
                     "name a position: --to-earliest, --to-offset N"});
     choose_positions(t, l);
-    move_base b{l.before,         l.version,     random(), random(), t.start.lanes, cluster_hash(*context_),
-                t.dest->identity, t.dest->trust, l.where()};
+    move_base b{l.before,         l.version,
+                random(),         random(),
+                t.start.lanes,    cluster_hash(*context_),
+                t.dest->identity, t.dest->standing().trust,
+                l.where()};
     lane_move out{&l, must(moved(b, l.key.lane, l.facts)), {}};
     for (std::size_t i = 0; i < l.partitions.size(); ++i) out.lines += line_of(l, out.to, i);
     return out;
@@ -523,11 +526,12 @@ private:
       auto r = tools_.kafka().read_one({l.key.topic, l.partitions[i]}, last, limit_ms);
       if (r.what == kafka::record_at::status::found) facts[i].known = {static_cast<std::uint32_t>(r.hash), 1};
     }
-    if (t.dest->trust.there) {
+    if (t.dest->standing().trust.there) {
       const auto a = ask(t, fx);
       for (std::size_t k = 0; k < asked.size(); ++k) facts[asked[k]].found = a.counts[k].either;
     }
-    lane_move out{&l, must(settled(before, random(), what_.said, t.dest->trust, l.key.lane, facts, l.where())), {}};
+    lane_move out{
+        &l, must(settled(before, random(), what_.said, t.dest->standing().trust, l.key.lane, facts, l.where())), {}};
     for (auto i : asked) out.lines += line_of(l, out.to, i);
     return out;
   }

@@ -377,9 +377,10 @@ lane_setup setup_of(const pipeline_state& s, const std::string& topic, const top
     c.behind_bytes = c.turn_bytes = bytes;
     c.gather_bytes_max = gather_bytes_min; // small chunks
   }
-  c.trust = t.dest->trust;
-  c.window_ms = t.dest->window_ms;
-  c.window_ids = t.dest->window_ids;
+  const auto standing = t.dest->standing();
+  c.trust = standing.trust;
+  c.window_ms = standing.window_ms;
+  c.window_ids = standing.window_ids;
   // The rate that this pipeline can reach: a batch a lane each `wait`, or faster when batches fill up.
   c.ids_per_second = std::max(1.0, 1000.0 / static_cast<double>(std::max<std::int64_t>(100, p.batch.wait_ms))) *
                      std::min(t.lanes, t.partitions);

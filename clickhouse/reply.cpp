@@ -188,6 +188,7 @@ insert_answer classify(const http_reply& reply, const insert_context& context) {
   a.what = rule.what;
   a.answered = rule.ends_attempt && a.code != 0;
   if (a.what == insert_answer::verdict::rejected_data) a.message = rejection_text(*exception);
+  a.before_views = rule.before_write && rule.views_too;
   a.before_write = rule.before_write && (rule.views_too || !context.dependent_views);
   if (a.what == insert_answer::verdict::rejected_data && context.partitioned)
     a.before_write = a.before_write && seen_while_read(a.code, exception->text);

@@ -325,6 +325,16 @@ result<std::vector<column_description>> describe_columns(session& s, const serve
   return columns_of(s, facts, database, table, limit_ms);
 }
 
+result<bool> has_views(session& s, const std::string& database, const std::string& table, std::int64_t limit_ms) {
+  auto rows =
+      ask_rows(s, "looking for views of " + table_name(database, table),
+               "SELECT notEmpty(dependencies_table) FROM system.tables WHERE database = " + quote_text(database) +
+                   " AND name = " + quote_text(table),
+               0, 1, limit_ms);
+  if (!rows) return rows.failure();
+  return std::any_of(rows->begin(), rows->end(), [](const auto& r) { return r[0] != "0"; });
+}
+
 std::uint64_t columns_hash(const std::vector<column_description>& columns) {
   std::string text;
   for (const auto& c : columns)

@@ -105,6 +105,8 @@ result<table_description> describe(session& s, const server_facts& facts, const 
 result<std::vector<column_description>> describe_columns(session& s, const server_facts& facts,
                                                          const std::string& database, const std::string& table,
                                                          std::int64_t limit_ms);
+// Whether an insert runs through any view, which is one short question, too.
+result<bool> has_views(session& s, const std::string& database, const std::string& table, std::int64_t limit_ms);
 // Equal columns have equal hashes.
 std::uint64_t columns_hash(const std::vector<column_description>& columns);
 

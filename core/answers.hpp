@@ -4,6 +4,7 @@
 #include "core/ids.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,10 +24,12 @@ struct insert_answer {
   bool answered = false;     // the server said definitely that this attempt is over. False: it may still be running
   bool never_sent = false;   // not a byte of the request left this process (connect refused, lease check said no)
   bool before_write = false; // the code is one raised before anything is written (parsing, conversion, CHECK 469)
-  bool record_gone = false;  // not sent: the log has the record no more that a dead letter was to be made of
-  int attempts = 1;          // requests that left: libcurl may repeat a POST by itself
-  int code = 0;              // ClickHouse's, 0: none
-  std::string message;       // for people: the code, its name and the server's text, cut to 500 characters
+  // … also where views depend on the table: raised before the statement is looked at.
+  bool before_views = false;
+  bool record_gone = false;           // not sent: the log has the record no more that a dead letter was to be made of
+  int attempts = 1;                   // requests that left: libcurl may repeat a POST by itself
+  int code = 0;                       // ClickHouse's, 0: none
+  std::string message;                // for people: the code, its name and the server's text, cut to 500 characters
   std::int64_t server_started_ms = 0; // where it was asked before: on the server's clock, Unix ms; else 0
 };
 
@@ -42,6 +45,25 @@ struct range_count {
   std::uint64_t either = 0;                  // distinct offsets over both
 };
 
+// What the destination lets the engine believe.
+struct table_trust {
+  bool there = false;     // rows that are found did land (provenance columns; MergeTree, Replacing, Collapsing)
+  bool not_there = false; // rows that are not found did not land (plain or replicated MergeTree, no TTL, no deletes)
+  bool merges = false;    // rows that landed may since have been merged away with others of their key
+  bool replaces = false;  // a row that is sent twice is one row: it replaces itself
+  bool split = false;     // it has partitions, of which a failed insert may have written some
+  bool dependent_views = false;
+  bool quorum = false;
+  bool plain_merge_tree = true; // its deduplication log may lack its tail after a server's crash
+};
+
+// Tables change while the engine runs: views, TTLs and deletes come and go.
+struct table_standing {
+  table_trust trust;
+  std::int64_t window_ms = 0; // the smallest deduplication window, as in lane_config
+  std::uint64_t window_ids = 0;
+};
+
 struct table_answer {
   bool answered = false;           // false: no answer, ask again
   std::string why;                 // if not answered
@@ -50,6 +72,7 @@ struct table_answer {
   std::vector<std::vector<std::int64_t>> present;
   std::uint64_t blocks = 0;           // inserts that the table and what hangs on it have ever seen; 0: not known
   std::int64_t server_started_ms = 0; // on the server's clock, Unix ms; 0: not known
+  std::optional<table_standing> now;  // nothing: as it was told before
 };
 
 } // namespace chute

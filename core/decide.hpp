@@ -13,18 +13,6 @@ namespace chute {
 // How a save ended; the words are state/store.hpp's.
 enum class save_outcome : std::uint8_t { accepted, refused, not_now, unknown };
 
-// What the destination lets the engine believe.
-struct table_trust {
-  bool there = false;     // rows that are found did land (provenance columns; MergeTree, Replacing, Collapsing)
-  bool not_there = false; // rows that are not found did not land (plain or replicated MergeTree, no TTL, no deletes)
-  bool merges = false;    // rows that landed may since have been merged away with others of their key
-  bool replaces = false;  // a row that is sent twice is one row: it replaces itself
-  bool split = false;     // it has partitions, of which a failed insert may have written some
-  bool dependent_views = false;
-  bool quorum = false;
-  bool plain_merge_tree = true; // its deduplication log may lack its tail after a server's crash
-};
-
 // The attempts to insert one part (rows, or dead letters) of a plan.
 struct attempt_history {
   bool loaded = false;     // the plan came from the store: an attempt of another life may be unanswered
@@ -32,6 +20,7 @@ struct attempt_history {
   int unanswered = 0;      // of those, the ones that may still be running
   int refused_cleanly = 0; // answered with a code raised before anything is written
   int too_big = 0;
+  int unacknowledged = 0; // of landed_maybe, the ones that ended otherwise, or not at all
 };
 
 enum class next_step : std::uint8_t {
@@ -73,6 +62,7 @@ constexpr void add_answer(attempt_history& h, const insert_answer& a) {
     return;
   }
   h.landed_maybe += a.attempts;
+  if (a.what != insert_answer::verdict::acknowledged) h.unacknowledged += a.attempts;
   if (!a.answered) h.unanswered += a.attempts;
   else h.unanswered += a.attempts - 1; // the answer is that of the last one
 }

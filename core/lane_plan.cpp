@@ -5,6 +5,7 @@ namespace chute {
 
 namespace {
 constexpr mono_ms confirm_every_ms = 500;
+constexpr wall_ms window_most_ms = 32'000'000'000; // a year and some days
 constexpr mono_ms quiet_ask_every_ms = 5'000, quiet_answer_ms = 3'000;
 } // namespace
 
@@ -111,7 +112,9 @@ std::string lane::token_trouble(instant now) {
   if (config_.delivery == delivery_mode::at_least_once) return {};
   const auto& w = *work_;
   const auto& h = w.rows_done ? w.dead : w.rows;
-  bool in_time = now.server < w.p.good_until || mutant(bug::good_until_ignored);
+  // A view that was made since may know an insert for a shorter time.
+  const auto until = std::min(w.p.good_until, w.p.since + std::min<wall_ms>(config_.window_ms / 2, window_most_ms));
+  bool in_time = now.server < until || mutant(bug::good_until_ignored);
   // The window in count: half of it may have passed since.
   bool in_count = w.p.blocks == 0 || (blocks_ >= w.p.blocks && blocks_ - w.p.blocks < config_.window_ids / 2) ||
                   mutant(bug::window_count_ignored);
@@ -395,6 +398,11 @@ void lane::answered(instant now, ticket_t ticket, const table_answer& answer, bo
   seen(now);
   if (answer.answered && answer.server_started_ms) set_server_started(answer.server_started_ms);
   if (answer.answered && answer.blocks) set_blocks(answer.blocks, now);
+  if (answer.answered && answer.now && !mutant(bug::first_trust_kept)) {
+    config_.trust = answer.now->trust;
+    config_.window_ms = answer.now->window_ms;
+    config_.window_ids = answer.now->window_ids;
+  }
   if (phase_ == lane_phase::comparing && ticket == wanted_ticket_) {
     wanted_ticket_ = 0;
     return beyond_answered(now, answer);
@@ -474,7 +482,15 @@ void lane::listed(instant now, const table_answer& answer) {
   if (config_.trust.split && w.content.more_rows > 0 && t.rows + t.dead + left < whole)
     return stop("records of " + describe_plan() + " are in the table with a part of their rows only" + say_landed());
   took(missing.rows + missing.dead == 0 ? lane_edge::listed_all : lane_edge::listed_missing);
-  if (missing.rows + missing.dead == 0) return complete(now);
+  if (missing.rows + missing.dead == 0) {
+    // Its tokens stood for what was missing before each attempt: no repetition brings a view the rest of one that
+    // failed.
+    const bool in_part = w.rows.loaded || w.rows.unacknowledged > 0;
+    if (config_.trust.dependent_views && in_part && w.content.rows > 0 && !mutant(bug::fill_of_views_believed))
+      return stop(describe_plan() + " is in doubt: all its rows are there, but its dependent views cannot be asked" +
+                  say_landed());
+    return complete(now);
+  }
   bool rows_next = missing.rows > 0;
   if (w.acknowledged && rows_next == !w.rows_done) { // acknowledged, and not there yet
     if (now.mono >= w.confirm_until) return doubt(now, "a fill was acknowledged, but the table does not confirm it");

@@ -3,6 +3,7 @@
 import harness
 from harness import Proxy, wait_until
 
+LIMITS = {"lease": "1s", "insert": "2s", "confirm": "2s"}
 # Bytes a fetch may bring of one partition: from a few records at a time to everything at once.
 FETCHES = (3_000, 1_000_000, 10_000, 200_000, 50_000)
 
@@ -54,6 +55,69 @@ class Replay(harness.Scenario):
         figures = self.exact(topic, table, records=records * (len(FETCHES) + 1))
         rows, distinct = self.server.ask(f"SELECT count(), uniqExact(_partition, _offset) FROM {target}").split("\t")
         self.assertEqual((int(rows), int(distinct)), (figures["rows"], figures["rows"]), "the view's target")
+
+    def view_made_while_it_runs(self, table, expression):
+        """One that fails at offset 60 while that stands in `gate`, and whose target knows an insert again."""
+        for name in f"{table}_gate", f"{table}_target":
+            self.addCleanup(self.drop, name)
+        self.server.ask(f"CREATE TABLE {table}_gate (n Int64) ENGINE = Memory")
+        self.server.ask(f"CREATE TABLE {table}_target (id UInt64, _partition Int32, _offset Int64) ENGINE = MergeTree "
+                        "ORDER BY (_partition, _offset) SETTINGS non_replicated_deduplication_window = 1000")
+        self.server.ask(f"INSERT INTO {table}_gate VALUES (60)")
+        self.server.ask(f"CREATE MATERIALIZED VIEW {table}_view TO {table}_target AS SELECT id + {expression} AS id, "
+                        f"_partition, _offset FROM {table}")
+        self.addCleanup(self.drop, f"{table}_view")
+
+    def goes_on(self, engine):
+        def through():
+            (pipeline,) = engine.status()["pipelines"]
+            return pipeline["lag"] == 0 and all(lane["open_token"] == lane["waiting_for"] == "" for lane in pipeline["lanes"])
+
+        wait_until(through, 60, lambda: f"its lanes go on; they say {engine.reasons()!r}", every=0.2)
+
+    def begin(self, **more):
+        topic, table = self.topic(2), self.table()
+        self.produce(topic, 100)
+        engine = self.engine(topic, table, clickhouse={"limits": LIMITS}, **more)
+        self.arrived(table, 100, 60, engine)
+        return topic, table, engine
+
+    def test_a_view_made_while_it_runs_gets_what_it_failed_at(self):
+        """The table has the rows of the insert that failed in the view; the view must have them too."""
+        topic, table, engine = self.begin()
+        self.view_made_while_it_runs(table, f"throwIf(_offset IN (SELECT n FROM {table}_gate))")
+        self.produce(topic, 100, "--first", 100)
+        engine.says("FUNCTION_THROW_IF_VALUE_IS_NON_ZERO")
+        self.server.ask(f"TRUNCATE TABLE {table}_gate")
+        target = f"SELECT count(), uniqExact(_partition, _offset) FROM {table}_target"
+        self.goes_on(engine)
+        self.assertEqual(engine.stop(), 0)
+        self.assertEqual(self.server.ask(target), "100\t100")
+        self.exact(topic, table, records=200)
+
+    def test_a_view_made_while_it_runs_that_cannot_take_a_record(self):
+        """Its word (a code that blames the record) comes when the table has the batch already: nothing is sent anew."""
+        topic, table, engine = self.begin()
+        self.view_made_while_it_runs(table, f"if(_offset IN (SELECT n FROM {table}_gate), toUInt64(concat('x', product)), 0)")
+        self.produce(topic, 100, "--first", 100)
+        self.assertEqual(engine.wait(90), 1)
+        self.assertIn("its dependent views cannot be asked", engine.log.read_text())
+        self.exact(topic, table, "--to", 50)
+        self.assertEqual(self.server.ask(f"SELECT count() - uniqExact(_partition, _offset) FROM {table}"), "0")
+
+    def test_a_view_made_while_it_runs_whose_target_does_not_know_an_insert_again(self):
+        """What failed waits, by name, until it does."""
+        topic, table, engine = self.begin()
+        self.view_made_while_it_runs(table, f"throwIf(_offset IN (SELECT n FROM {table}_gate))")
+        self.server.ask(f"ALTER TABLE {table}_target MODIFY SETTING non_replicated_deduplication_window = 0")
+        self.produce(topic, 100, "--first", 100)
+        engine.says("does not deduplicate inserts")
+        self.server.ask(f"TRUNCATE TABLE {table}_gate")
+        self.server.ask(f"ALTER TABLE {table}_target MODIFY SETTING non_replicated_deduplication_window = 1000")
+        self.goes_on(engine)
+        self.assertEqual(engine.stop(), 0)
+        self.assertEqual(self.server.ask(f"SELECT count(), uniqExact(_partition, _offset) FROM {table}_target"), "100\t100")
+        self.exact(topic, table, records=200)
 
     def repeated(self):
         return self.server.number("SELECT sum(value) FROM system.events WHERE event = 'DuplicatedInsertedBlocks'")

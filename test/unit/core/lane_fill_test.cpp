@@ -163,6 +163,27 @@ TEST_CASE("a fill asks again before it sends again") {
   }
 }
 
+TEST_CASE("a fill that may have failed halfway says nothing of what a view has") {
+  filling h;
+  h.standing = table_standing{h.config.trust, h.config.window_ms, h.config.window_ids};
+  h.standing->trust.dependent_views = true;
+  h.tell_offsets({{10, 11, 15, 19}});
+  bool clean = false;
+  SUBCASE("no answer") { h.unanswered(); }
+  SUBCASE("acknowledged at once") {
+    clean = true;
+    h.acknowledge();
+  }
+  if (!clean) h.pass(1'000);
+  h.tell_offsets({{10, 11, 12, 13, 14, 15, 16, 17, 18, 19}});
+  CHECK((h.machine->phase() == lane_phase::stopped) == !clean);
+  if (clean) {
+    h.pass(1'000);
+    h.accept();
+    CHECK(h.saved().partitions[0].next == offset_t{20});
+  } else CHECK(h.take<fx_stopped>().reason.find("its dependent views cannot be asked") != std::string::npos);
+}
+
 TEST_CASE("a fill without an answer to its question sends nothing") {
   filling h;
   h.no_answer();

@@ -149,12 +149,14 @@ struct harness {
     for (auto& p : fx.probes) f.parts.push_back({{low}, {end}, p.at ? known : log_facts::part::recognised::not_asked});
     machine->inspected(now, fx.ticket, f);
   }
+  std::optional<table_standing> standing; // told with each answer
   // The table's answer: what it holds of each range, in order; of the ranges
   // behind, nothing.
   fx_ask tell(const std::vector<range_count>& counts, bool token_running = false) {
     auto fx = take<fx_ask>();
     table_answer a;
     a.answered = true;
+    a.now = standing;
     a.counts = counts;
     a.counts.resize(fx.ranges.size());
     machine->answered(now, fx.ticket, a, token_running);
@@ -166,6 +168,7 @@ struct harness {
     CHECK(fx.list);
     table_answer a;
     a.answered = true;
+    a.now = standing;
     a.present = present;
     for (auto& p : present) a.counts.push_back(rows_found(p.size()));
     machine->answered(now, fx.ticket, a, false);
@@ -182,6 +185,7 @@ struct harness {
     auto fx = take<fx_ask>();
     table_answer a;
     a.answered = true;
+    a.now = standing;
     a.server_started_ms = server_started;
     for (std::size_t i = 0; i < fx.ranges.size(); ++i)
       a.counts.push_back({rows_each, rows_each, dead_each, dead_each, rows_each + dead_each});

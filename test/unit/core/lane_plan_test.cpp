@@ -124,6 +124,44 @@ TEST_CASE("with dependent views or a quorum it is sent again though its rows "
   CHECK(h.has<fx_insert>());
 }
 
+TEST_CASE("what was made of the table while the engine runs counts: its answer tells") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.unanswered();
+  h.pass(1'000);
+  h.standing = table_standing{h.config.trust, h.config.window_ms, h.config.window_ids};
+  SUBCASE("nothing") {
+    h.answer(10);
+    CHECK_FALSE(h.has<fx_insert>());
+    CHECK_FALSE(h.machine->status().waiting_for.find("doubt") != std::string::npos);
+  }
+  SUBCASE("a view, which may lack what the table has: it is sent again") {
+    h.standing->trust.dependent_views = true;
+    h.answer(10);
+    CHECK(h.has<fx_insert>());
+  }
+  SUBCASE("a view whose target knows an insert for a second: a doubt") {
+    h.standing->trust.dependent_views = true;
+    h.standing->window_ms = 2'000;
+    h.answer(10);
+    CHECK_FALSE(h.has<fx_insert>());
+    h.answer(10);
+    CHECK(h.machine->phase() == lane_phase::stopped);
+    CHECK(h.take<fx_stopped>().reason.find("its deduplication token may be forgotten by now") != std::string::npos);
+  }
+  SUBCASE("a TTL: none there is not believed") {
+    h.standing->trust.not_there = false;
+    h.standing->window_ms = 2'000;
+    h.answer(0);
+    h.answer(0);
+    h.wait_until_quiet();
+    h.answer(0);
+    CHECK(h.machine->phase() == lane_phase::stopped);
+    CHECK(h.take<fx_stopped>().reason.find("this table's engine may have dropped rows") != std::string::npos);
+  }
+}
+
 TEST_CASE("where the table is not believed it is sent again, and the "
           "acknowledgement must do") {
   harness h;
