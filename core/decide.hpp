@@ -82,7 +82,8 @@ enum class landed : std::uint8_t { none, some, all, more };
 constexpr landed judge(std::uint64_t records, std::uint64_t rows, std::uint64_t distinct, std::uint64_t more_rows = 0,
                        bool split = false) {
   if ((rows > records + more_rows || distinct > records) && !mutant(bug::more_taken_for_all)) return landed::more;
-  const bool whole = distinct >= records && (!split || more_rows == 0 || rows >= records + more_rows);
+  const bool in_part = split && rows < records + more_rows && !mutant(bug::rows_in_part_believed);
+  const bool whole = distinct >= records && (more_rows == 0 || !in_part);
   if (whole || (distinct > 0 && mutant(bug::some_taken_for_all))) return landed::all;
   return distinct == 0 ? landed::none : landed::some;
 }

@@ -161,7 +161,7 @@ void world::lose_records(std::size_t k) {
   for (auto o = p.low; o < low; ++o) {
     auto& c = p.landed[static_cast<std::size_t>(o)];
     bool undone = o >= next;
-    c.forgotten |= undone || c.rows + c.dead == 0; // done may have been another log's
+    c.forgotten |= undone || lacks_rows(p, o); // done may have been another log's
     if (undone) spoiled_[l] |= spoiled_retention;
   }
   p.low = low;
@@ -174,7 +174,7 @@ void world::archive(kafka_partition& p, std::int64_t from) {
     auto& c = p.landed[o];
     c.old_rows = static_cast<std::uint8_t>(c.old_rows + c.rows);
     c.old_dead = static_cast<std::uint8_t>(c.old_dead + c.dead);
-    c.rows = c.dead = 0;
+    c.rows = c.dead = c.which = 0;
     c.forgotten = false;
   }
 }

@@ -33,7 +33,8 @@ template <class F> void world::lane_event(std::uint8_t n, std::uint8_t l, F&& f)
   after_event(n, l);
 }
 
-// Calls f(partition, offset, hash, table partition) for each row or dead letter of an attempt.
+// Calls f(partition, offset, hash, table partition, which of the record's rows) for each row or dead letter of an
+// attempt.
 template <class F> void world::each_record(const attempt& a, F&& f) const {
   const auto& b = *a.fx.what;
   for (const auto& r : b.ranges)
@@ -43,8 +44,11 @@ template <class F> void world::each_record(const attempt& a, F&& f) const {
                                       : b.as == plan_as::rows && out == outcome::row;
       if (!wanted) continue;
       auto hash = r.from->hashes[k];
-      auto part = a.fx.dead_letters ? 0 : static_cast<int>(hash % static_cast<std::uint64_t>(s_.table_partitions));
-      f(r.from->partition.value, r.from->offsets[k], hash, part);
+      const auto parts = static_cast<std::uint64_t>(s_.table_partitions);
+      const auto n = a.fx.dead_letters ? 1 : r.from->rows_of(k);
+      for (std::size_t i = 0; i < n; ++i)
+        f(r.from->partition.value, r.from->offsets[k], hash,
+          a.fx.dead_letters ? 0 : static_cast<int>((hash + i) % parts), i);
     }
 }
 

@@ -11,6 +11,10 @@ namespace chute::sim {
 
 // --- the log ---------------------------------------------------------------------------------------------------------
 
+std::uint8_t world::rows_of(const log_entry& e) const {
+  return s_.two_rows && e.kind == record_kind::row && (e.hash >> 20 & 1) ? 2 : 1;
+}
+
 void world::append(kafka_partition& p) {
   log_entry e;
   e.hash = content_.next();
@@ -98,6 +102,7 @@ std::shared_ptr<sim_chunk> world::cut_chunk(int partition, std::int64_t from, st
     c->outcomes.push_back(out);
     c->hashes.push_back(e.hash);
     c->sizes.push_back(10);
+    if (s_.two_rows) c->row_counts.push_back(out == outcome::row ? rows_of(e) : 0);
   }
   return c;
 }

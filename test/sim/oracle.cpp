@@ -55,6 +55,11 @@ void world::check_store(std::uint8_t l, const stored& before, const lane_record&
   }
 }
 
+bool world::lacks_rows(const kafka_partition& p, std::int64_t offset) const {
+  const auto& c = p.landed[static_cast<std::size_t>(offset)];
+  return c.dead == 0 && c.rows < rows_of(p.log[static_cast<std::size_t>(offset)]);
+}
+
 // 6: every offset that `next` passes is accounted for at that moment.
 void world::check_accounted(std::uint8_t l, int partition, std::int64_t from, std::int64_t to) {
   if (spoiled_[l] & spoiled_log) return;
@@ -63,8 +68,7 @@ void world::check_accounted(std::uint8_t l, int partition, std::int64_t from, st
     if (o >= p.end()) fail("6: an offset beyond the log is done: " + place(partition, o));
     auto& c = p.landed[static_cast<std::size_t>(o)];
     if (c.forgotten && s_.lane.on_data_loss == data_loss_policy::resume) continue;
-    if (landing_of(p.log[static_cast<std::size_t>(o)].kind, s_.lane.on_bad_record) == landing::once &&
-        c.rows + c.dead == 0)
+    if (landing_of(p.log[static_cast<std::size_t>(o)].kind, s_.lane.on_bad_record) == landing::once && lacks_rows(p, o))
       fail("LOST: " + place(partition, o) + " is done, and it is nowhere");
   }
 }
@@ -113,8 +117,9 @@ void world::check_token(attempt& a) {
   a.columns = static_cast<const sim_chunk&>(*a.fx.what->ranges.front().from).columns;
   for (auto& r : a.fx.what->ranges)
     if (static_cast<const sim_chunk&>(*r.from).columns != a.columns) fail("2: a batch of two sets of columns");
-  each_record(a, [&](int partition, std::int64_t offset, std::uint64_t hash, int part) {
-    auto x = stir(hash ^ stir(static_cast<std::uint64_t>(offset) * 1024 + static_cast<std::uint64_t>(partition)));
+  each_record(a, [&](int partition, std::int64_t offset, std::uint64_t hash, int part, std::size_t which) {
+    auto x =
+        stir((hash + which) ^ stir(static_cast<std::uint64_t>(offset) * 1024 + static_cast<std::uint64_t>(partition)));
     u.whole += x;
     u.by_partition[static_cast<std::size_t>(part)] += x;
   });
@@ -188,6 +193,7 @@ constexpr named stops[] = {
     {"beyond what this pipeline has sent", stop_kind::beyond, spoiled_rollback | spoiled_gone | spoiled_log},
     {"than its records", stop_kind::more, spoiled_in_flight | spoiled_log | spoiled_held},
     {"rows and dead letters for", stop_kind::more, spoiled_in_flight | spoiled_log | spoiled_held},
+    {"with a part of their rows only", stop_kind::in_part, spoiled_in_part},
     {"nothing that was done before either", stop_kind::nothing_before, 0},
 };
 constexpr const char* stop_names[] = {"offsets moved by another tool",
@@ -199,6 +205,7 @@ constexpr const char* stop_names[] = {"offsets moved by another tool",
                                       "the plan's records differ",
                                       "rows beyond what was sent",
                                       "more rows than records",
+                                      "records of which a part of the rows landed",
                                       "nothing of what was done before",
                                       "other"};
 static_assert(std::size(stop_names) == static_cast<std::size_t>(stop_kind::count));
@@ -252,13 +259,14 @@ void world::final_check(int partition, std::int64_t o) {
   auto& p = kafka_[static_cast<std::size_t>(partition)];
   auto& c = p.landed[static_cast<std::size_t>(o)];
   auto n = c.rows + c.dead;
+  auto most = c.dead > 0 ? 1 : rows_of(p.log[static_cast<std::size_t>(o)]);
   auto want = landing_of(p.log[static_cast<std::size_t>(o)].kind, s_.lane.on_bad_record);
   if (c.excused) return; // counted when it landed
-  if (n > 1) fail("DOUBLE: " + place(partition, o));
+  if (n > most) fail("DOUBLE: " + place(partition, o));
   if (want == landing::never && n > 0) fail("a record that is dropped landed: " + place(partition, o));
-  if (want == landing::once && n == 0 && !c.forgotten) fail("LOST: " + place(partition, o));
-  if (want == landing::once && n == 0 && s_.lane.on_data_loss == data_loss_policy::stop)
-    fail("LOST without a stop: " + place(partition, o));
+  const bool lost = want == landing::once && lacks_rows(p, o);
+  if (lost && !c.forgotten) fail("LOST: " + place(partition, o));
+  if (lost && s_.lane.on_data_loss == data_loss_policy::stop) fail("LOST without a stop: " + place(partition, o));
 }
 
 } // namespace chute::sim

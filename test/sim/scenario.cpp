@@ -133,6 +133,8 @@ scenario draw_scenario(std::uint64_t seed, const wishes& w) {
   draw_turns(s, w);
   s.shared_memory = s.seed % 16 == 11; // the others' schedules stay
   s.notes = s.seed % 8 == 1 && s.store != store_type::kafka;
+  s.two_rows = s.seed % 8 == 6 || s.seed % 16 == 3;
+  c.trust.split = s.table_partitions > 1;
   return s;
 }
 
@@ -152,6 +154,7 @@ std::string describe(const scenario& s) {
   if (s.rests) out += ", readers rest";
   if (s.notes) out += ", saves noted in the group";
   if (s.shared_memory) out += ", memory comes and goes";
+  if (s.two_rows) out += ", some records of two rows";
   if (c.behind_at_once > 0)
     out += ", " + std::to_string(c.behind_at_once) + " partitions at once that are behind by " +
            std::to_string(c.behind_bytes) + " bytes, for " + std::to_string(c.turn_bytes);

@@ -73,6 +73,7 @@ struct scenario {
   bool count_told = true;     // the number of inserts ever made is known
   bool rests = false;         // readers let records come together before they hand them on
   bool notes = false;         // the group's offsets tell what was saved in another store
+  bool two_rows = false;      // some records make two rows, in two partitions of the table where it has any
   bool shared_memory = false; // what a lane may gather changes from event to event
   int records = 20;
   std::array<bool, fault_count> muted{}; // faults that this schedule does without, so that others meet more often

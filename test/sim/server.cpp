@@ -42,7 +42,7 @@ void world::insert(std::uint8_t n, std::uint8_t l, const fx_insert& fx) {
 // A rejected record is read again for its dead letter.
 bool world::record_gone(const attempt& a) const {
   bool gone = false;
-  each_record(a, [&](int partition, std::int64_t offset, std::uint64_t hash, int) {
+  each_record(a, [&](int partition, std::int64_t offset, std::uint64_t hash, int, std::size_t) {
     const auto& k = kafka_[static_cast<std::size_t>(partition)];
     gone |= offset < k.low || offset >= k.end() || k.log[static_cast<std::size_t>(offset)].hash != hash;
   });
@@ -138,7 +138,7 @@ void world::request_arrives(const event& e) {
   bool poisoned = false;
   std::uint64_t rows = 0;
   std::uint8_t parts = 0;
-  each_record(a, [&](int partition, std::int64_t offset, std::uint64_t hash, int part) {
+  each_record(a, [&](int partition, std::int64_t offset, std::uint64_t hash, int part, std::size_t) {
     auto& log = kafka_[static_cast<std::size_t>(partition)].log;
     auto i = static_cast<std::size_t>(offset);
     auto kind = i < log.size() && log[i].hash == hash ? log[i].kind : record_kind::row;
@@ -243,7 +243,7 @@ void world::land(const attempt& a, int part) {
       " in table partition ", part, known ? " are known" : " land");
   if (known) return;
   note(t, token, part);
-  each_record(a, [&](int partition, std::int64_t offset, std::uint64_t hash, int at) {
+  each_record(a, [&](int partition, std::int64_t offset, std::uint64_t hash, int at, std::size_t which) {
     if (at != part) return;
     auto& k = kafka_[static_cast<std::size_t>(partition)];
     if (static_cast<std::size_t>(offset) >= k.landed.size()) k.landed.resize(static_cast<std::size_t>(offset) + 1);
@@ -260,13 +260,17 @@ void world::land(const attempt& a, int part) {
       ++(a.fx.dead_letters ? c.old_dead : c.old_rows);
       return;
     }
+    const bool another = !a.fx.dead_letters && c.dead == 0 && !(c.which >> which & 1);
+    const bool first = c.rows + c.dead == 0;
     ++(a.fx.dead_letters ? c.dead : c.rows);
+    if (!a.fx.dead_letters) c.which |= static_cast<std::uint8_t>(1 << which);
     if (!c.since) c.since = now_;
-    if (c.rows + c.dead == 1) {
+    if (lacks_rows(k, offset)) spoiled_[static_cast<std::size_t>(partition % s_.lanes)] |= spoiled_in_part;
+    if (first) {
       c.sent = a.sent;
       c.planned = planned_at(a);
     }
-    if (c.rows + c.dead > 1) {
+    if (!first && !another) {
       say("DOUBLE: partition ", partition, " offset ", offset);
       doubled(a, partition, offset);
     }

@@ -41,6 +41,7 @@ struct log_entry {
 // What ClickHouse holds of an offset.
 struct cell {
   std::uint8_t rows = 0, dead = 0;
+  std::uint8_t which = 0;                  // of a record's rows, a bit each
   std::uint8_t old_rows = 0, old_dead = 0; // of records that are no longer in the log
   ms since = 0;                            // the first landed,
   ms sent = 0;                             // when it left,
@@ -303,6 +304,7 @@ enum : std::uint32_t {
   spoiled_foreign = 16,
   spoiled_in_flight = 32, // the store went back while an insert was on its way
   spoiled_held = 64,      // the server stood still for longer than its window
+  spoiled_in_part = 128,  // a part of a record's rows landed without the rest
 };
 
 enum class stop_kind : std::uint8_t {
@@ -315,6 +317,7 @@ enum class stop_kind : std::uint8_t {
   plan_differs,   // the plan's records are others
   beyond,         // the table holds offsets beyond what was sent
   more,           // the table holds more than the plan's records
+  in_part,        // … and some of a record's rows without the rest
   nothing_before, // nothing of the plan, nor of what was done before
   other,
   count
@@ -451,6 +454,8 @@ private:
   void insert(std::uint8_t p, std::uint8_t l, const fx_insert& fx);
   void insert_begins(const event& e);
   bool record_gone(const attempt& a) const;
+  std::uint8_t rows_of(const log_entry& e) const;
+  bool lacks_rows(const kafka_partition& p, std::int64_t offset) const;
   void request_arrives(const event& e);
   void part_commits(const event& e);
   void tell(attempt& a, std::uint32_t ref, ms delay);
