@@ -711,7 +711,7 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
   }
   d.context->clock->set(clock->now_ms, mono_now());
   constexpr mono_ms fresh_ms = 5'000;
-  if (d.standing_is_old() || mono_now() - d.read_at > fresh_ms)
+  if (!fx.ranges.empty() && (d.standing_is_old() || mono_now() - d.read_at > fresh_ms))
     if (auto now = read_standing(d, tools, identity); !now.ok()) {
       tools.next_url();
       out.why = now.failure().text();

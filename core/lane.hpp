@@ -407,6 +407,7 @@ private:
   void settle(instant now);
   std::uint64_t bytes_of_open_plan() const;
   bool room_to_build(instant now);
+  bool unplanned_may_run(instant now);
   void stream(instant now);
   void retry_recovery(instant now, const std::string& why);
   // lane_reading.cpp: what the readers are asked for, and what they hand on

@@ -506,6 +506,7 @@ void lane::contradiction(instant now, const std::string& what) {
 void lane::claim(instant now) {
   phase_ = lane_phase::claiming;
   waiting_ = "its claim to be saved";
+  record_.unplanned |= config_.delivery == delivery_mode::at_least_once;
   if (mutant(bug::claim_skipped)) return claimed(now);
   save(now, record_, purpose::claim);
 }
@@ -519,10 +520,24 @@ void lane::claimed(instant now) {
     effects_.push_back(fx_mark_started{wanted_ticket_});
     return;
   }
+  if (unplanned_may_run(now)) return;
   if (mutant(bug::not_compared_after_claim)) return settle(now);
   if (differed_) took(lane_edge::compared_again);
   if (differed_ || config_.on_data_loss == data_loss_policy::resume) return inspect(now);
   settle(now);
+}
+
+// What was sent without a plan no question can name. Whoever sent it is refused since the claim, so it has ended once
+// the limit has passed; then the table is compared again.
+bool lane::unplanned_may_run(instant now) {
+  if (!record_.unplanned || config_.delivery == delivery_mode::at_least_once || mutant(bug::unplanned_not_waited_for))
+    return false;
+  differed_ = true;
+  const auto over = save_sent_mono_ + config_.lease_ms + config_.insert_limit_ms;
+  if (now.mono >= over) return false;
+  waiting_ = "inserts of delivery: at_least_once to end, which may still be running";
+  retry_at_ = over;
+  return true;
 }
 
 void lane::marked_started(instant now, ticket_t ticket, bool ok, const std::string& why) {
@@ -562,6 +577,7 @@ void lane::settle(instant now) {
   if (log_doubted_until_ == INT64_MAX) log_doubted_until_ = now.mono + log_doubted_ms;
   look_at_ = look_at_all_at_ = now.mono + config_.look_at_log_ms;
   if (config_.delivery == delivery_mode::at_least_once) record_.open.reset();
+  record_.unplanned = config_.delivery == delivery_mode::at_least_once;
   std::vector<offset_t> from;
   for (auto& p : record_.partitions) from.push_back(p.next);
   took(record_.open ? lane_edge::loaded_settling : lane_edge::loaded_streaming);

@@ -93,6 +93,7 @@ result<lane_record> moved(const move_base& base, lane_id lane, const std::vector
   r.lanes = base.lanes;
   r.cluster = base.cluster;
   r.destination = base.destination;
+  r.unplanned = base.before && base.before->unplanned;
   for (std::size_t i = 0; i < partitions.size(); ++i) {
     const auto& f = partitions[i];
     const place at{base, lane_partition_id(lane, base.lanes, i)};

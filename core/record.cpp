@@ -120,7 +120,7 @@ std::string encode_with(const lane_record& r, std::int64_t known_up_to) {
   append_varint(out, static_cast<std::uint64_t>(r.lanes));
   out.push(r.cluster);
   out.push(r.destination);
-  out.push<std::uint8_t>(static_cast<std::uint8_t>((r.ever ? 1 : 0) | (r.open ? 2 : 0)));
+  out.push<std::uint8_t>(static_cast<std::uint8_t>((r.ever ? 1 : 0) | (r.open ? 2 : 0) | (r.unplanned ? 4 : 0)));
   append_varint(out, r.partitions.size());
   if (r.open) {
     out.push(r.open->token.high);
@@ -243,6 +243,7 @@ result<lane_record> decode_record(std::string_view text) {
   r.destination = in.fixed<std::uint64_t>();
   auto flags = in.fixed<std::uint8_t>();
   r.ever = flags & 1;
+  r.unplanned = flags & 4;
   auto count = in.positive(static_cast<std::int64_t>(lane_partitions_max));
   if (flags & 2) get_plan(in, r);
   for (std::int64_t i = 0; in.ok && i < count; ++i) get_partition(in, r);

@@ -71,6 +71,7 @@ struct lane_record {
   std::uint64_t cluster = 0;              // hash of Kafka's cluster id
   std::uint64_t destination = 0;          // hash of the table's UUID or replicated path
   bool ever = false;                      // any row or dead letter was ever done
+  bool unplanned = false;                 // by at_least_once: what it sends is in no plan
   std::vector<lane_partition> partitions; // partition i is lane + i·L
   std::optional<plan> open;
   bool operator==(const lane_record&) const = default;

@@ -102,6 +102,52 @@ TEST_CASE("load: a record without a row in chute_starts gets one") {
   CHECK(h.take<fx_read>().from == offset_t{10});
 }
 
+TEST_CASE("from at_least_once to exactly_once: what may be on its way is waited for, and compared") {
+  harness h;
+  h.config.delivery = delivery_mode::at_least_once;
+  h.start();
+  h.load_absent();
+  h.inspect();
+  h.accept();
+  h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
+  SUBCASE("nothing was done yet") {}
+  SUBCASE("a batch was done, another is on its way") {
+    h.give(records(0, 0, 10));
+    h.pass(1'000);
+    h.acknowledge();
+    h.accept();
+  }
+  CHECK(decode_record(h.stored)->unplanned);
+  const auto next = h.saved().partitions[0].next.value;
+  h.config.delivery = delivery_mode::exactly_once;
+  h.out.clear();
+  h.start();
+  h.load_stored();
+  h.inspect();
+  h.answer();
+  h.accept();
+  CHECK(h.machine->status().waiting_for.find("at_least_once") != std::string::npos);
+  for (std::int64_t passed = 0; passed < h.config.lease_ms + h.config.insert_limit_ms; passed += 5'000) {
+    CHECK_FALSE((h.has<fx_inspect>() || h.has<fx_read>()));
+    h.pass(5'000);
+  }
+  h.inspect();
+  SUBCASE("nothing came") {
+    h.answer();
+    CHECK(h.take<fx_read>().from == offset_t{next});
+    h.give(records(0, next, 3));
+    h.pass(1'000);
+    h.accept();
+    CHECK_FALSE(h.saved().unplanned);
+  }
+  SUBCASE("it landed") {
+    h.answer(10);
+    h.accept();
+    CHECK(h.machine->phase() == lane_phase::stopped);
+    CHECK(h.take<fx_stopped>().reason.find("--to-table") != std::string::npos);
+  }
+}
+
 TEST_CASE("load: while chute_starts cannot be written, it is tried less and less often") {
   restarted h;
   h.out.clear();
