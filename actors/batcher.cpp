@@ -183,8 +183,8 @@ void perform(self_ptr self, const fx_insert& fx) {
     auto holds = [&fx, word] { return mono_now() < std::min(fx.lease_mono, word) && wall_now() < fx.lease_wall; };
     fault_point("before_insert");
     if (fx.dead_letters) fault_point("in_dead_letter", fault_at::soon);
-    auto answer =
-        fx.dead_letters ? dest->insert_dead_letters(t, *fx.what, holds) : dest->insert_rows(t, *fx.what, holds);
+    auto answer = fx.dead_letters ? dest->insert_dead_letters(t, *fx.what, holds)
+                                  : dest->insert_rows(t, *fx.what, fx.again, holds);
     if (answer.what == insert_answer::verdict::acknowledged) fault_point("applied_not_acknowledged");
     caf::anon_send(to, msg::inserted_batch{fx.ticket, answer});
   });

@@ -20,6 +20,15 @@ namespace chute {
 
 namespace ch = clickhouse;
 
+namespace {
+// Has a deduplication window. A target that came later counts from what it had then: plans are older.
+struct counted_table {
+  ch::storage of;
+  std::uint64_t base = 0, most = 0;
+  bool later = false;
+};
+} // namespace
+
 struct destination::impl {
   context_ptr context;
   std::string topic, database, table, dead_letter_database, dead_letter_table;
@@ -39,10 +48,11 @@ struct destination::impl {
   std::atomic<std::uint64_t> columns_seen{0}; // the hash of those that were last described
   std::atomic<std::uint64_t> generation{1};
 
-  std::mutex lock;                  // guards:
-  decoder_spec_ptr latest;          // of the columns as last described
-  table_standing standing;          // as last described, like
-  std::vector<ch::storage> counted; // those that have a deduplication window: table, dead letters, views' targets
+  std::mutex reading;                 // one reads the standing for all that wait for it
+  std::mutex lock;                    // guards:
+  decoder_spec_ptr latest;            // of the columns as last described
+  table_standing standing;            // as last described, like
+  std::vector<counted_table> counted; // table, dead letters, views' targets; those of views that are gone stay
 
   decoder_spec_ptr spec_now() {
     std::lock_guard hold(lock);
@@ -57,13 +67,16 @@ struct destination::impl {
     std::lock_guard hold(lock);
     return standing;
   }
-  std::vector<ch::storage> counted_now() {
+  std::vector<counted_table> counted_now() {
     std::lock_guard hold(lock);
     return counted;
   }
 
-  // A view may have been made before the last failure.
-  bool standing_is_old() const { return failed != read_after; }
+  // A view may have been made before the last failure, or by others since.
+  bool standing_is_old() const {
+    constexpr mono_ms fresh_ms = 5'000;
+    return failed != read_after || mono_now() - read_at > fresh_ms;
+  }
 
   std::int64_t question_ms() const { return context->top.clickhouse.question_limit_ms; }
   bool exact() const { return context->config.delivery == delivery_mode::exactly_once; }
@@ -210,8 +223,8 @@ result<void> refuse_without_window(const destination::impl& d, const ch::dedup_w
   return {};
 }
 
-// What it is trusted for, as it was described after so many failures.
-void take_standing(destination::impl& d, const ch::table_description& t, std::uint64_t failed = 0) {
+// What it is trusted for, as it is described.
+table_standing standing_of(const destination::impl& d, const ch::table_description& t) {
   const auto& p = d.context->config;
   const auto belief =
       d.has_provenance && p.provenance == provenance_mode::required ? ch::believed(t, d.columns) : ch::belief{};
@@ -230,16 +243,15 @@ void take_standing(destination::impl& d, const ch::table_description& t, std::ui
   constexpr std::int64_t year_s = 366 * 86'400;
   now.window_ms = std::min<std::int64_t>(window.seconds, year_s) * 1000;
   now.window_ids = window.inserts;
-  std::vector<ch::storage> counted{t, d.dead_letters};
-  for (const auto& v : t.views) counted.push_back(v.target);
-  std::lock_guard hold(d.lock);
-  if (failed < d.read_after) return; // another was faster
-  // Each of several servers has its own; a batch may go to any of them.
-  now.trust.dependent_views |= d.standing.trust.dependent_views && d.context->top.clickhouse.urls.size() > 1;
-  d.standing = now;
-  d.counted = std::move(counted);
-  d.read_at = mono_now();
-  d.read_after = failed;
+  return now;
+}
+
+// Each of several servers has views of its own, and a batch may go to any of them: the strictest counts.
+table_standing strictest(table_standing a, const table_standing& b) {
+  a.trust.dependent_views |= b.trust.dependent_views;
+  a.window_ms = std::min(a.window_ms, b.window_ms);
+  a.window_ids = std::min(a.window_ids, b.window_ids);
+  return a;
 }
 
 // After a failure the worker asks another of the servers the next time: the same worker may well get the same job.
@@ -301,9 +313,28 @@ result<void> same_table(destination::impl& d, worker_tools& tools, std::uint64_t
   return {};
 }
 
+// Those that are not counted yet.
+result<std::vector<counted_table>> new_targets(destination::impl& d, worker_tools& tools,
+                                               const ch::table_description& t) {
+  std::vector<counted_table> out;
+  const auto known = d.counted_now();
+  for (const auto& v : t.views) {
+    const auto same = [&](const counted_table& c) {
+      return c.of.database == v.target.database && c.of.table == v.target.table && c.of.uuid == v.target.uuid;
+    };
+    if (std::any_of(known.begin(), known.end(), same) || std::any_of(out.begin(), out.end(), same)) continue;
+    const auto n = ch::block_numbers(tools.http(), v.target, d.question_ms());
+    if (!n.ok()) return n.failure();
+    out.push_back({v.target, *n, *n, true});
+  }
+  return out;
+}
+
 // The table as it is now. Views, TTLs and deletes may have come while it was not looked at.
 result<void> read_standing(destination::impl& d, worker_tools& tools, std::uint64_t identity) {
-  const std::uint64_t failed = d.failed; // before it is read: what fails meanwhile is looked at again
+  std::lock_guard one(d.reading);
+  if (!d.standing_is_old() && !d.suspect) return {}; // another has read it meanwhile
+  const std::uint64_t failed = d.failed;             // before it is read: what fails meanwhile is looked at again
   const auto name = ch::table_name(d.database, d.table);
   const auto now = ch::describe(tools.http(), d.facts, d.database, d.table, d.question_ms());
   if (!now.ok()) return now.failure();
@@ -315,7 +346,14 @@ result<void> read_standing(destination::impl& d, worker_tools& tools, std::uint6
   bool lasting = false;
   if (auto r = refuse_without_window(d, ch::smallest_window(*now, &d.dead_letters), lasting); !r.ok())
     return r.failure();
-  take_standing(d, *now, failed);
+  auto targets = new_targets(d, tools, *now);
+  if (!targets.ok()) return targets.failure();
+  const auto standing = standing_of(d, *now);
+  std::lock_guard hold(d.lock);
+  d.standing = d.context->top.clickhouse.urls.size() > 1 ? strictest(standing, d.standing) : standing;
+  d.counted.insert(d.counted.end(), targets->begin(), targets->end());
+  d.read_at = mono_now();
+  d.read_after = failed;
   d.suspect = false;
   return {};
 }
@@ -401,7 +439,10 @@ result<std::shared_ptr<destination>> open_here(worker_tools& tools, const contex
   if (auto r = compare_servers(*d, tools, out->identity, fatal); !r.ok()) return r.failure();
   out->spec = make_spec(d->facts, context, topic, *std::move(targets), 1);
   d->spec_is(out->spec);
-  take_standing(*d, d->described);
+  d->standing = standing_of(*d, d->described);
+  d->counted = {{d->described}, {d->dead_letters}};
+  for (const auto& v : d->described.views) d->counted.push_back({v.target});
+  d->read_at = mono_now();
   return out;
 }
 
@@ -489,16 +530,20 @@ bool destination::columns_differ(worker_tools& tools) {
 
 namespace {
 
-// Before a batch is sent: after "no such table", and on a server that was never spoken to, another table under the same
-// name must not be filled; and one that failed is sent again only if all that it runs through knows it again.
+// After "no such table", and on a server that was never spoken to: another table under the same name must not be
+// filled.
 std::optional<insert_answer> refuse_another_table(destination::impl& d, std::uint64_t identity, worker_tools& tools) {
-  using v = insert_answer::verdict;
-  if (!d.suspect && !d.standing_is_old()) {
-    auto same = elsewhere_next(tools, same_table(d, tools, identity));
-    return same.ok() ? std::nullopt : std::optional(not_sent(same.failure().text(), v::wait_person));
-  }
-  auto now = elsewhere_next(tools, read_standing(d, tools, identity));
-  return now.ok() ? std::nullopt : std::optional(not_sent(now.failure().text(), v::wait_person));
+  const auto same =
+      elsewhere_next(tools, d.suspect ? read_standing(d, tools, identity) : same_table(d, tools, identity));
+  return same.ok() ? std::nullopt : std::optional(not_sent(same.failure().text(), insert_answer::verdict::wait_person));
+}
+
+// A batch that is sent again must be known again by all that it runs through. Where the table is asked before, it was
+// described then.
+std::optional<insert_answer> refuse_unknown_again(destination::impl& d, std::uint64_t identity, worker_tools& tools) {
+  if (!d.exact() || d.standing_now().trust.there || !d.standing_is_old()) return {};
+  const auto now = elsewhere_next(tools, read_standing(d, tools, identity));
+  return now.ok() ? std::nullopt : std::optional(not_sent(now.failure().text(), insert_answer::verdict::wait_person));
 }
 
 void note(destination::impl& d, worker_tools& tools, const insert_answer& a) {
@@ -528,9 +573,13 @@ std::optional<insert_answer> destination::restarted(worker_tools& tools, wall_ms
   return no;
 }
 
-insert_answer destination::insert_rows(worker_tools& tools, const batch& b, std::function<bool()> lease_holds) {
+insert_answer destination::insert_rows(worker_tools& tools, const batch& b, bool again,
+                                       std::function<bool()> lease_holds) {
   auto& d = *impl_;
+  using v = insert_answer::verdict;
   if (auto no = refuse_another_table(d, identity, tools)) return *no;
+  if (again)
+    if (auto no = refuse_unknown_again(d, identity, tools)) return *no;
   row_counter count;
   auto rows = rows_of(b, count);
   const auto& p = d.context->config;
@@ -555,10 +604,10 @@ insert_answer destination::insert_rows(worker_tools& tools, const batch& b, std:
   // A view may have been made since: it is run through when the table has the rows already.
   if (answer.before_write && !answer.before_views) {
     const auto views = ch::has_views(tools.http(), d.database, d.table, d.question_ms());
-    if (!views.ok() || *views) answer.before_write = false;
+    if (!views.ok()) answer.what = v::retry; // its token knows it again
+    else if (*views) answer.before_write = false;
   }
   // The columns may have changed again since they were described: then it is not the rows that are to blame.
-  using v = insert_answer::verdict;
   if (answer.what == v::rejected_data && columns_differ(tools)) answer.what = v::columns_changed;
   note(d, tools, answer);
   return answer;
@@ -710,8 +759,7 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
     return out;
   }
   d.context->clock->set(clock->now_ms, mono_now());
-  constexpr mono_ms fresh_ms = 5'000;
-  if (!fx.ranges.empty() && (d.standing_is_old() || mono_now() - d.read_at > fresh_ms))
+  if (!fx.ranges.empty() && d.standing_is_old())
     if (auto now = read_standing(d, tools, identity); !now.ok()) {
       tools.next_url();
       out.why = now.failure().text();
@@ -763,11 +811,21 @@ result<std::vector<std::optional<offset_t>>> destination::highest(worker_tools& 
 }
 
 std::uint64_t destination::count_blocks(worker_tools& tools) {
+  auto& d = *impl_;
   std::uint64_t sum = 1; // 0 says: not known
-  for (const auto& t : impl_->counted_now()) {
-    auto n = elsewhere_next(tools, ch::block_numbers(tools.http(), t, impl_->question_ms()));
+  const auto tables = d.counted_now();
+  for (std::size_t i = 0; i < tables.size(); ++i) {
+    const auto& t = tables[i];
+    const auto n = elsewhere_next(tools, ch::block_numbers(tools.http(), t.of, d.question_ms()));
     if (!n.ok()) return 0;
-    sum += *n;
+    if (!t.later) {
+      sum += *n;
+      continue;
+    }
+    std::lock_guard hold(d.lock);
+    auto& most = d.counted[i].most; // one that is gone, or cut, takes nothing back
+    most = std::max(most, *n);
+    sum += most - t.base;
   }
   return sum;
 }

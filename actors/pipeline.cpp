@@ -61,6 +61,7 @@ struct findings {
   std::map<std::string, topic_runtime> topics;
   std::map<std::string, std::map<std::int32_t, std::int64_t>> until;
   std::set<std::string> first_topics;          // see pipeline_state
+  bool none_listed = false;                    // no topic matched
   std::size_t listed = 0;                      // partitions of all topics, those in trouble too
   std::map<std::string, std::string> troubles; // topics whose lanes cannot begin yet, and why: the others go on
 };
@@ -119,6 +120,7 @@ void prepare(worker_tools& t, const context_ptr& c, findings& out) {
   if (out.cluster_id.empty())
     throw not_yet("kafka: the cluster does not tell its id (Kafka 0.10.1 or newer is needed)");
   auto topics = must(t.kafka().topics(c->config.topics, question_ms));
+  out.none_listed = topics.empty();
   if (topics.empty()) throw not_yet("kafka: no topic matches " + c->config.topics.front());
   for (auto& info : topics) {
     out.first_topics.insert(info.name);
@@ -155,8 +157,9 @@ std::vector<offset_t> start_positions(worker_tools& t, const pipeline_config& co
   return out;
 }
 
-// No lane starts before chute_starts has the pipeline's row; the owner of partition 0 writes it, once.
-void begin_topic(worker_tools& t, const context_ptr& c, const std::string& topic, bool owner_of_first,
+// No lane starts before chute_starts has the pipeline's row; the owner of partition 0 writes it, once. `listed`: it was
+// there when this process first looked.
+void begin_topic(worker_tools& t, const context_ptr& c, const std::string& topic, bool owner_of_first, bool listed,
                  topic_runtime& r) {
   if (const auto other = c->claims->take(r.dest->table_name, topic, c->config.name); !other.empty())
     throw not_yet("pipeline " + other + " writes topic " + topic + " into " + r.dest->table_name +
@@ -164,8 +167,8 @@ void begin_topic(worker_tools& t, const context_ptr& c, const std::string& topic
                   "table of its own");
   auto start = must(r.dest->read_start(t));
   if (!start.known && owner_of_first) {
-    const bool is_new =
-        c->config.start == start_policy::latest && over_a_pattern(c->config) && must(r.dest->pattern_begun(t));
+    const bool is_new = c->config.start == start_policy::latest && over_a_pattern(c->config) &&
+                        (!listed || must(r.dest->pattern_begun(t)));
     auto positions = start_positions(t, c->config, topic, r.partitions, is_new);
     must(r.dest->write_start(t, lanes_for(c->config.lanes, r.partitions), positions));
     start = must(r.dest->read_start(t));
@@ -201,7 +204,7 @@ void begin_topics(worker_tools& t, const context_ptr& c, const std::map<std::str
     auto known = out.topics.find(info.name);
     auto r = known != out.topics.end() && known->second.dest ? known->second : open_topic(t, c, info.name);
     r.partitions = info.partitions;
-    begin_topic(t, c, info.name, wanted.at(info.name), r);
+    begin_topic(t, c, info.name, wanted.at(info.name), out.first_topics.contains(info.name), r);
     out.topics[info.name] = std::move(r);
   });
   note_pattern(t, c, out);
@@ -312,8 +315,8 @@ void join(self_ptr self, const findings& f) {
   s.context->cluster_id = f.cluster_id;
   s.topics = f.topics;
   s.until = f.until;
-  s.first_topics = f.first_topics;
-  s.context->claims->keep_only(s.context->config.name, s.first_topics);
+  s.context->claims->keep_only(s.context->config.name, f.first_topics);
+  if (!s.none_listed) s.first_topics = f.first_topics; // else all of them are new
   s.memory = std::make_shared<lane_memory>(lanes_memory(s));
   // Those whose table is still missing come later, to the same memory.
   const auto partitions = std::max(f.listed, partitions_of(s.topics));
@@ -559,6 +562,7 @@ void on_prepared(self_ptr self, const msg::prepared& m) {
   auto f = std::static_pointer_cast<findings>(m.what);
   bool stale = s.at == phase::running && f->number != s.assignment_number;
   if (s.draining && s.at == phase::preparing) return finish(self);
+  s.none_listed |= f->none_listed;
   if (!m.failure.empty() && !stale) {
     if (m.fatal && s.lanes.empty()) return end_now(self, m.failure); // else it is one topic's, and the others go on
     if (s.draining) return check_finished(self);

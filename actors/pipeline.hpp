@@ -59,6 +59,7 @@ struct pipeline_state {
   std::size_t fetched_partitions = 0; // that the fetcher's memory is divided by
   std::size_t warned_lanes = 0;       // for which memory is little
   std::set<std::string> first_topics; // of a pattern: those that there were when this process began
+  bool none_listed = false;           // there were none: all that come are new
   std::string topics_wait_for;        // of a pattern: why some of its topics cannot begin yet; empty: all have
   bool revoking = false;
   mono_ms revoke_deadline = 0, retry_at = 0;

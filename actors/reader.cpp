@@ -270,15 +270,22 @@ void convert_waiting(converter_ptr self) {
   }
 }
 
+// Whose records wait is not delivered, and says why.
+void tell_waiting(converter_ptr self, const std::string& why) {
+  for (const auto& r : self->state.waiting)
+    self->send(r.to, msg::read_failure{r.epoch, r.partition, read_error::unconverted, why});
+}
+
 // The chunk that waited goes on as it is if there is no column for it even now. Else its lane reads it again with the
 // new ones, and all that waits of the old ones was asked for before that.
 void on_added(converter_ptr self, const msg::fields_added& m) {
   auto& s = self->state;
   if (!s.held || s.waiting.empty()) return;
   if (!m.why.empty()) {
-    const auto text = "waiting for columns of new fields: " + m.why;
+    const auto why = "columns of new fields: " + m.why, text = "waiting for " + why;
     s.context->log->warn("pipeline {}: {}", s.context->config.name, text);
     s.context->board->trouble(s.context->config.name, text);
+    tell_waiting(self, why);
     s.by_topic[s.waiting.front().topic].hopeless.clear();
     self->delayed_send(self, std::chrono::seconds(2), msg::wake{});
     return;
@@ -301,9 +308,10 @@ void on_fetched(converter_ptr self, const msg::schemas_fetched& m) {
     s.fetching = false;
     return convert_waiting(self);
   }
-  const auto text = "waiting for the schema registry: " + m.why;
+  const auto why = "the schema registry: " + m.why, text = "waiting for " + why;
   if (s.tries++ == 0) s.context->log->warn("pipeline {}: {}", s.context->config.name, text);
   s.context->board->trouble(s.context->config.name, text);
+  tell_waiting(self, why);
   constexpr int second = 1'000, most = 10'000;
   self->delayed_send(self, std::chrono::milliseconds(std::min(most, second << std::min(s.tries - 1, 4))), msg::wake{});
 }

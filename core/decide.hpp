@@ -20,7 +20,6 @@ struct attempt_history {
   int unanswered = 0;      // of those, the ones that may still be running
   int refused_cleanly = 0; // answered with a code raised before anything is written
   int too_big = 0;
-  int unacknowledged = 0; // of landed_maybe, the ones that ended otherwise, or not at all
 };
 
 enum class next_step : std::uint8_t {
@@ -62,7 +61,6 @@ constexpr void add_answer(attempt_history& h, const insert_answer& a) {
     return;
   }
   h.landed_maybe += a.attempts;
-  if (a.what != insert_answer::verdict::acknowledged) h.unacknowledged += a.attempts;
   if (!a.answered) h.unanswered += a.attempts;
   else h.unanswered += a.attempts - 1; // the answer is that of the last one
 }

@@ -130,6 +130,7 @@ void lane::forget(instant now, bool reload) {
   odd_since_ = 0;
   split_to_.clear();
   halted_.clear();
+  unread_why_.clear();
   rows_cap_ = config_.batch.rows;
   ++epoch_;
   gathered_.restart({});
@@ -289,7 +290,7 @@ lane_status lane::status() const {
   s.topic = config_.topic;
   s.lane = config_.lane;
   s.phase = phase_;
-  s.waiting_for = waiting_;
+  s.waiting_for = waiting_for();
   s.stopped_for = stopped_;
   s.version = record_.version;
   if (work_) s.open_token = work_->p.token.hex();

@@ -170,6 +170,7 @@ struct fx_insert { // send it once. `lease_mono`, `lease_wall`: send only before
   // The dead letters of the batch, else its rows. With `as` dead_letter every record of the batch becomes one; its
   // bytes are read from the log again.
   bool dead_letters = false;
+  bool again = false; // something may have landed of it before
   mono_ms lease_mono = 0;
   wall_ms lease_wall = 0;
   // A repetition to a server whose host may crash, and its deduplication log with it: from `word_mono` on the server is
@@ -246,8 +247,9 @@ const char* to_string(lane_edge e);
 enum class read_error : std::uint8_t {
   out_of_range,
   unknown_topic,
-  halted, // a while ago, by what may be over now: worth to be begun again, where the log is compared first
-  other,  // goes on by itself, or is told again as halted
+  halted,      // a while ago, by what may be over now: worth to be begun again, where the log is compared first
+  unconverted, // what came cannot be decoded yet: goes on by itself
+  other,       // likewise, or is told again as halted
 };
 
 struct lane_counters {
@@ -309,7 +311,9 @@ public:
     const bool wants = building() && now - build_since_ < build_limit_ms && build_bytes_ > gathered_.bytes();
     return wants ? build_bytes_ - gathered_.bytes() : 0;
   }
-  const std::string& waiting_for() const { return waiting_; } // as in its status
+  const std::string& waiting_for() const { // as in its status
+    return unread_why_.empty() || (!waiting_.empty() && !building()) ? waiting_ : unread_why_;
+  }
   const lane_counters& counters() const { return counters_; }
   const lane_record& record() const { return record_; }
   const lane_config& config() const { return config_; }
@@ -343,6 +347,7 @@ private:
     resting,
     refreshing
   };
+  static constexpr std::uint64_t unknown_rows = UINT64_MAX;
   struct work {
     plan p;
     bool durable = false;
@@ -367,8 +372,11 @@ private:
     bool halve_if_none = false; // it was too big, or rejected
     std::string halve_for;      // why
     bool acknowledged = false;  // fill: the last attempt was, and the table is to confirm it
-    bool final_ask = false;     // no attempt can still be running
-    bool alone = false;         // nor could one when the last was sent: its acknowledgement needs no confirmation
+    // fill: the most rows of an attempt that was not acknowledged, and which a view may have got in part; unknown of
+    // one that was loaded. Acknowledged once more, with as many, it has them all.
+    std::uint64_t rows_unsure = 0;
+    bool final_ask = false; // no attempt can still be running
+    bool alone = false;     // nor could one when the last was sent: its acknowledgement needs no confirmation
     attempt_history& history() { return rows_done ? dead : rows; }
   };
 
@@ -493,6 +501,7 @@ private:
   void quiet_answered(instant now, const table_answer& answer, bool token_running);
   void ask(instant now);
   void asked(instant now, const table_answer& answer, bool token_running);
+  void note_unsure(const insert_answer& a);
   void part_done(instant now);
   void complete(instant now);
   void halve(instant now, const std::string& reason);
@@ -593,6 +602,9 @@ private:
   bool differed_ = false;
   bool paused_ = false, revoking_ = false, draining_ = false, closing_all_ = false;
   std::string waiting_, stopped_, stop_for_;
+  std::string unread_why_; // why nothing comes of `unread_`, until something does
+  partition_id unread_{-1};
+  bool unconverted_ = false;
   lane_counters counters_;
 };
 

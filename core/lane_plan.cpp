@@ -212,12 +212,15 @@ void lane::send(instant now) {
   took(w.tries > 0 || w.loaded ? lane_edge::sent_again : lane_edge::sent);
   if (w.tries++ > 0) ++counters_.insert_retries;
   bool dead = w.rows_done != (mutant(bug::dead_letters_before_rows) && w.what->rows > 0 && w.what->dead > 0);
-  fx_insert fx{w.insert_ticket, w.what, dead, INT64_MAX, INT64_MAX};
+  const auto& h = w.history();
+  fx_insert fx{w.insert_ticket, w.what, dead, h.landed_maybe > 0 || h.loaded, INT64_MAX, INT64_MAX};
   if (leased()) {
     fx.lease_mono = save_sent_mono_ + config_.lease_ms;
     fx.lease_wall = save_sent_wall_ + config_.lease_ms;
+  } else if (config_.delivery == delivery_mode::at_least_once) { // see unplanned_may_run
+    fx.lease_mono = now.mono + config_.lease_ms;
+    fx.lease_wall = now.wall + config_.lease_ms;
   }
-  const auto& h = w.history();
   if (leased() && trust().plain_merge_tree && (h.landed_maybe > 0 || h.loaded) && !mutant(bug::old_word_sent_on)) {
     fx.word_mono = w.looked_at + server_word_ms;
     fx.started_before = w.tried_since();
@@ -257,6 +260,7 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
   if (!a.never_sent && w.first_attempt == 0) w.first_attempt = w.sent_at;
   auto& h = w.history();
   add_answer(h, a);
+  note_unsure(a);
   auto next = after_answer(a, h, trust(), w.p.kind == plan_kind::fill, config_.again_and_again);
   // Of one record it says more of the server, or of what else runs there.
   if (next == next_step::doubt_too_big && w.content.records == 1 && w.content.bytes < too_big_alone_bytes &&
@@ -319,6 +323,14 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
     took(lane_edge::doubted_too_big);
     return doubt(now, "too big for the server again and again (code " + std::to_string(a.code) + ")");
   }
+}
+
+void lane::note_unsure(const insert_answer& a) {
+  auto& w = *work_;
+  if (w.p.kind != plan_kind::fill || w.rows_done || a.never_sent) return;
+  if (a.what != insert_answer::verdict::acknowledged) {
+    if (!a.answered || !a.before_write) w.rows_unsure = std::max(w.rows_unsure, w.what->rows);
+  } else if (w.what->rows >= w.rows_unsure) w.rows_unsure = 0;
 }
 
 void lane::rest(instant now, step then) {
@@ -480,14 +492,19 @@ void lane::listed(instant now, const table_answer& answer) {
   const auto left = missing.rows + missing.dead + missing.more_rows;
   const auto whole = w.p.as == plan_as::rows ? w.content.rows + w.content.dead + w.content.more_rows : left;
   if (config_.trust.split && w.content.more_rows > 0 && t.rows + t.dead + left < whole &&
-      !mutant(bug::fill_in_part_believed))
+      !mutant(bug::fill_in_part_believed)) {
+    if (w.rows.loaded || w.rows.unanswered > 0) // the rest may be on its way
+      return doubt(now, "records of it are in the table with a part of their rows only");
     return stop("records of " + describe_plan() + " are in the table with a part of their rows only" + say_landed());
+  }
   took(missing.rows + missing.dead == 0 ? lane_edge::listed_all : lane_edge::listed_missing);
+  // In a table without partitions an attempt lands as a whole: while all of it is missing, all were the same.
+  if (w.rows_unsure == unknown_rows && missing.rows > 0 && (!config_.trust.split || missing.rows == w.content.rows))
+    w.rows_unsure = missing.rows;
   if (missing.rows + missing.dead == 0) {
-    // Its tokens stood for what was missing before each attempt: no repetition brings a view the rest of one that
-    // failed.
-    const bool in_part = w.rows.loaded || w.rows.unacknowledged > 0;
-    if (config_.trust.dependent_views && in_part && w.content.rows > 0 && !mutant(bug::fill_of_views_believed))
+    // What is missing is less after each attempt that landed in part: no repetition brings a view the rest of that one.
+    const bool in_part = w.rows_unsure > 0 && w.content.rows > 0;
+    if (config_.trust.dependent_views && in_part && !mutant(bug::fill_of_views_believed))
       return stop(describe_plan() + " is in doubt: all its rows are there, but its dependent views cannot be asked" +
                   say_landed());
     return complete(now);

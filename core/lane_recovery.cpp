@@ -577,7 +577,9 @@ void lane::settle(instant now) {
   if (log_doubted_until_ == INT64_MAX) log_doubted_until_ = now.mono + log_doubted_ms;
   look_at_ = look_at_all_at_ = now.mono + config_.look_at_log_ms;
   if (config_.delivery == delivery_mode::at_least_once) record_.open.reset();
+  const bool was_unplanned = record_.unplanned && config_.delivery == delivery_mode::exactly_once;
   record_.unplanned = config_.delivery == delivery_mode::at_least_once;
+  if (was_unplanned && !record_.open) advance_ = record_; // saved at once, so that it is waited for no more
   std::vector<offset_t> from;
   for (auto& p : record_.partitions) from.push_back(p.next);
   took(record_.open ? lane_edge::loaded_settling : lane_edge::loaded_streaming);
@@ -593,6 +595,7 @@ void lane::settle(instant now) {
   w.p = *record_.open;
   w.durable = w.loaded = true;
   w.rows.loaded = w.dead.loaded = !mutant(bug::loaded_plan_is_clean);
+  if (w.p.kind == plan_kind::fill) w.rows_unsure = unknown_rows;
   if (w.p.as == plan_as::dead_letter) w.reason = "rejected by ClickHouse before a restart";
   w.at = step::building;
   work_ = std::move(w);

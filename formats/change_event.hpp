@@ -56,6 +56,13 @@ constexpr event_rows rows_of_event(std::string_view op, bool before, bool after,
 }
 
 inline constexpr const char* no_op = "the value is no change event: it has no 'op'";
+// In the place of a value that the database did not log for the change (Postgres: a TOASTed column that stayed as it
+// was) Debezium sends a text, its bytes, or a list or map of it: the connector's default of
+// unavailable.value.placeholder.
+inline constexpr std::string_view unavailable = "__debezium_unavailable_value";
+inline constexpr const char* not_sent =
+    "is not in the event: it holds Debezium's placeholder for a value that the database did not log; ALTER TABLE … "
+    "REPLICA IDENTITY FULL in Postgres makes it do so";
 // Begins a path of `columns:` that leads from the whole event, not from the row in it: $.source.lsn
 inline constexpr std::string_view from_event = "$.";
 

@@ -100,6 +100,18 @@ bool datum_decoder::fill_from(const datum& root, const std::vector<std::uint32_t
   return std::all_of(fields.begin(), fields.end(), [&](std::uint32_t i) { return fill_field(i, root, why); });
 }
 
+namespace {
+bool holds_placeholder(const datum& d) {
+  switch (d.kind) {
+  case datum_kind::text:
+  case datum_kind::bytes: return d.text == unavailable;
+  case datum_kind::list: return d.first && !d.first->next && holds_placeholder(*d.first);
+  case datum_kind::map: return d.first && !d.first->next && d.first->name == unavailable;
+  default: return false;
+  }
+}
+} // namespace
+
 bool datum_decoder::fill_field(std::size_t i, const datum& root, std::string& why) {
   auto& slot = fields_[i];
   const auto& w = wanted_[i];
@@ -116,6 +128,10 @@ bool datum_decoder::fill_field(std::size_t i, const datum& root, std::string& wh
   if (d->kind == datum_kind::null) {
     fill_null(slot);
     return true;
+  }
+  if (enveloped() && holds_placeholder(*d)) {
+    why = subject(slot) + not_sent;
+    return false;
   }
   auto wrong = wanted_[i].writer.append(*d, column_of(slot));
   if (!wrong.empty()) {

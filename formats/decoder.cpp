@@ -321,7 +321,8 @@ std::uint64_t decoder_fingerprint(const std::string& format, const std::vector<t
   h.number(static_cast<std::uint64_t>(options.on_bad_record));
   h.number(static_cast<std::uint64_t>(options.deletes));
   if (options.on_new_field == new_field_policy::dead_letter) h.number(static_cast<std::uint64_t>(options.on_new_field));
-  if (options.envelope != envelope_kind::none) h.number(static_cast<std::uint64_t>(options.envelope));
+  constexpr std::uint64_t events_version = 2; // as version_of()
+  if (options.envelope != envelope_kind::none) h.number(static_cast<std::uint64_t>(options.envelope) * events_version);
   h.number(options.record_bytes_max);
   h.number(targets.size());
   for (const auto& t : targets) {

@@ -455,7 +455,24 @@ fault json_decoder::read_object(field_table& table, refusal& why) {
   return walk(table, why, [&](field& f) { return read_field(f, why); });
 }
 
+namespace {
+// As Debezium's converter writes it, without spaces.
+bool holds_placeholder(std::string_view at) {
+  constexpr std::string_view as_bytes = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\""; // base64
+  if (at.starts_with('[') || at.starts_with('{')) at.remove_prefix(1);
+  if (!at.starts_with('"')) return false;
+  at.remove_prefix(1);
+  return at.starts_with(as_bytes) || (at.starts_with(unavailable) && at.substr(unavailable.size()).starts_with('"'));
+}
+} // namespace
+
 fault json_decoder::read_field(field& f, refusal& why) {
+  if (options_.envelope == envelope_kind::debezium) [[unlikely]]
+    if (const char* at = c_.here(); holds_placeholder({at, static_cast<std::size_t>(c_.end - at)})) {
+      why.at_field = &f;
+      if (f.only != no_target) why.target = f.only;
+      return refuse(c_, at, fault::not_sent);
+    }
   if (f.only != no_target) [[likely]] {
     const fault e = fill(fields_[f.only], f.whole);
     if (e != fault::none) [[unlikely]] {
@@ -675,6 +692,7 @@ std::string value_text(fault f, const char* at) {
   case fault::huge_number: return "holds a number that the JSON type does not take (beyond 64 bits or Float64)";
   case fault::dynamic_too_deep: return "holds arrays of mixed values nested deeper than Dynamic takes";
   case fault::too_deep: return "is nested deeper than 1,000 levels";
+  case fault::not_sent: return chute::not_sent;
   case fault::no_object_on_path: return std::string("is beyond ") + kind_at(at) + " where an object should be";
   default: return "cannot be taken";
   }

@@ -39,6 +39,7 @@ enum class fault : std::uint8_t {
   // JSON, but not for this column
   duplicate_field,
   no_object_on_path,
+  not_sent, // Debezium's placeholder
   wrong_type,
   null_element,
   tuple_size,

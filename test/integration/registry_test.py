@@ -43,6 +43,8 @@ class Registry(harness.Scenario):
             engine = at(name, **section)
             engine.says(*words, limit=60)
             self.assertIn("waiting for the schema registry", engine.reasons())
+            harness.wait_until(lambda: engine.ready()[0] == 503 and "waits for the schema registry" in engine.ready()[2], 30,
+                               lambda: f"it is not ready, and says why: {engine.ready()}")
             self.assertNotIn("wr0ngsecret", engine.log.read_text(), "no token in the log")
             self.assertEqual(engine.stop(), 0)
             self.assertEqual(self.found(table), 0)

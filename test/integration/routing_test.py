@@ -113,6 +113,26 @@ class Patterns(harness.Scenario):
     def exact_one(self, topic, table, records, *options):
         self.assertEqual(self.exact(topic, table, *options)["rows"], records)
 
+    def test_a_topic_that_waits_costs_those_that_come_later_nothing(self):
+        """Whose table is missing from the start on: `start: latest` is about what was there then."""
+        waits, _ = self.make("x", 10, table=False)
+        a, table_a = self.make("a", 100)
+        engine = self.run_pattern()
+        wait_until(lambda: self.waits_for(engine, waits) and self.lanes(engine), 60, lambda: f"x waits: {engine.ready()}")
+        b, table_b = self.make("b", 300)
+        wait_until(lambda: self.count(table_b) == 300, 60, lambda: f"b came later: {self.count(table_b)}; {engine.reasons()}")
+        engine.stop()
+        self.each_once(table_b, 300)
+        self.assertEqual(self.count(table_a), 0)
+
+    def test_where_no_topic_matched_at_first_all_are_new(self):
+        engine = self.run_pattern()
+        engine.says("no topic matches")
+        a, table_a = self.make("a", 200)
+        wait_until(lambda: self.count(table_a) == 200, 60, lambda: f"a came later: {self.count(table_a)}; {engine.reasons()}")
+        engine.stop()
+        self.each_once(table_a, 200)
+
     def test_new_topics_are_found_while_it_runs_from_their_first_record(self):
         old, a, table_a = 400, *self.make("a", 400)
         engine = self.run_pattern()

@@ -265,7 +265,6 @@ void world::land(const attempt& a, int part) {
     ++(a.fx.dead_letters ? c.dead : c.rows);
     if (!a.fx.dead_letters) c.which |= static_cast<std::uint8_t>(1 << which);
     if (!c.since) c.since = now_;
-    if (lacks_rows(k, offset)) spoiled_[static_cast<std::size_t>(partition % s_.lanes)] |= spoiled_in_part;
     if (first) {
       c.sent = a.sent;
       c.planned = planned_at(a);

@@ -304,7 +304,6 @@ enum : std::uint32_t {
   spoiled_foreign = 16,
   spoiled_in_flight = 32, // the store went back while an insert was on its way
   spoiled_held = 64,      // the server stood still for longer than its window
-  spoiled_in_part = 128,  // a part of a record's rows landed without the rest
 };
 
 enum class stop_kind : std::uint8_t {
@@ -456,6 +455,7 @@ private:
   bool record_gone(const attempt& a) const;
   std::uint8_t rows_of(const log_entry& e) const;
   bool lacks_rows(const kafka_partition& p, std::int64_t offset) const;
+  bool landed_in_part(std::uint8_t l) const;
   void request_arrives(const event& e);
   void part_commits(const event& e);
   void tell(attempt& a, std::uint32_t ref, ms delay);

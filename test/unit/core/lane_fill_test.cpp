@@ -184,6 +184,43 @@ TEST_CASE("a fill that may have failed halfway says nothing of what a view has")
   } else CHECK(h.take<fx_stopped>().reason.find("its dependent views cannot be asked") != std::string::npos);
 }
 
+TEST_CASE("a fill that failed, and was acknowledged when it was sent again, has all of it in its views") {
+  filling h;
+  h.standing = table_standing{h.config.trust, h.config.window_ms, h.config.window_ids};
+  h.standing->trust.dependent_views = true;
+  bool sure = true;
+  const std::vector<std::int64_t> some{10, 11, 15, 19};
+  SUBCASE("it failed as a whole") {
+    h.tell_offsets({some});
+    h.unanswered();
+    h.pass(1'000);
+    h.tell_offsets({some});
+  }
+  SUBCASE("another process was at it: in a table without partitions it landed as a whole, or not") {
+    h.restart();
+    h.give(records(0, 10, 10));
+    h.tell_offsets({some});
+  }
+  SUBCASE("in one with partitions it may have landed in part, then and now") {
+    sure = false;
+    h.standing->trust.split = true;
+    h.tell_offsets({some});
+    h.unanswered();
+    h.pass(1'000);
+    h.tell_offsets({{10, 11, 12, 15, 19}});
+  }
+  SUBCASE("of one with partitions nobody knows what another process sent") {
+    sure = false;
+    h.standing->trust.split = true;
+    h.restart();
+    h.give(records(0, 10, 10));
+    h.tell_offsets({some});
+  }
+  h.acknowledge();
+  h.tell_offsets({{10, 11, 12, 13, 14, 15, 16, 17, 18, 19}});
+  CHECK((h.machine->phase() == lane_phase::stopped) == !sure);
+}
+
 TEST_CASE("a fill without an answer to its question sends nothing") {
   filling h;
   h.no_answer();

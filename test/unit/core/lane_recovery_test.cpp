@@ -135,9 +135,7 @@ TEST_CASE("from at_least_once to exactly_once: what may be on its way is waited 
   SUBCASE("nothing came") {
     h.answer();
     CHECK(h.take<fx_read>().from == offset_t{next});
-    h.give(records(0, next, 3));
-    h.pass(1'000);
-    h.accept();
+    h.accept(); // at once: nobody waits once more
     CHECK_FALSE(h.saved().unplanned);
   }
   SUBCASE("it landed") {
@@ -526,6 +524,28 @@ TEST_CASE("a doubt is settled, however often the reader of another partition hal
   h.accept();
   CHECK(h.saved().partitions[0].next == offset_t{10});
   CHECK(h.has<fx_load>());
+}
+
+TEST_CASE("a lane whose records do not come says why, until they do") {
+  harness h(2, 1);
+  h.first_start();
+  const auto epoch = h.take<fx_read>().epoch;
+  const auto says = [&](const char* what) { return h.machine->status().waiting_for.find(what) != std::string::npos; };
+  SUBCASE("the registry is away") {
+    h.machine->read_failed(h.now, epoch, {0}, read_error::unconverted, "the schema registry: no answer");
+    h.machine->end_seen(h.now, epoch, {0}, {}); // its reader has handed all on
+    CHECK(says("the schema registry"));
+    h.give(records(1, 0, 1)); // another partition's
+    CHECK(says("the schema registry"));
+    CHECK(h.machine->waiting_for() == h.machine->status().waiting_for);
+    h.give(records(0, 0, 1));
+  }
+  SUBCASE("a right is missing") {
+    h.machine->read_failed(h.now, epoch, {0}, read_error::other, "not allowed to read");
+    CHECK(says("Kafka: not allowed to read"));
+    h.machine->end_seen(h.now, epoch, {0}, {});
+  }
+  CHECK(h.machine->status().waiting_for.empty());
 }
 
 TEST_CASE("an open plan is read again once there is memory for it") {

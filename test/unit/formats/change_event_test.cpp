@@ -119,6 +119,43 @@ TEST_CASE("changes: a path that begins with $. leads from the event, any other f
                 targets) == lines{"1, 'a', 77, 0"});
 }
 
+TEST_CASE("changes: a condition on what all events share keeps deletes that have the key only") {
+  decoder_options o;
+  o.deletes = delete_policy::replacing;
+  o.envelope = envelope_kind::debezium;
+  condition c;
+  c.name = "$.source.lsn";
+  c.texts = {"77"};
+  o.where = {c};
+  const auto targets = targets_for(delete_policy::replacing);
+  const std::vector<std::optional<std::string>> events = {event("c", "null", a), event("d", R"({"id":1})", "null")};
+  CHECK(decode_values("json", targets, o, events) == lines{"1, 'a', 0, 0", "1, '', 1, 1"});
+  o.where[0].texts = {"78"};
+  CHECK(decode_values("json", targets, o, events) == lines{"dropped", "dropped"});
+}
+
+TEST_CASE("changes: a value that the database did not log is no value") {
+  const std::string gone = "__debezium_unavailable_value";
+  const auto row = [](const std::string& name) { return R"({"id":1,"name":)" + name + "}"; };
+  const std::vector<std::string> placeholders = {'"' + gone + '"', "\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\"",
+                                                 "[\"" + gone + "\"]", "{\"" + gone + "\":\"" + gone + "\"}"};
+  for (const auto& p : placeholders) {
+    const auto got = changed("json", delete_policy::replacing, {event("u", "null", row(p)), event("c", "null", a)});
+    CHECK(got[0].starts_with("! field 'name' for column 'name' (String) is not in the event"));
+    CHECK(got[0].find("REPLICA IDENTITY FULL") != std::string::npos);
+    CHECK(got[1] == "1, 'a', 1, 0");
+  }
+  const auto connect = [&](const std::string& after) {
+    return changed("connect_json", delete_policy::replacing,
+                   {R"({"schema":null,"payload":{"before":null,"after":)" + after + R"(,"op":"u"}})"})[0];
+  };
+  CHECK(connect(row('"' + gone + '"')).find("is not in the event") != std::string::npos);
+  CHECK(connect(row("\"of " + gone + "\"")) == "1, 'of " + gone + "', 0, 0");
+  // Where no events are read it is a text like any other.
+  CHECK(changed("json", delete_policy::replacing, {row('"' + gone + '"')}, envelope_kind::none)[0] ==
+        "1, '" + gone + "', 0, 0");
+}
+
 TEST_CASE("changes: broken events leave nothing behind") {
   const std::string whole = event("u", a, b);
   std::vector<std::optional<std::string>> values;
