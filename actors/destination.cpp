@@ -21,11 +21,10 @@ namespace chute {
 namespace ch = clickhouse;
 
 namespace {
-// Has a deduplication window. A target that came later counts from what it had then: plans are older.
+// Has a deduplication window. `late`: what it had seen when it was found, of one that was found later.
 struct counted_table {
   ch::storage of;
-  std::uint64_t base = 0, most = 0;
-  bool later = false;
+  std::uint64_t late = 0;
 };
 } // namespace
 
@@ -325,7 +324,7 @@ result<std::vector<counted_table>> new_targets(destination::impl& d, worker_tool
     if (std::any_of(known.begin(), known.end(), same) || std::any_of(out.begin(), out.end(), same)) continue;
     const auto n = ch::block_numbers(tools.http(), v.target, d.question_ms());
     if (!n.ok()) return n.failure();
-    out.push_back({v.target, *n, *n, true});
+    out.push_back({v.target, *n});
   }
   return out;
 }
@@ -533,15 +532,17 @@ namespace {
 // After "no such table", and on a server that was never spoken to: another table under the same name must not be
 // filled.
 std::optional<insert_answer> refuse_another_table(destination::impl& d, std::uint64_t identity, worker_tools& tools) {
-  const auto same =
-      elsewhere_next(tools, d.suspect ? read_standing(d, tools, identity) : same_table(d, tools, identity));
+  if (d.suspect)
+    if (const auto now = elsewhere_next(tools, read_standing(d, tools, identity)); !now.ok())
+      return not_sent(now.failure().text(), insert_answer::verdict::wait_person);
+  const auto same = elsewhere_next(tools, same_table(d, tools, identity));
   return same.ok() ? std::nullopt : std::optional(not_sent(same.failure().text(), insert_answer::verdict::wait_person));
 }
 
-// A batch that is sent again must be known again by all that it runs through. Where the table is asked before, it was
+// A batch that is sent again must be known again by all that it runs through. Where the table was just asked, it was
 // described then.
 std::optional<insert_answer> refuse_unknown_again(destination::impl& d, std::uint64_t identity, worker_tools& tools) {
-  if (!d.exact() || d.standing_now().trust.there || !d.standing_is_old()) return {};
+  if (!d.exact() || !d.standing_is_old()) return {};
   const auto now = elsewhere_next(tools, read_standing(d, tools, identity));
   return now.ok() ? std::nullopt : std::optional(not_sent(now.failure().text(), insert_answer::verdict::wait_person));
 }
@@ -603,9 +604,10 @@ insert_answer destination::insert_rows(worker_tools& tools, const batch& b, bool
   auto answer = ch::insert(tools.http(), d.facts, r);
   // A view may have been made since: it is run through when the table has the rows already.
   if (answer.before_write && !answer.before_views) {
-    const auto views = ch::has_views(tools.http(), d.database, d.table, d.question_ms());
-    if (!views.ok()) answer.what = v::retry; // its token knows it again
-    else if (*views) answer.before_write = false;
+    auto views = ch::has_views(tools.http(), d.database, d.table, d.question_ms());
+    for (int again = 0; again < 2 && !views.ok(); ++again)
+      views = ch::has_views(tools.http(), d.database, d.table, d.question_ms());
+    if (!views.ok() || *views) answer.before_write = false;
   }
   // The columns may have changed again since they were described: then it is not the rows that are to blame.
   if (answer.what == v::rejected_data && columns_differ(tools)) answer.what = v::columns_changed;
@@ -810,22 +812,14 @@ result<std::vector<std::optional<offset_t>>> destination::highest(worker_tools& 
   return elsewhere_next(tools, highest_here(*impl_, tools, partitions));
 }
 
-std::uint64_t destination::count_blocks(worker_tools& tools) {
+block_sum destination::count_blocks(worker_tools& tools) {
   auto& d = *impl_;
-  std::uint64_t sum = 1; // 0 says: not known
-  const auto tables = d.counted_now();
-  for (std::size_t i = 0; i < tables.size(); ++i) {
-    const auto& t = tables[i];
+  block_sum sum{1, 0}; // 0 says: not known
+  for (const auto& t : d.counted_now()) {
     const auto n = elsewhere_next(tools, ch::block_numbers(tools.http(), t.of, d.question_ms()));
-    if (!n.ok()) return 0;
-    if (!t.later) {
-      sum += *n;
-      continue;
-    }
-    std::lock_guard hold(d.lock);
-    auto& most = d.counted[i].most; // one that is gone, or cut, takes nothing back
-    most = std::max(most, *n);
-    sum += most - t.base;
+    if (!n.ok()) return {};
+    sum.all += *n;
+    sum.late += t.late;
   }
   return sum;
 }

@@ -53,8 +53,8 @@ public:
   result<std::vector<std::optional<offset_t>>> highest(worker_tools& tools,
                                                        const std::vector<partition_id>& partitions);
 
-  // Inserts that the table, its views' targets and the dead-letter table have ever seen, together; 0: not known.
-  std::uint64_t count_blocks(worker_tools& tools);
+  // Of the table, its views' targets and the dead-letter table together.
+  block_sum count_blocks(worker_tools& tools);
 
   result<topic_start> read_start(worker_tools& tools);
   result<void> write_start(worker_tools& tools, std::int32_t lanes, const std::vector<offset_t>& from);

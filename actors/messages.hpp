@@ -137,7 +137,7 @@ struct log_ends { // told by the log, not by records
   std::vector<std::pair<partition_id, offset_t>> ends;
 };
 struct block_count {
-  std::uint64_t blocks;
+  block_sum blocks;
 };
 struct starts_read {
   ticket_t ticket;

@@ -785,7 +785,7 @@ void count_blocks(self_ptr self, mono_ms now) {
   auto& s = self->state;
   s.count_at = now + count_every_ms;
   ask_in_turn(self, s.counts, topics_read(s, false), [](worker_tools& tools, const topic_lanes& about) {
-    if (const auto n = about.of.dest->count_blocks(tools))
+    if (const auto n = about.of.dest->count_blocks(tools); n.all)
       for (const auto& [id, lane] : about.lanes) caf::anon_send(lane, msg::block_count{n});
   });
 }

@@ -57,6 +57,13 @@ struct table_trust {
   bool plain_merge_tree = true; // its deduplication log may lack its tail after a server's crash
 };
 
+// Inserts that the table, and all that hangs on it, have ever seen.
+struct block_sum {
+  std::uint64_t all = 0; // 0: not known
+  // Of these, what tables had seen when they were found to hang on it: no plan that was made before had counted them.
+  std::uint64_t late = 0;
+};
+
 // Tables change while the engine runs: views, TTLs and deletes come and go.
 struct table_standing {
   table_trust trust;
@@ -70,7 +77,7 @@ struct table_answer {
   std::vector<range_count> counts; // one a range asked for, in order
   // If they were asked for: the offsets of each range that are there, in either table; ascending, each once.
   std::vector<std::vector<std::int64_t>> present;
-  std::uint64_t blocks = 0;           // inserts that the table and what hangs on it have ever seen; 0: not known
+  block_sum blocks;
   std::int64_t server_started_ms = 0; // on the server's clock, Unix ms; 0: not known
   std::optional<table_standing> now;  // nothing: as it was told before
 };

@@ -130,7 +130,7 @@ void lane::forget(instant now, bool reload) {
   odd_since_ = 0;
   split_to_.clear();
   halted_.clear();
-  unread_why_.clear();
+  unread_.clear();
   rows_cap_ = config_.batch.rows;
   ++epoch_;
   gathered_.restart({});

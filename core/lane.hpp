@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -291,10 +292,7 @@ public:
   void set_build_room(std::uint64_t bytes) { build_room_ = bytes; }
   void set_server_started(wall_ms at) { server_started_ = std::max(server_started_, at); }
   // How many inserts the destination has ever seen, by all writers: what a deduplication window is counted in.
-  void set_blocks(std::uint64_t blocks, instant now) {
-    blocks_ = blocks;
-    blocks_at_ = now.mono;
-  }
+  void set_blocks(const block_sum& blocks, instant now);
   void set_ids_per_second(double rate) { config_.ids_per_second = rate; }
 
   // --- what comes out -----------------------------------------------------------------------------------------------
@@ -312,7 +310,7 @@ public:
     return wants ? build_bytes_ - gathered_.bytes() : 0;
   }
   const std::string& waiting_for() const { // as in its status
-    return unread_why_.empty() || (!waiting_.empty() && !building()) ? waiting_ : unread_why_;
+    return unread_.empty() || (!waiting_.empty() && !building()) ? waiting_ : unread_.begin()->second.why;
   }
   const lane_counters& counters() const { return counters_; }
   const lane_record& record() const { return record_; }
@@ -368,10 +366,11 @@ private:
     // What a restart may have cost the deduplication log is the trace of attempts before it.
     wall_ms tried_since() const { return loaded || first_attempt == 0 ? p.since : first_attempt; }
     int tries = 0;
-    std::string doubt;          // why it is in doubt
-    bool halve_if_none = false; // it was too big, or rejected
-    std::string halve_for;      // why
-    bool acknowledged = false;  // fill: the last attempt was, and the table is to confirm it
+    std::string doubt;             // why it is in doubt
+    bool halve_if_none = false;    // it was too big, or rejected
+    std::string halve_for;         // why
+    std::uint64_t late_blocks = 0; // of tables that were found since it was made: see block_sum
+    bool acknowledged = false;     // fill: the last attempt was, and the table is to confirm it
     // fill: the most rows of an attempt that was not acknowledged, and which a view may have got in part; unknown of
     // one that was loaded. Acknowledged once more, with as many, it has them all.
     std::uint64_t rows_unsure = 0;
@@ -511,9 +510,8 @@ private:
   bool quiet(instant now) const;
   // `server_started_` is the earliest moment it can have been; the clock it is made from counts whole seconds.
   bool restarted_since(wall_ms at) const { return server_started_ + server_start_unsure_ms > at; }
-  bool leased() const { // whether requests go out under a lease
-    return config_.delivery == delivery_mode::exactly_once && !mutant(bug::lease_clock_stops);
-  }
+  // Requests go out under a lease; without plans too, or exactly_once could not know when they have ended.
+  bool leased() const { return !mutant(bug::lease_clock_stops); }
   bool lease_short(instant now) const;
   // Why sending under the token again could do harm; empty: it cannot.
   std::string token_trouble(instant now);
@@ -597,14 +595,18 @@ private:
   std::vector<offset_t> split_to_; // until there plans are closed at once, in halves
   wall_ms server_started_ = 0;
   std::uint64_t blocks_ = 0;          // as last told; 0: not known
+  std::uint64_t late_blocks_ = 0;     // likewise
   mono_ms blocks_at_ = INT64_MIN / 2; // when
   mono_ms odd_since_ = 0;             // the store gives an answer that may be stale
   bool differed_ = false;
   bool paused_ = false, revoking_ = false, draining_ = false, closing_all_ = false;
   std::string waiting_, stopped_, stop_for_;
-  std::string unread_why_; // why nothing comes of `unread_`, until something does
-  partition_id unread_{-1};
-  bool unconverted_ = false;
+  // Why nothing comes of a partition, until something does.
+  struct unread {
+    std::string why;
+    bool unconverted = false; // it came, and cannot be decoded yet
+  };
+  std::map<std::size_t, unread> unread_;
   lane_counters counters_;
 };
 

@@ -108,6 +108,15 @@ bool lane::lease_short(instant now) const {
   return now.mono - save_sent_mono_ > half || now.wall - save_sent_wall_ > half || now.wall < save_sent_wall_ - half;
 }
 
+void lane::set_blocks(const block_sum& blocks, instant now) {
+  blocks_ = blocks.all;
+  blocks_at_ = now.mono;
+  if (blocks.late <= late_blocks_) return;
+  // Another process that left a plan may have counted them.
+  if (work_ && !work_->loaded) work_->late_blocks += blocks.late - late_blocks_;
+  late_blocks_ = blocks.late;
+}
+
 std::string lane::token_trouble(instant now) {
   if (config_.delivery == delivery_mode::at_least_once) return {};
   const auto& w = *work_;
@@ -116,7 +125,8 @@ std::string lane::token_trouble(instant now) {
   const auto until = std::min(w.p.good_until, w.p.since + std::min<wall_ms>(config_.window_ms / 2, window_most_ms));
   bool in_time = now.server < until || mutant(bug::good_until_ignored);
   // The window in count: half of it may have passed since.
-  bool in_count = w.p.blocks == 0 || (blocks_ >= w.p.blocks && blocks_ - w.p.blocks < config_.window_ids / 2) ||
+  const auto then = w.p.blocks + w.late_blocks;
+  bool in_count = w.p.blocks == 0 || (blocks_ >= then && blocks_ - then < config_.window_ids / 2) ||
                   mutant(bug::window_count_ignored);
   bool same_rows = w.content_fingerprint == w.p.fingerprint || mutant(bug::fingerprint_ignored);
   if (may_repeat(h, in_time && in_count, same_rows, restarted_since(w.tried_since()), trust())) return {};
@@ -151,14 +161,14 @@ void lane::counted(instant now, const table_answer& answer) {
     w.rest_until = now.mono + backoff(w.tries++);
     return;
   }
-  if (answer.blocks == 0) { // an old count says nothing of now
+  if (answer.blocks.all == 0) { // an old count says nothing of now
     if (w.count_until == 0) w.count_until = now.mono + config_.confirm_limit_ms;
     waiting_ = "the number of inserts that the table has seen, which ClickHouse does not tell";
     if (now.mono < w.count_until) {
       w.rest_until = now.mono + backoff(w.tries++);
       return;
     }
-    set_blocks(0, now); // a doubt
+    set_blocks({0, late_blocks_}, now); // a doubt
   }
   w.count_until = 0;
   next_send(now);
@@ -217,11 +227,9 @@ void lane::send(instant now) {
   if (leased()) {
     fx.lease_mono = save_sent_mono_ + config_.lease_ms;
     fx.lease_wall = save_sent_wall_ + config_.lease_ms;
-  } else if (config_.delivery == delivery_mode::at_least_once) { // see unplanned_may_run
-    fx.lease_mono = now.mono + config_.lease_ms;
-    fx.lease_wall = now.wall + config_.lease_ms;
   }
-  if (leased() && trust().plain_merge_tree && (h.landed_maybe > 0 || h.loaded) && !mutant(bug::old_word_sent_on)) {
+  if (leased() && trust().plain_merge_tree && (h.landed_maybe > 0 || h.loaded) && !mutant(bug::old_word_sent_on) &&
+      config_.delivery == delivery_mode::exactly_once) {
     fx.word_mono = w.looked_at + server_word_ms;
     fx.started_before = w.tried_since();
   }
@@ -329,7 +337,7 @@ void lane::note_unsure(const insert_answer& a) {
   auto& w = *work_;
   if (w.p.kind != plan_kind::fill || w.rows_done || a.never_sent) return;
   if (a.what != insert_answer::verdict::acknowledged) {
-    if (!a.answered || !a.before_write) w.rows_unsure = std::max(w.rows_unsure, w.what->rows);
+    if (!a.answered || !a.before_write || a.attempts > 1) w.rows_unsure = std::max(w.rows_unsure, w.what->rows);
   } else if (w.what->rows >= w.rows_unsure) w.rows_unsure = 0;
 }
 
@@ -409,7 +417,7 @@ void lane::confirm(instant) {
 void lane::answered(instant now, ticket_t ticket, const table_answer& answer, bool token_running) {
   seen(now);
   if (answer.answered && answer.server_started_ms) set_server_started(answer.server_started_ms);
-  if (answer.answered && answer.blocks) set_blocks(answer.blocks, now);
+  if (answer.answered && answer.blocks.all) set_blocks(answer.blocks, now);
   if (answer.answered && answer.now && !mutant(bug::first_trust_kept)) {
     config_.trust = answer.now->trust;
     config_.window_ms = answer.now->window_ms;

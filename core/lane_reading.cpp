@@ -32,7 +32,7 @@ void lane::restart_reading(instant now, const std::vector<offset_t>& from) {
   blocked_.assign(from.size(), {});
   blocked_at_.assign(from.size(), {});
   halted_.clear();
-  unread_why_.clear();
+  unread_.clear();
   reads_.assign(from.size(), {});
   for (std::size_t i = 0; i < from.size(); ++i) reads_[i].behind = much_left(i, config_.behind_bytes);
   if (std::any_of(reads_.begin(), reads_.end(), [](auto& r) { return r.behind; }))
@@ -167,7 +167,7 @@ void lane::end_seen(instant now, std::uint64_t epoch, partition_id p, std::optio
   const auto i = index_of(p);
   if (epoch != epoch_ || !i || *i >= takes_.size() || !reads_[*i].on) return;
   took(lane_edge::end_seen);
-  if (p == unread_ && !unconverted_) unread_why_.clear();
+  if (const auto u = unread_.find(*i); end && u != unread_.end() && !u->second.unconverted) unread_.erase(u);
   if (end) ends_[*i] = std::max(end->value, gathered_.position(*i).value);
   if (!mutant(bug::end_not_heard)) reads_[*i].behind = reads_[*i].leaving = false;
   grant(now);
@@ -241,7 +241,7 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
   auto i = index_of(c->partition);
   if (mutant(bug::old_chunk_taken)) epoch = epoch_;
   if (epoch != epoch_ || !i || *i >= takes_.size() || takes_[*i] == 0) return;
-  if (c->partition == unread_) unread_why_.clear();
+  unread_.erase(*i);
   take_bytes_[*i] -= take_bytes_[*i] / static_cast<std::uint64_t>(takes_[*i]);
   if (--takes_[*i] == 0) {
     take_bytes_[*i] = 0;
@@ -268,7 +268,12 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
 
 void lane::log_ends(const std::vector<std::pair<partition_id, offset_t>>& ends) {
   for (const auto& [p, end] : ends)
-    if (const auto i = index_of(p)) ends_[*i] = std::max(ends_[*i], end.value);
+    if (const auto i = index_of(p)) {
+      ends_[*i] = std::max(ends_[*i], end.value);
+      // Its reader tells of an end once: where nothing is left to read, nothing is waited for.
+      const auto u = unread_.find(*i);
+      if (u != unread_.end() && !u->second.unconverted && gathered_.position(*i) >= end) unread_.erase(u);
+    }
 }
 
 void lane::read_failed(instant now, std::uint64_t epoch, partition_id p, read_error what, const std::string& why) {
@@ -279,9 +284,8 @@ void lane::read_failed(instant now, std::uint64_t epoch, partition_id p, read_er
     return;
   }
   if (what == read_error::other || what == read_error::unconverted) {
-    unconverted_ = what == read_error::unconverted;
-    unread_why_ = (unconverted_ ? "" : "Kafka: ") + why;
-    unread_ = p;
+    const bool unconverted = what == read_error::unconverted;
+    unread_[*index_of(p)] = {(unconverted ? "" : "Kafka: ") + why, unconverted};
     return;
   }
   if (what == read_error::halted && !building() && !mutant(bug::halted_at_once)) {

@@ -351,7 +351,7 @@ void world::ask_arrives(const event& e) {
     a.counts.push_back(c);
     if (q.asked.list) a.present.push_back(std::move(present));
   }
-  if (s_.count_told) a.blocks = server_.rows.count + server_.dead.count + 2 * writers() + 1;
+  if (s_.count_told) a.blocks.all = server_.rows.count + server_.dead.count + 2 * writers() + 1;
   a.server_started_ms = told_start();
   q.server_time = server_now();
   later(net(), back);

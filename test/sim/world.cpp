@@ -224,7 +224,7 @@ void world::dispatch_process(process& p, const event& e) {
     if (q.answer.answered) p.server_offset = q.server_time - (now_ + p.mono_base);
     return lane_event(n, e.lane, [&](lane& m, instant now) { m.answered(now, q.asked.ticket, q.answer, q.running); });
   }
-  case ev::count_told: return lane_event(n, e.lane, [&](lane& m, instant now) { m.set_blocks(e.tag, now); });
+  case ev::count_told: return lane_event(n, e.lane, [&](lane& m, instant now) { m.set_blocks({e.tag}, now); });
   default: return;
   }
 }

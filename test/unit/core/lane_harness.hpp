@@ -149,7 +149,8 @@ struct harness {
     for (auto& p : fx.probes) f.parts.push_back({{low}, {end}, p.at ? known : log_facts::part::recognised::not_asked});
     machine->inspected(now, fx.ticket, f);
   }
-  std::optional<table_standing> standing; // told with each answer
+  std::optional<table_standing> standing; // told with each answer, as are
+  block_sum blocks;
   // The table's answer: what it holds of each range, in order; of the ranges
   // behind, nothing.
   fx_ask tell(const std::vector<range_count>& counts, bool token_running = false) {
@@ -157,6 +158,7 @@ struct harness {
     table_answer a;
     a.answered = true;
     a.now = standing;
+    a.blocks = blocks;
     a.counts = counts;
     a.counts.resize(fx.ranges.size());
     machine->answered(now, fx.ticket, a, token_running);
@@ -169,6 +171,7 @@ struct harness {
     table_answer a;
     a.answered = true;
     a.now = standing;
+    a.blocks = blocks;
     a.present = present;
     for (auto& p : present) a.counts.push_back(rows_found(p.size()));
     machine->answered(now, fx.ticket, a, false);
@@ -186,6 +189,7 @@ struct harness {
     table_answer a;
     a.answered = true;
     a.now = standing;
+    a.blocks = blocks;
     a.server_started_ms = server_started;
     for (std::size_t i = 0; i < fx.ranges.size(); ++i)
       a.counts.push_back({rows_each, rows_each, dead_each, dead_each, rows_each + dead_each});

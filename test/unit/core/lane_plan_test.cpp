@@ -127,6 +127,7 @@ TEST_CASE("with dependent views or a quorum it is sent again though its rows "
 TEST_CASE("what was made of the table while the engine runs counts: its answer tells") {
   harness h;
   h.first_start();
+  h.machine->set_blocks({1'000}, h.now);
   h.planned(10);
   h.unanswered();
   h.pass(1'000);
@@ -140,6 +141,18 @@ TEST_CASE("what was made of the table while the engine runs counts: its answer t
     h.standing->trust.dependent_views = true;
     h.answer(10);
     CHECK(h.has<fx_insert>());
+  }
+  SUBCASE("a view whose target has seen much already: what was counted before did not count that") {
+    h.standing->trust.dependent_views = true;
+    h.blocks = {1'010 + 50'000, 50'000};
+    h.answer(10);
+    CHECK(h.has<fx_insert>());
+  }
+  SUBCASE("a view whose target saw much since: a doubt") {
+    h.standing->trust.dependent_views = true;
+    h.blocks = {1'010 + 50'000, 40'000};
+    h.answer(10);
+    CHECK_FALSE(h.has<fx_insert>());
   }
   SUBCASE("a view whose target knows an insert for a second: a doubt") {
     h.standing->trust.dependent_views = true;
@@ -224,7 +237,7 @@ TEST_CASE("half of the window in inserts used up is a doubt, though its time "
   harness h;
   h.config.window_ids = 100;
   h.first_start();
-  h.machine->set_blocks(1'000, h.now);
+  h.machine->set_blocks({1'000}, h.now);
   h.planned(10);
   h.unanswered();
   std::uint64_t seen = 1'000;
@@ -232,7 +245,7 @@ TEST_CASE("half of the window in inserts used up is a doubt, though its time "
   SUBCASE("used up") { seen += 50, doubt = true; }
   SUBCASE("almost") { seen += 49; }
   SUBCASE("the count fell: another table") { seen -= 1, doubt = true; }
-  h.machine->set_blocks(seen, h.now);
+  h.machine->set_blocks({seen}, h.now);
   h.pass(1'000);
   CHECK(h.take<fx_ask>().running.has_value() == doubt);
 }
@@ -246,7 +259,7 @@ TEST_CASE("a count of inserts that is old is asked for before a repetition rests
   h.inspect();
   h.accept();
   h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
-  h.machine->set_blocks(1'000, h.now);
+  h.machine->set_blocks({1'000}, h.now);
   h.planned(10);
   const auto count = [&](std::uint64_t blocks) {
     auto fx = h.take<fx_ask>();
@@ -254,7 +267,7 @@ TEST_CASE("a count of inserts that is old is asked for before a repetition rests
     CHECK_FALSE(fx.running.has_value());
     table_answer a;
     a.answered = true;
-    a.blocks = blocks;
+    a.blocks = {blocks};
     h.machine->answered(h.now, fx.ticket, a, false);
   };
   SUBCASE("of this process") {

@@ -543,7 +543,10 @@ TEST_CASE("a lane whose records do not come says why, until they do") {
   SUBCASE("a right is missing") {
     h.machine->read_failed(h.now, epoch, {0}, read_error::other, "not allowed to read");
     CHECK(says("Kafka: not allowed to read"));
-    h.machine->end_seen(h.now, epoch, {0}, {});
+    h.machine->end_seen(h.now, epoch, {0}, {}); // nothing to hand on, as it may not read
+    CHECK(says("Kafka: not allowed to read"));
+    SUBCASE("and its end is seen") { h.machine->end_seen(h.now, epoch, {0}, offset_t{0}); }
+    SUBCASE("and there is nothing to read, as another tells") { h.machine->log_ends({{{0}, {0}}}); }
   }
   CHECK(h.machine->status().waiting_for.empty());
 }
