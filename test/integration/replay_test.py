@@ -1,5 +1,7 @@
 """A replay whose records come in another grouping of fetches: the same batches, the same tokens, no row twice."""
 
+import time
+
 import harness
 from harness import Proxy, wait_until
 
@@ -118,6 +120,26 @@ class Replay(harness.Scenario):
         self.assertEqual(engine.stop(), 0)
         self.assertEqual(self.server.ask(f"SELECT count(), uniqExact(_partition, _offset) FROM {table}_target"), "100\t100")
         self.exact(topic, table, records=200)
+
+    def test_from_at_least_once_to_exactly_once(self):
+        """What an insert of before may still be bringing is waited for once; then nothing is sent twice."""
+        topic, table = self.topic(2), self.table()
+        self.produce(topic, 1_000)
+        engine = self.engine(topic, table, delivery="at_least_once", clickhouse={"limits": LIMITS})
+        self.arrived(table, 1_000, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.produce(topic, 500, "--first", 1_000)
+        engine = self.engine(topic, table, name="second", clickhouse={"limits": LIMITS})
+        engine.says("inserts of delivery: at_least_once to end", limit=60)
+        self.arrived(table, 1_500, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        begun = time.monotonic()
+        engine = self.engine(topic, table, name="third", clickhouse={"limits": {"lease": "60s", "insert": "60s"}})
+        self.produce(topic, 100, "--first", 1_500)
+        self.arrived(table, 1_600, 60, engine)
+        self.assertLess(time.monotonic() - begun, 60, "nobody waits once more")
+        self.assertEqual(engine.stop(), 0)
+        self.exact(topic, table, records=1_600)
 
     def repeated(self):
         return self.server.number("SELECT sum(value) FROM system.events WHERE event = 'DuplicatedInsertedBlocks'")
