@@ -605,7 +605,7 @@ insert_answer destination::insert_rows(worker_tools& tools, const batch& b, bool
   // A view may have been made since: it is run through when the table has the rows already.
   if (answer.before_write && !answer.before_views) {
     auto views = ch::has_views(tools.http(), d.database, d.table, d.question_ms());
-    for (int again = 0; again < 2 && !views.ok(); ++again)
+    for (int tries = 1; tries < 3 && !views.ok(); ++tries)
       views = ch::has_views(tools.http(), d.database, d.table, d.question_ms());
     if (!views.ok() || *views) answer.before_write = false;
   }

@@ -252,7 +252,7 @@ struct harness {
     start();
     load_absent();
     inspect();
-    answer();
+    if (config.delivery == delivery_mode::exactly_once) answer();
     accept();
     machine->marked_started(now, take<fx_mark_started>().ticket, true, {});
     collect();

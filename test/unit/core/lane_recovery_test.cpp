@@ -89,14 +89,22 @@ TEST_CASE("load: a lane that began and has no record stops, once that was read "
   }
 }
 
+namespace {
+// Claimed; chute_starts has no row of it yet.
+struct without_row : restarted {
+  without_row() {
+    out.clear();
+    start();
+    load_stored(false);
+    inspect();
+    answer();
+    accept();
+  }
+};
+} // namespace
+
 TEST_CASE("load: a record without a row in chute_starts gets one") {
-  restarted h;
-  h.out.clear();
-  h.start();
-  h.load_stored(false);
-  h.inspect();
-  h.answer();
-  h.accept();
+  without_row h;
   CHECK_FALSE(h.has<fx_read>());
   h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
   CHECK(h.take<fx_read>().from == offset_t{10});
@@ -105,11 +113,7 @@ TEST_CASE("load: a record without a row in chute_starts gets one") {
 TEST_CASE("from at_least_once to exactly_once: what may be on its way is waited for, and compared") {
   harness h;
   h.config.delivery = delivery_mode::at_least_once;
-  h.start();
-  h.load_absent();
-  h.inspect();
-  h.accept();
-  h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
+  h.first_start();
   SUBCASE("nothing was done yet") {}
   SUBCASE("a batch was done, another is on its way") {
     h.give(records(0, 0, 10));
@@ -147,13 +151,7 @@ TEST_CASE("from at_least_once to exactly_once: what may be on its way is waited 
 }
 
 TEST_CASE("load: while chute_starts cannot be written, it is tried less and less often") {
-  restarted h;
-  h.out.clear();
-  h.start();
-  h.load_stored(false);
-  h.inspect();
-  h.answer();
-  h.accept();
+  without_row h;
   for (int tries = 0; tries < 12; ++tries) {
     h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, false, "no answer");
     const auto shortest = std::min<std::int64_t>(100ll << tries, 30'000) * 3 / 4;

@@ -395,11 +395,7 @@ TEST_CASE("on_bad_record: stop delivers all before the bad record, then stops "
 TEST_CASE("at_least_once makes no plans") {
   harness h;
   h.config.delivery = delivery_mode::at_least_once;
-  h.start();
-  h.load_absent();
-  h.inspect();
-  h.accept();
-  h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
+  h.first_start();
   h.give(records(0, 0, 10));
   const auto claimed = h.now.mono;
   h.pass(1000);
@@ -427,11 +423,7 @@ TEST_CASE(
   harness h;
   h.config.delivery = delivery_mode::at_least_once;
   h.config.trust.dependent_views = true;
-  h.start();
-  h.load_absent();
-  h.inspect();
-  h.accept();
-  h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
+  h.first_start();
   h.give(records(0, 0, 10));
   h.pass(1000);
   SUBCASE("rejected") { h.rejected(); }
@@ -448,11 +440,7 @@ TEST_CASE("at_least_once: a server short of memory costs no record") {
   harness h;
   h.config.delivery = delivery_mode::at_least_once;
   h.config.on_bad_record = bad_record_policy::skip;
-  h.start();
-  h.load_absent();
-  h.inspect();
-  h.accept();
-  h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
+  h.first_start();
   h.give(records(0, 0, 4));
   h.pass(1000);
   for (int i = 0; i < 20; ++i) {
