@@ -64,7 +64,7 @@ struct lane_config {
   // The smallest deduplication window among the table, its views' targets and the dead-letter table:
   std::int64_t window_ms = 3'600'000;
   std::uint64_t window_ids = 10'000;
-  double ids_per_second = 1; // the larger of the rate seen and the rate that this pipeline can reach
+  double ids_per_second = 1; // the rate that this pipeline can reach; a lane counts what it sees beside it
   std::int64_t lease_ms = 60'000, insert_limit_ms = 120'000, question_limit_ms = 10'000, confirm_limit_ms = 60'000;
   std::int64_t session_timeout_ms = 45'000;
   std::int64_t retry_first_ms = 100, retry_max_ms = 30'000;
@@ -293,7 +293,6 @@ public:
   void set_server_started(wall_ms at) { server_started_ = std::max(server_started_, at); }
   // How many inserts the destination has ever seen, by all writers: what a deduplication window is counted in.
   void set_blocks(const block_sum& blocks, instant now);
-  void set_ids_per_second(double rate) { config_.ids_per_second = rate; }
 
   // --- what comes out -----------------------------------------------------------------------------------------------
   std::vector<effect> take_effects() { return std::exchange(effects_, {}); }
@@ -515,6 +514,7 @@ private:
   bool lease_short(instant now) const;
   // Why sending under the token again could do harm; empty: it cannot.
   std::string token_trouble(instant now);
+  std::string window_trouble(instant now);
   std::string rejection(const insert_answer& answer) const;
   std::vector<offset_range> slices() const;
   std::vector<offset_range> controls() const;

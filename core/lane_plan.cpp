@@ -1,11 +1,14 @@
 // What may become of a plan: rows first, dead letters after the rows were acknowledged, then the lane moves on.
 #include "core/lane.hpp"
 
+#include <cmath>
+
 namespace chute {
 
 namespace {
 constexpr mono_ms confirm_every_ms = 500;
 constexpr wall_ms window_most_ms = 32'000'000'000; // a year and some days
+constexpr wall_ms rate_over_ms = 10'000;           // a rate that was seen for less is none
 constexpr mono_ms quiet_ask_every_ms = 5'000, quiet_answer_ms = 3'000;
 } // namespace
 
@@ -117,27 +120,45 @@ void lane::set_blocks(const block_sum& blocks, instant now) {
   late_blocks_ = blocks.late;
 }
 
-std::string lane::token_trouble(instant now) {
-  if (config_.delivery == delivery_mode::at_least_once) return {};
+// What was sent may land for as long as an insert may take, and what another process sent under its lease for so long
+// behind that. By then the table must not have seen so many inserts that it takes a repetition for a new one.
+std::string lane::window_trouble(instant now) {
   const auto& w = *work_;
   const auto& h = w.rows_done ? w.dead : w.rows;
   // A view that was made since may know an insert for a shorter time.
   const auto until = std::min(w.p.good_until, w.p.since + std::min<wall_ms>(config_.window_ms / 2, window_most_ms));
-  bool in_time = now.server < until || mutant(bug::good_until_ignored);
+  const auto age = std::max<wall_ms>(now.server - w.p.since, 0);
+  const auto ahead = config_.insert_limit_ms + (h.loaded ? config_.lease_ms : 0);
+  bool in_time = (now.server < until && age + ahead <= config_.window_ms) || mutant(bug::good_until_ignored);
+  if (!in_time) return "its deduplication token may be forgotten by now";
   // The window in count: half of it may have passed since.
   const auto then = w.p.blocks + w.late_blocks;
   bool in_count = w.p.blocks == 0 || (blocks_ >= then && blocks_ - then < config_.window_ids / 2) ||
                   mutant(bug::window_count_ignored);
-  bool same_rows = w.content_fingerprint == w.p.fingerprint || mutant(bug::fingerprint_ignored);
-  if (may_repeat(h, in_time && in_count, same_rows, restarted_since(w.tried_since()), trust())) return {};
-  took(!in_time || !in_count ? lane_edge::doubted_late
-       : same_rows           ? lane_edge::doubted_restart
-                             : lane_edge::doubted_columns);
-  if (!in_time) return "its deduplication token may be forgotten by now";
   if (!in_count)
     return "its deduplication token may be forgotten by now: the table had seen " + std::to_string(w.p.blocks) +
            " inserts when it was made, and " + std::to_string(blocks_) + " now; its window is " +
            std::to_string(config_.window_ids);
+  const auto used = w.p.blocks == 0 ? 0.0 : static_cast<double>(blocks_ - then);
+  const auto rate = std::max(config_.ids_per_second, used * 1000 / static_cast<double>(std::max(age, rate_over_ms)));
+  const auto by_then = w.p.blocks == 0 ? rate * static_cast<double>(age + ahead) / 1000
+                                       : used + rate * static_cast<double>(ahead) / 1000;
+  if (by_then <= static_cast<double>(config_.window_ids) || mutant(bug::window_ahead_ignored)) return {};
+  return "a repetition may land when its deduplication token is forgotten: the table's window is " +
+         std::to_string(config_.window_ids) + " inserts, and up to " + std::to_string(std::llround(rate)) +
+         " a second come in the " + std::to_string(ahead / 1000) +
+         " s that it may take (chute check says how to widen it)";
+}
+
+std::string lane::token_trouble(instant now) {
+  if (config_.delivery == delivery_mode::at_least_once) return {};
+  const auto& w = *work_;
+  const auto& h = w.rows_done ? w.dead : w.rows;
+  const auto late = window_trouble(now);
+  bool same_rows = w.content_fingerprint == w.p.fingerprint || mutant(bug::fingerprint_ignored);
+  if (may_repeat(h, late.empty(), same_rows, restarted_since(w.tried_since()), trust())) return {};
+  took(!late.empty() ? lane_edge::doubted_late : same_rows ? lane_edge::doubted_restart : lane_edge::doubted_columns);
+  if (!late.empty()) return late;
   return same_rows ? "the server was restarted since it was made"
                    : "the table or the mapping changed since it was made";
 }

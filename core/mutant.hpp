@@ -42,6 +42,7 @@
   bug(confirm_skipped, unit, "an acknowledged repetition counts once the table confirms it") \
   bug(good_until_ignored, sim, "a token is repeated only before good_until") \
   bug(window_count_ignored, unit, "a token is repeated only while half of the window in inserts is left") \
+  bug(window_ahead_ignored, unit, "a token is repeated only where the window lasts until the last attempt has landed") \
   bug(fingerprint_ignored, sim, "a token is repeated only with the same mapping and columns") \
   bug(old_word_sent_on, unit, "a repetition to a plain MergeTree asks again when it leaves long after the look") \
   bug(server_restart_ignored, sim, "a plain MergeTree's token is not repeated after a restart of its server") \

@@ -87,23 +87,43 @@ constexpr std::array logical_names = {
     logical_name{"decimal", logical::decimal, kind::fixed},
 };
 
+// Debezium's, which Connect's Avro converters write as `connect.name`, without a logicalType. Its timestamps are what a
+// clock without a zone showed. Names from the documentation of Debezium's connectors.
+constexpr std::array debezium_names = {
+    logical_name{"io.debezium.time.Date", logical::date, kind::int32},
+    logical_name{"io.debezium.time.Time", logical::time, kind::int32, 3},
+    logical_name{"io.debezium.time.MicroTime", logical::time, kind::int64, 6},
+    logical_name{"io.debezium.time.NanoTime", logical::time, kind::int64, 9},
+    logical_name{"io.debezium.time.Timestamp", logical::local_timestamp, kind::int64, 3},
+    logical_name{"io.debezium.time.MicroTimestamp", logical::local_timestamp, kind::int64, 6},
+    logical_name{"io.debezium.time.NanoTimestamp", logical::local_timestamp, kind::int64, 9},
+    logical_name{"io.debezium.time.MicroDuration", logical::time, kind::int64, 6},
+    logical_name{"io.debezium.time.NanoDuration", logical::time, kind::int64, 9},
+    logical_name{"io.debezium.data.Uuid", logical::uuid, kind::string},
+};
+
+void annotate(type& t, const dom::object& o, const logical_name& l) {
+  if (l.as == logical::uuid && t.what == kind::fixed && t.size != 16) return;
+  if (l.as == logical::duration && t.size != 12) return;
+  t.scale = l.scale;
+  if (l.as == logical::decimal) {
+    const auto precision = number_of(o, "precision", 0), scale = number_of(o, "scale", 0);
+    if (precision < 1 || precision > 76 || scale < 0 || scale > precision) return;
+    t.scale = static_cast<std::uint8_t>(scale);
+  }
+  t.as = l.as;
+}
+
 // An annotation that is unknown, or does not fit its type, has no meaning.
 void annotate(type& t, const dom::object& o) {
-  const auto name = text_of(o, "logicalType");
-  if (!name) return;
-  for (const auto& l : logical_names) {
-    if (l.name != *name || l.on != t.what) continue;
-    if (l.as == logical::uuid && t.what == kind::fixed && t.size != 16) return;
-    if (l.as == logical::duration && t.size != 12) return;
-    t.scale = l.scale;
-    if (l.as == logical::decimal) {
-      const auto precision = number_of(o, "precision", 0), scale = number_of(o, "scale", 0);
-      if (precision < 1 || precision > 76 || scale < 0 || scale > precision) return;
-      t.scale = static_cast<std::uint8_t>(scale);
-    }
-    t.as = l.as;
-    return;
-  }
+  const auto by = [&](std::string_view key, const auto& names) {
+    const auto name = text_of(o, key);
+    if (!name || t.as != logical::none) return;
+    for (const auto& l : names)
+      if (l.name == *name && l.on == t.what) return annotate(t, o, l);
+  };
+  by("logicalType", logical_names);
+  by("connect.name", debezium_names);
 }
 
 // False: too many levels. References make types higher than any one text is deep.

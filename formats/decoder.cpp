@@ -35,7 +35,7 @@ int version_of(const std::string& format) {
                                                                          {"csv", 1},
                                                                          {"tsv", 2},
                                                                          {"connect_json", 2},
-                                                                         {"avro", 2},
+                                                                         {"avro", 3},
                                                                          {"protobuf", 2},
                                                                          {"passthrough", 1}}};
   const auto it = std::find_if(versions.begin(), versions.end(), [&](const auto& v) { return v.first == format; });

@@ -154,15 +154,28 @@ bool world::plan_forgotten(std::size_t lane, ms planned, ms sent) const {
   return at >= 0 && planned <= at && sent <= at + s_.lane.lease_ms;
 }
 
+// More inserts came since the token was noted than the lane was told that can come: it took the window for longer.
+bool world::rushed(const attempt& a) const {
+  const auto& t = a.fx.dead_letters ? server_.dead : server_.rows;
+  for (auto it = t.ids.rbegin(); it != t.ids.rend(); ++it) {
+    if (it->token != a.fx.what->token || it->at == now_) continue; // the one at work is noted by now
+    const auto told = s_.lane.ids_per_second * static_cast<double>(now_ - it->at) / 1000;
+    return static_cast<double>(t.count + writers() - it->number) >
+           std::max(told, static_cast<double>(s_.lane.window_ids));
+  }
+  return false;
+}
+
 void world::doubled(const attempt& a, int partition, std::int64_t offset) {
   auto l = static_cast<std::size_t>(partition % s_.lanes);
   auto& c = kafka_[static_cast<std::size_t>(partition)].landed[static_cast<std::size_t>(offset)];
   bool went_back = plan_forgotten(l, c.planned, c.sent) || plan_forgotten(l, planned_at(a), a.sent);
   bool held = !s_.plain && now_ - a.sent >= s_.lane.window_ms; // by a server that stood still
-  c.excused = went_back || held;
-  if (held) spoiled_[l] |= spoiled_held;
-  if (went_back || held) {
-    ++(went_back ? counts_.went_back : counts_.held);
+  const bool fast = !went_back && !held && rushed(a);
+  c.excused = went_back || held || fast;
+  if (held || fast) spoiled_[l] |= spoiled_held;
+  if (c.excused) {
+    ++(went_back ? counts_.went_back : held ? counts_.held : counts_.rushed);
     return;
   }
   fail("DOUBLE: " + place(partition, offset));
@@ -193,7 +206,7 @@ constexpr named stops[] = {
     {"beyond what this pipeline has sent", stop_kind::beyond, spoiled_rollback | spoiled_gone | spoiled_log},
     {"than its records", stop_kind::more, spoiled_in_flight | spoiled_log | spoiled_held},
     {"rows and dead letters for", stop_kind::more, spoiled_in_flight | spoiled_log | spoiled_held},
-    {"with a part of their rows only", stop_kind::in_part, 0},
+    {"with a part of their rows only", stop_kind::in_part, spoiled_log}, // else as landed_in_part says
     {"nothing that was done before either", stop_kind::nothing_before, 0},
 };
 constexpr const char* stop_names[] = {"offsets moved by another tool",
@@ -229,7 +242,7 @@ void world::stopped(std::uint8_t n, std::uint8_t l, const std::string& reason) {
                       kind == stop_kind::beyond;
   if (by_comparing && processes_[n].lanes[l].accepted < 2)
     fail("lane " + std::to_string(l) + " stopped, and was not known for the owner before and after: " + reason);
-  const bool right = kind == stop_kind::in_part ? landed_in_part(l) : (spoiled_[l] & by) != 0;
+  const bool right = (spoiled_[l] & by) != 0 || (kind == stop_kind::in_part && landed_in_part(l));
   if (!right) fail("lane " + std::to_string(l) + " stopped without a cause: " + reason);
   stopped_[l] = static_cast<std::uint8_t>(1 + static_cast<int>(kind));
   changed_ = true;
@@ -237,12 +250,24 @@ void world::stopped(std::uint8_t n, std::uint8_t l, const std::string& reason) {
 
 // Some of a record's rows are there without the rest, and none of its inserts runs that could bring them.
 bool world::landed_in_part(std::uint8_t l) const {
-  const auto running = [&](const attempt& a) { return a.lane == l && a.running > 0 && a.server_life == server_.life; };
-  if (std::any_of(attempts_.begin(), attempts_.end(), running)) return false;
+  const auto on_its_way = [&](int partition, std::int64_t offset) {
+    return std::any_of(attempts_.begin(), attempts_.end(), [&](const attempt& a) {
+      if (a.lane != l || a.running == 0 || a.server_life != server_.life || a.fx.dead_letters) return false;
+      bool of_it = false;
+      each_record(
+          a, [&](int p, std::int64_t o, std::uint64_t, int, std::size_t) { of_it |= p == partition && o == offset; });
+      return of_it;
+    });
+  };
   for (std::size_t i = 0; i < parts_of(l); ++i) {
-    const auto& p = kafka_[static_cast<std::size_t>(partition_of(l, i))];
-    for (auto o = p.low; o < p.end(); ++o)
-      if (p.landed[static_cast<std::size_t>(o)].rows > 0 && lacks_rows(p, o)) return true;
+    const auto k = partition_of(l, i);
+    const auto& p = kafka_[static_cast<std::size_t>(k)];
+    const auto next = records_[l].partitions.size() > i ? records_[l].partitions[i].next.value : 0;
+    for (auto o = p.start; o < p.end(); ++o) { // a lane may have read what the log lost since
+      const auto& c = p.landed[static_cast<std::size_t>(o)];
+      const bool passed = c.forgotten && o < next;
+      if (!passed && c.rows > 0 && lacks_rows(p, o) && !on_its_way(k, o)) return true;
+    }
   }
   return false;
 }

@@ -503,6 +503,7 @@ void outcome_counts::add(const outcome_counts& o) {
   saves += o.saves;
   went_back += o.went_back;
   held += o.held;
+  rushed += o.rushed;
   untellable += o.untellable;
   in_place += o.in_place;
   for (std::size_t i = 0; i < by_fault.size(); ++i) by_fault[i] += o.by_fault[i];

@@ -303,7 +303,7 @@ enum : std::uint32_t {
   spoiled_gone = 8,
   spoiled_foreign = 16,
   spoiled_in_flight = 32, // the store went back while an insert was on its way
-  spoiled_held = 64,      // the server stood still for longer than its window
+  spoiled_held = 64,      // the server stood still for longer than its window, or more inserts came than were told
 };
 
 enum class stop_kind : std::uint8_t {
@@ -349,9 +349,9 @@ public:
 struct outcome_counts {
   std::uint64_t schedules = 0, faults = 0, events = 0, faults_least = UINT64_MAX, records = 0;
   std::uint64_t stopped_lanes = 0, lanes = 0, inserts = 0, saves = 0;
-  std::uint64_t untellable = 0;          // lanes: a log made anew of which no record tells
-  std::uint64_t in_place = 0;            // offsets: what landed of an old log stands in the place of a new record
-  std::uint64_t went_back = 0, held = 0; // doubles that cannot be prevented
+  std::uint64_t untellable = 0; // lanes: a log made anew of which no record tells
+  std::uint64_t in_place = 0;   // offsets: what landed of an old log stands in the place of a new record
+  std::uint64_t went_back = 0, held = 0, rushed = 0; // doubles that cannot be prevented
   std::array<std::uint64_t, fault_count> by_fault{};
   std::array<std::uint64_t, static_cast<std::size_t>(stop_kind::count)> by_stop{};
   std::array<std::uint64_t, lane_edge_count> edges{};
@@ -507,6 +507,7 @@ private:
   void check_insert(const process& p, const lane_slot& s, std::uint8_t l, const fx_insert& fx);
   void check_token(attempt& a);
   void doubled(const attempt& a, int partition, std::int64_t offset);
+  bool rushed(const attempt& a) const;
   bool plan_forgotten(std::size_t lane, ms planned, ms sent) const;
   ms planned_at(const attempt& a) const;
   void stopped(std::uint8_t p, std::uint8_t l, const std::string& reason);

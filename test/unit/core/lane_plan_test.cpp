@@ -236,6 +236,7 @@ TEST_CASE("half of the window in inserts used up is a doubt, though its time "
           "is not over") {
   harness h;
   h.config.window_ids = 100;
+  h.config.insert_limit_ms = 4'000; // the other half lasts for longer
   h.first_start();
   h.machine->set_blocks({1'000}, h.now);
   h.planned(10);
@@ -250,9 +251,39 @@ TEST_CASE("half of the window in inserts used up is a doubt, though its time "
   CHECK(h.take<fx_ask>().running.has_value() == doubt);
 }
 
+TEST_CASE("a repetition goes out only where the window lasts until all that was sent has landed") {
+  harness h;
+  h.config.window_ids = 1'000;
+  h.config.insert_limit_ms = 100'000;
+  h.config.lease_ms = 50'000;
+  std::uint64_t used = 0;
+  bool loaded = false, doubt = false;
+  std::int64_t since = 0; // ms until it is repeated
+  // What this pipeline can reach …
+  SUBCASE("1,000 in the time of an insert") { h.config.ids_per_second = 10; }
+  SUBCASE("and more") { h.config.ids_per_second = 10.1, doubt = true; }
+  SUBCASE("beside what was used") { h.config.ids_per_second = 9, since = 20'000, used = 100; }
+  SUBCASE("which is more") { h.config.ids_per_second = 9, since = 20'000, used = 101, doubt = true; }
+  SUBCASE("with another process, which has its lease") { h.config.ids_per_second = 6.6, loaded = true; }
+  SUBCASE("that may send for longer") { h.config.ids_per_second = 6.7, loaded = doubt = true; }
+  // … and what comes, of others too: 8 and 9 a second.
+  SUBCASE("as it comes") { h.config.ids_per_second = 1, since = 20'000, used = 160; }
+  SUBCASE("it comes too fast") { h.config.ids_per_second = 1, since = 20'000, used = 180, doubt = true; }
+  h.first_start();
+  h.machine->set_blocks({1'000}, h.now);
+  h.planned(10);
+  if (loaded) h.restart();
+  else h.skip(since), h.unanswered();
+  h.machine->set_blocks({1'000 + used}, h.now);
+  if (loaded) h.give(records(0, 0, 10));
+  else h.pass(1'000);
+  CHECK(h.take<fx_ask>().running.has_value() == doubt);
+}
+
 TEST_CASE("a count of inserts that is old is asked for before a repetition rests on it") {
   harness h;
   h.config.window_ids = 100;
+  h.config.insert_limit_ms = 4'000;
   h.config.trust.there = h.config.trust.not_there = false; // nothing else would tell
   h.start();
   h.load_absent();

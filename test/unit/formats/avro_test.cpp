@@ -90,6 +90,29 @@ TEST_CASE("avro: logical types, as fastavro writes them") {
         "'12345678-9abc-def0-0102-030405060708', '2024-05-01', '-123.45'");
 }
 
+TEST_CASE("avro: Debezium's times, which Connect's converter writes without logical types") {
+  const auto one = [](const char* type, const char* on, const char* more, const char* column, const char* hex) {
+    const auto schema = fields(R"({"name":"a","type":["null",{"type":")" + std::string(on) +
+                               R"(","connect.version":1,"connect.name":"io.debezium.)" + type + "\"" + more + "}]}");
+    return decode_values("avro", {field("a", column)}, bare(schema), {unhex(hex)})[0];
+  };
+  constexpr const char *seconds61 = "0290b907", *micros61 = "0280a5963a"; // 61,000 and 61,000,000
+  CHECK(one("time.Date", "int", "", "Date32", "0201") == "-1");
+  CHECK(one("time.Time", "int", "", "Time64(6)", seconds61) == "61000000");
+  CHECK(one("time.MicroTime", "long", "", "Time64(3)", micros61) == "61000");
+  CHECK(one("time.Timestamp", "long", "", "DateTime64(6)", seconds61) == "61000000");
+  CHECK(one("time.MicroTimestamp", "long", "", "DateTime64(3)", micros61) == "61000");
+  CHECK(one("time.MicroTimestamp", "long", "", "DateTime64(9)", micros61) == "61000000000");
+  CHECK(one("time.NanoTimestamp", "long", "", "DateTime64(9)", micros61) == "61000000");
+  CHECK(one("time.MicroDuration", "long", "", "Time64(6)", micros61) == "61000000");
+  // What a clock without a zone showed: on the clocks of the column's zone, an hour before that of UTC.
+  CHECK(one("time.Timestamp", "long", "", "DateTime64(3, 'Europe/Berlin')", seconds61) == "-3539000");
+  CHECK(one("time.Year", "int", "", "DateTime64(3)", seconds61) == "61000");           // an integer
+  CHECK(one("time.MicroTimestamp", "int", "", "DateTime64(3)", seconds61) == "61000"); // not the type it is of
+  CHECK(one("time.Timestamp", "long", R"(,"logicalType":"timestamp-micros")", "DateTime64(3)", micros61) == "61000");
+  CHECK(one("time.MicroTimestamp", "long", "", "Int64", micros61) == "61000000");
+}
+
 TEST_CASE("avro: unions into Nullable and Variant") {
   const auto v = [](const char* name) {
     return decoded(name, {field("v", "Variant(Array(Float64), Bool, Int64, String)")});
