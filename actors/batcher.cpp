@@ -32,13 +32,15 @@ void perform(self_ptr self, const fx_load& fx) {
   auto& s = self->state;
   // chute_starts is read before the store: a lane that began in between is then found in the store.
   run_job(self, s.with.clerks,
-          [to = batcher_actor(self), dest = s.setup.dest, c = s.setup.config, fx](worker_tools& t) {
+          [to = batcher_actor(self), dest = s.setup.dest, c = s.setup.config, fx,
+           forgets = s.context->top.state.store == store_kind::memory](worker_tools& t) {
             auto partly = std::make_shared<lane_loaded>();
             if (auto start = dest->read_start(t); !start.ok()) partly->why = start.failure().text();
             else if (!start->known) partly->why = "chute_starts has no row of this pipeline yet";
             else {
               partly->what = lane_loaded::state::absent;
-              partly->marked = std::find(start->begun.begin(), start->begun.end(), c.lane) != start->begun.end();
+              partly->marked =
+                  !forgets && std::find(start->begun.begin(), start->begun.end(), c.lane) != start->begun.end();
               auto n = lane_partition_count(c.lane, c.lanes, c.topic_partitions);
               for (std::size_t i = 0; i < n; ++i) { // a partition added later begins at its log's beginning
                 auto p = static_cast<std::size_t>(lane_partition_id(c.lane, c.lanes, i).value);
@@ -347,6 +349,14 @@ void on_converted(self_ptr self, const msg::converted& m) {
 
 } // namespace
 
+// What lies behind the end of what is committed, only those know who read there.
+void on_log_ends(self_ptr self, const msg::log_ends& m) {
+  event(self, [&](lane& l, instant now) { l.log_ends(now, m.ends); });
+  for (const auto& [p, end] : m.ends)
+    if (auto it = self->state.readers.find(p); it != self->state.readers.end())
+      self->send(it->second, msg::committed_end{end});
+}
+
 batcher_actor::behavior_type batcher(self_ptr self, context_ptr context, services with, lane_setup setup) {
   auto& s = self->state;
   s.context = std::move(context);
@@ -394,7 +404,10 @@ batcher_actor::behavior_type batcher(self_ptr self, context_ptr context, service
         event(self, [&](lane& l, instant now) { l.columns_changed(now, m.spec->fingerprint); });
       },
       [=](const msg::control& m) { on_control(self, m); },
-      [=](const msg::log_ends& m) { event(self, [&](lane& l, instant) { l.log_ends(m.ends); }); },
+      [=](const msg::log_ends& m) { on_log_ends(self, m); },
+      [=](const msg::held_back& m) {
+        event(self, [&](lane& l, instant now) { l.held_back(now, m.epoch, m.partition, m.end, m.high); });
+      },
       [=](const msg::block_count& m) { event(self, [&](lane& l, instant now) { l.set_blocks(m.blocks, now); }); },
       [=](const msg::tick& m) { on_tick(self, m); },
   };

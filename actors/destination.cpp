@@ -739,11 +739,11 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
   token_running = false;
   table_answer out;
   std::string runs;
-  if (fx.running) {
+  if (const auto& token = fx.running ? fx.running : fx.still) {
     auto servers = tools.all_servers();
-    auto r = ch::token_running(servers, *fx.running, d.question_ms());
+    auto r = ch::token_running(servers, *token, d.question_ms());
     token_running = r.is == ch::token_answer::state::running;
-    if (r.is == ch::token_answer::state::unknown) {
+    if (fx.running && r.is == ch::token_answer::state::unknown) {
       out.why = r.why;
       return out;
     }

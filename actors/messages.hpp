@@ -72,6 +72,9 @@ struct set_aside {};
 struct anything_to_read {
   std::uint64_t epoch;
 };
+struct committed_end { // is there more behind it? Then held_back
+  offset_t end;
+};
 struct rested {}; // what it told its batcher with reader_rests is over
 struct stop_reading {};
 
@@ -84,6 +87,11 @@ struct nothing_to_read { // the log's end, or nothing comes
   std::uint64_t epoch;
   partition_id partition;
   std::optional<offset_t> end;
+};
+struct held_back { // behind `end` there are records of an open transaction, or behind one, up to `high`
+  std::uint64_t epoch;
+  partition_id partition;
+  offset_t end, high;
 };
 struct reader_rests { // wake it at `until`
   partition_id partition;
@@ -232,7 +240,8 @@ struct idle {};
 using reader_actor =
     caf::typed_actor<caf::reacts_to<msg::read_from>, caf::reacts_to<msg::read_again>, caf::reacts_to<msg::take_chunk>,
                      caf::reacts_to<msg::set_aside>, caf::reacts_to<msg::stop_reading>,
-                     caf::reacts_to<msg::anything_to_read>, caf::reacts_to<msg::rested>, caf::reacts_to<msg::wake>>;
+                     caf::reacts_to<msg::anything_to_read>, caf::reacts_to<msg::committed_end>,
+                     caf::reacts_to<msg::rested>, caf::reacts_to<msg::wake>>;
 
 // Runs a lane: events in, effects out.
 using batcher_actor = caf::typed_actor<
@@ -241,7 +250,7 @@ using batcher_actor = caf::typed_actor<
     caf::reacts_to<msg::inspected_log>, caf::reacts_to<msg::saved_lane>, caf::reacts_to<msg::marked_lane>,
     caf::reacts_to<msg::inserted_batch>, caf::reacts_to<msg::answered_question>, caf::reacts_to<msg::refreshed_table>,
     caf::reacts_to<msg::new_columns>, caf::reacts_to<msg::control>, caf::reacts_to<msg::block_count>,
-    caf::reacts_to<msg::log_ends>, caf::reacts_to<msg::tick>>;
+    caf::reacts_to<msg::log_ends>, caf::reacts_to<msg::held_back>, caf::reacts_to<msg::tick>>;
 
 // Turns raw records into chunks, in order for each partition.
 struct convert_request {
@@ -296,6 +305,8 @@ CHUTE_MESSAGE(chute::msg::wake)
 CHUTE_MESSAGE(chute::msg::read_from)
 CHUTE_MESSAGE(chute::msg::read_again)
 CHUTE_MESSAGE(chute::msg::anything_to_read)
+CHUTE_MESSAGE(chute::msg::committed_end)
+CHUTE_MESSAGE(chute::msg::held_back)
 CHUTE_MESSAGE(chute::msg::rested)
 CHUTE_MESSAGE(chute::msg::take_chunk)
 CHUTE_MESSAGE(chute::msg::set_aside)

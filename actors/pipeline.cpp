@@ -6,7 +6,6 @@
 #include "actors/memory_need.hpp"
 #include "actors/reader.hpp"
 #include "actors/worker.hpp"
-#include "clickhouse/check.hpp"
 #include "kafka/offsets.hpp"
 
 #include <algorithm>
@@ -385,9 +384,9 @@ lane_setup setup_of(const pipeline_state& s, const std::string& topic, const top
   c.trust = standing.trust;
   c.window_ms = standing.window_ms;
   c.window_ids = standing.window_ids;
-  // A batch spends an id in each of the table's partitions; `chute check` counts the same way.
-  c.ids_per_second =
-      clickhouse::reachable_inserts_per_second(p, std::min(t.lanes, t.partitions)) * (c.trust.split ? 2 : 1);
+  // The rate that this pipeline can reach: a batch a lane each `wait`, or faster when batches fill up.
+  c.ids_per_second = std::max(1.0, 1000.0 / static_cast<double>(std::max<std::int64_t>(100, p.batch.wait_ms))) *
+                     std::min(t.lanes, t.partitions);
   c.lease_ms = limits.lease_ms;
   c.insert_limit_ms = limits.insert_limit_ms;
   c.question_limit_ms = limits.question_limit_ms;

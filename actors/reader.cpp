@@ -57,6 +57,13 @@ void tell_end(self_ptr self, std::optional<offset_t> end) {
   if (!std::exchange(s.told, true)) self->send(s.to, msg::nothing_to_read{s.epoch, s.where.partition, end});
 }
 
+// What the last fetch knew of is older than `end`: what lies behind that is not committed.
+void tell_held_back(self_ptr self, offset_t end) {
+  auto& s = self->state;
+  const auto high = s.source && s.source->running() ? s.source->log_end() : -1;
+  if (high > end.value) self->send(s.to, msg::held_back{s.epoch, s.where.partition, end, {high}});
+}
+
 // A stream that was halted begins again by way of its lane, which compares the log first.
 void tell_failure(self_ptr self, const kafka::stream_error& f) {
   auto& s = self->state;
@@ -166,6 +173,7 @@ reader_actor::behavior_type reader(self_ptr self, context_ptr context, std::shar
         serve(self);
         if (m.epoch == self->state.epoch && !self->state.credits.empty()) tell_end(self, {});
       },
+      [=](const msg::committed_end& m) { tell_held_back(self, m.end); },
       [=](const msg::rested&) {
         end_rest(self);
         serve(self);

@@ -98,7 +98,7 @@ void check_window(findings& out, const storage& t, const std::string& what, cons
               inserts_text(rate(e)) + " inserts a second" +
               (ids_per_insert(t) > 1 ? ", each into " + inserts_text(ids_per_insert(t)) + " of its partitions" : "") +
               ", half of that is shorter than the " + std::to_string(static_cast<long>(half_window_s(e))) +
-              " s in which an answer can be outstanding, so a batch without an answer is never sent again",
+              " s in which an answer can be outstanding: what lands later may be forgotten by then, and be doubled",
           set_window(t, e));
 }
 

@@ -32,6 +32,7 @@ const char* to_string(lane_edge e) {
                                           "listed: something missing",
                                           "listed: all there",
                                           "doubt: past good_until",
+                                          "an attempt runs still",
                                           "doubt: the columns changed",
                                           "doubt: the server was restarted",
                                           "doubt: rejected, something may have landed",
@@ -131,6 +132,7 @@ void lane::forget(instant now, bool reload) {
   split_to_.clear();
   halted_.clear();
   unread_.clear();
+  open_.clear();
   rows_cap_ = config_.batch.rows;
   ++epoch_;
   gathered_.restart({});
@@ -296,8 +298,11 @@ lane_status lane::status() const {
   if (work_) s.open_token = work_->p.token.hex();
   s.buffered_bytes = held_bytes();
   const auto& r = advance_ ? *advance_ : record_;
-  for (std::size_t i = 0; i < r.partitions.size() && i < ends_.size(); ++i)
-    s.partitions.push_back({partition_at(i), r.partitions[i].next, ends_[i]});
+  for (std::size_t i = 0; i < r.partitions.size() && i < ends_.size(); ++i) {
+    const auto t = open_.find(i);
+    const auto end = t == open_.end() ? ends_[i] : std::max(ends_[i], t->second.high.value);
+    s.partitions.push_back({partition_at(i), r.partitions[i].next, end});
+  }
   return s;
 }
 

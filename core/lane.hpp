@@ -64,9 +64,12 @@ struct lane_config {
   // The smallest deduplication window among the table, its views' targets and the dead-letter table:
   std::int64_t window_ms = 3'600'000;
   std::uint64_t window_ids = 10'000;
-  double ids_per_second = 1; // the rate that this pipeline can reach; a lane counts what it sees beside it
+  double ids_per_second = 1; // the rate that this pipeline can reach
   std::int64_t lease_ms = 60'000, insert_limit_ms = 120'000, question_limit_ms = 10'000, confirm_limit_ms = 60'000;
   std::int64_t session_timeout_ms = 45'000;
+  // A transaction that is open for longer is a reason to wait: no broker lets one last for longer than
+  // transaction.max.timeout.ms, by default so long. (Kafka's documentation of the broker's settings.)
+  std::int64_t open_transaction_ms = 900'000;
   std::int64_t retry_first_ms = 100, retry_max_ms = 30'000;
   // What was acknowledged is saved with the next plan, or alone if no records come for so long.
   std::int64_t save_rest_ms = 0;
@@ -128,9 +131,10 @@ struct fx_inspect { // look at the log: bounds, and the record at `known` (its h
 struct fx_ask { // count what landed
   ticket_t ticket;
   std::vector<offset_range> ranges;
-  std::optional<token_t> running; // also: is a query with this token running anywhere?
-  bool settled = false;           // sync replicas first: the answer must be final
-  bool list = false;              // which offsets, not only how many
+  std::optional<token_t> running;    // also: is a query with this token running anywhere?
+  bool settled = false;              // sync replicas first: the answer must be final
+  bool list = false;                 // which offsets, not only how many
+  std::optional<token_t> still = {}; // as running, but what a server does not tell counts as no
 };
 struct fx_save {
   ticket_t ticket;
@@ -217,6 +221,7 @@ enum class lane_edge : std::uint8_t {
   listed_missing,
   listed_all,
   doubted_late, // past good_until
+  still_runs,   // an attempt is seen on the server, so it is not sent again yet
   doubted_columns,
   doubted_restart,
   doubted_rejection,
@@ -274,7 +279,9 @@ public:
   // A reader that has nothing to hand on: its log's end is reached, or (no `end`) nothing comes, whatever the reason.
   void end_seen(instant now, std::uint64_t epoch, partition_id p, std::optional<offset_t> end);
   // How far the log goes, for the status: what nothing is read of tells nothing of it.
-  void log_ends(const std::vector<std::pair<partition_id, offset_t>>& ends);
+  void log_ends(instant now, const std::vector<std::pair<partition_id, offset_t>>& ends);
+  // An open transaction holds back what lies from `end` on, up to `high`: told about as often as log_ends().
+  void held_back(instant now, std::uint64_t epoch, partition_id p, offset_t end, offset_t high);
   void read_failed(instant now, std::uint64_t epoch, partition_id p, read_error what, const std::string& why);
   void inserted(instant now, ticket_t ticket, const insert_answer& answer);
   void answered(instant now, ticket_t ticket, const table_answer& answer, bool token_running);
@@ -397,6 +404,8 @@ private:
   void inspect(instant now);
   void compare(instant now, const log_facts& facts);
   std::string difference(const log_facts& facts);
+  bool not_for_long(instant now, bool odd, mono_ms& since);
+  bool looks_odd(instant now, std::size_t i, const log_facts::part& f);
   offset_t last_known(std::size_t i) const;
   void contradiction(instant now, const std::string& what);
   // The command that settles it: verb "reset" or "settle"; of one partition of the lane, of the lane, or of the topic.
@@ -487,10 +496,12 @@ private:
   void ask_count(instant now);
   void counted(instant now, const table_answer& answer);
   void look(instant now);
-  void looked(instant now, const table_answer& answer);
+  void looked(instant now, const table_answer& answer, bool token_running);
+  std::optional<token_t> still(instant now) const;
+  bool runs_still(instant now, const table_answer& answer, bool token_running);
   void confirm(instant now);
   void list(instant now);
-  void listed(instant now, const table_answer& answer);
+  void listed(instant now, const table_answer& answer, bool token_running);
   std::uint64_t expected() const; // records of the plan that must be found somewhere
   void rest(instant now, step then);
   void doubt(instant now, const std::string& why);
@@ -514,7 +525,6 @@ private:
   bool lease_short(instant now) const;
   // Why sending under the token again could do harm; empty: it cannot.
   std::string token_trouble(instant now);
-  std::string window_trouble(instant now);
   std::string rejection(const insert_answer& answer) const;
   std::vector<offset_range> slices() const;
   std::vector<offset_range> controls() const;
@@ -578,7 +588,10 @@ private:
   bool unheard_ = false;                  // none came for too long, and no partition is suspected for it yet
   // It, or another lane's of the topic, was seen to be gone. INT64_MAX: since then it was not compared.
   mono_ms log_doubted_until_ = 0;
-  std::vector<mono_ms> short_since_; // the log was seen to end before `next`
+  struct odd_bounds { // since when the log was seen so
+    mono_ms ends_early = 0, begins_late = 0;
+  };
+  std::vector<odd_bounds> odd_bounds_;
 
   // streaming
   gathered gathered_;
@@ -607,6 +620,11 @@ private:
     bool unconverted = false; // it came, and cannot be decoded yet
   };
   std::map<std::size_t, unread> unread_;
+  struct open_transaction {
+    offset_t end, high; // of what is committed, and of what is there
+    mono_ms since = 0, told = 0;
+  };
+  std::map<std::size_t, open_transaction> open_;
   lane_counters counters_;
 };
 

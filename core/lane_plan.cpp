@@ -1,14 +1,11 @@
 // What may become of a plan: rows first, dead letters after the rows were acknowledged, then the lane moves on.
 #include "core/lane.hpp"
 
-#include <cmath>
-
 namespace chute {
 
 namespace {
-constexpr mono_ms confirm_every_ms = 500;
+constexpr mono_ms confirm_every_ms = 500, runs_every_ms = 1'000;
 constexpr wall_ms window_most_ms = 32'000'000'000; // a year and some days
-constexpr wall_ms rate_over_ms = 10'000;           // a rate that was seen for less is none
 constexpr mono_ms quiet_ask_every_ms = 5'000, quiet_answer_ms = 3'000;
 } // namespace
 
@@ -120,45 +117,27 @@ void lane::set_blocks(const block_sum& blocks, instant now) {
   late_blocks_ = blocks.late;
 }
 
-// What was sent may land for as long as an insert may take, and what another process sent under its lease for so long
-// behind that. By then the table must not have seen so many inserts that it takes a repetition for a new one.
-std::string lane::window_trouble(instant now) {
-  const auto& w = *work_;
-  const auto& h = w.rows_done ? w.dead : w.rows;
-  // A view that was made since may know an insert for a shorter time.
-  const auto until = std::min(w.p.good_until, w.p.since + std::min<wall_ms>(config_.window_ms / 2, window_most_ms));
-  const auto age = std::max<wall_ms>(now.server - w.p.since, 0);
-  const auto ahead = config_.insert_limit_ms + (h.loaded ? config_.lease_ms : 0);
-  bool in_time = (now.server < until && age + ahead <= config_.window_ms) || mutant(bug::good_until_ignored);
-  if (!in_time) return "its deduplication token may be forgotten by now";
-  // The window in count: half of it may have passed since.
-  const auto then = w.p.blocks + w.late_blocks;
-  bool in_count = w.p.blocks == 0 || (blocks_ >= then && blocks_ - then < config_.window_ids / 2) ||
-                  mutant(bug::window_count_ignored);
-  if (!in_count)
-    return "its deduplication token may be forgotten by now: the table had seen " + std::to_string(w.p.blocks) +
-           " inserts when it was made, and " + std::to_string(blocks_) + " now; its window is " +
-           std::to_string(config_.window_ids);
-  const auto used = w.p.blocks == 0 ? 0.0 : static_cast<double>(blocks_ - then);
-  const auto rate = std::max(config_.ids_per_second, used * 1000 / static_cast<double>(std::max(age, rate_over_ms)));
-  const auto by_then = w.p.blocks == 0 ? rate * static_cast<double>(age + ahead) / 1000
-                                       : used + rate * static_cast<double>(ahead) / 1000;
-  if (by_then <= static_cast<double>(config_.window_ids) || mutant(bug::window_ahead_ignored)) return {};
-  return "a repetition may land when its deduplication token is forgotten: the table's window is " +
-         std::to_string(config_.window_ids) + " inserts, and up to " + std::to_string(std::llround(rate)) +
-         " a second come in the " + std::to_string(ahead / 1000) +
-         " s that it may take (chute check says how to widen it)";
-}
-
 std::string lane::token_trouble(instant now) {
   if (config_.delivery == delivery_mode::at_least_once) return {};
   const auto& w = *work_;
   const auto& h = w.rows_done ? w.dead : w.rows;
-  const auto late = window_trouble(now);
+  // A view that was made since may know an insert for a shorter time.
+  const auto until = std::min(w.p.good_until, w.p.since + std::min<wall_ms>(config_.window_ms / 2, window_most_ms));
+  bool in_time = now.server < until || mutant(bug::good_until_ignored);
+  // The window in count: half of it may have passed since.
+  const auto then = w.p.blocks + w.late_blocks;
+  bool in_count = w.p.blocks == 0 || (blocks_ >= then && blocks_ - then < config_.window_ids / 2) ||
+                  mutant(bug::window_count_ignored);
   bool same_rows = w.content_fingerprint == w.p.fingerprint || mutant(bug::fingerprint_ignored);
-  if (may_repeat(h, late.empty(), same_rows, restarted_since(w.tried_since()), trust())) return {};
-  took(!late.empty() ? lane_edge::doubted_late : same_rows ? lane_edge::doubted_restart : lane_edge::doubted_columns);
-  if (!late.empty()) return late;
+  if (may_repeat(h, in_time && in_count, same_rows, restarted_since(w.tried_since()), trust())) return {};
+  took(!in_time || !in_count ? lane_edge::doubted_late
+       : same_rows           ? lane_edge::doubted_restart
+                             : lane_edge::doubted_columns);
+  if (!in_time) return "its deduplication token may be forgotten by now";
+  if (!in_count)
+    return "its deduplication token may be forgotten by now: the table had seen " + std::to_string(w.p.blocks) +
+           " inserts when it was made, and " + std::to_string(blocks_) + " now; its window is " +
+           std::to_string(config_.window_ids);
   return same_rows ? "the server was restarted since it was made"
                    : "the table or the mapping changed since it was made";
 }
@@ -207,7 +186,8 @@ void lane::next_send(instant now) {
     return ask_count(now);
   if (auto why = token_trouble(now); !why.empty()) return doubt(now, why);
   bool landed_maybe = repeats && !mutant(bug::look_skipped);
-  if (landed_maybe && trust().there && config_.delivery == delivery_mode::exactly_once) return look(now);
+  if (landed_maybe && (trust().there || !quiet(now)) && config_.delivery == delivery_mode::exactly_once)
+    return look(now);
   send(now);
 }
 
@@ -376,7 +356,24 @@ void lane::look(instant now) {
   w.looked_at = now.mono;
   w.at = step::looking;
   w.ask_ticket = new_ticket();
-  effects_.push_back(fx_ask{w.ask_ticket, slices(), {}, false});
+  fx_ask fx{w.ask_ticket, {}, {}, false};
+  if (trust().there) fx.ranges = slices();
+  fx.still = still(now);
+  effects_.push_back(std::move(fx));
+}
+
+// An attempt that runs on when a later one has landed could land once the deduplication window has passed.
+std::optional<token_t> lane::still(instant now) const {
+  return quiet(now) || mutant(bug::running_attempt_repeated) ? std::nullopt : std::optional(work_->p.token);
+}
+
+bool lane::runs_still(instant now, const table_answer& answer, bool token_running) {
+  if (!token_running) return false;
+  took(lane_edge::still_runs);
+  waiting_ = "an insert of " + describe_plan() + " to end, which still runs" +
+             (answer.why.empty() ? "" : " (" + answer.why + ")");
+  work_->rest_until = now.mono + runs_every_ms;
+  return true;
 }
 
 namespace {
@@ -409,12 +406,17 @@ landed judge_part(const batch& b, bool dead_letters, const totals& t, const tabl
 
 } // namespace
 
-void lane::looked(instant now, const table_answer& answer) {
+void lane::looked(instant now, const table_answer& answer, bool token_running) {
   auto& w = *work_;
   if (!answer.answered) {
     waiting_ = "the table's answer: " + answer.why;
     w.rest_until = now.mono + backoff(w.tries++);
     return;
+  }
+  if (runs_still(now, answer, token_running)) return;
+  if (!trust().there) {
+    if (auto why = token_trouble(now); !why.empty()) return doubt(now, why);
+    return send(now);
   }
   auto t = add_up(answer, 0, answer.counts.size());
   auto found = judge_part(*w.what, w.rows_done, t, config_.trust);
@@ -453,11 +455,11 @@ void lane::answered(instant now, ticket_t ticket, const table_answer& answer, bo
   w.ask_ticket = 0;
   if (revoking_) return check_released(now);
   switch (w.at) {
-  case step::looking: return looked(now, answer);
+  case step::looking: return looked(now, answer, token_running);
   case step::counting: return counted(now, answer);
   case step::waiting_quiet: return quiet_answered(now, answer, token_running);
   case step::asking: return asked(now, answer, token_running);
-  case step::listing: return listed(now, answer);
+  case step::listing: return listed(now, answer, token_running);
   case step::confirming: break;
   default: return;
   }
@@ -491,22 +493,23 @@ std::uint64_t lane::expected() const {
   return w.p.as == plan_as::dead_letter ? w.content.records : 0;
 }
 
-void lane::list(instant) {
+void lane::list(instant now) {
   auto& w = *work_;
   w.at = step::listing;
   w.ask_ticket = new_ticket();
-  effects_.push_back(fx_ask{w.ask_ticket, slices(), {}, true, true});
+  effects_.push_back(fx_ask{w.ask_ticket, slices(), {}, true, true, still(now)});
 }
 
 // A fill asks before every send. Within one partition of the table its rows landed together or not at all, so what is
 // missing then is what its token stood for before.
-void lane::listed(instant now, const table_answer& answer) {
+void lane::listed(instant now, const table_answer& answer, bool token_running) {
   auto& w = *work_;
   if (!answer.answered) {
     waiting_ = "the table's answer: " + answer.why;
     w.rest_until = now.mono + backoff(w.tries++);
     return;
   }
+  if (runs_still(now, answer, token_running)) return;
   auto t = add_up(answer, 0, answer.counts.size());
   // Whatever the columns were when a part of it landed: no record twice. Some may be there that the log has no more,
   // where it was compacted since.

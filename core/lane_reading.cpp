@@ -33,6 +33,7 @@ void lane::restart_reading(instant now, const std::vector<offset_t>& from) {
   blocked_at_.assign(from.size(), {});
   halted_.clear();
   unread_.clear();
+  open_.clear();
   reads_.assign(from.size(), {});
   for (std::size_t i = 0; i < from.size(); ++i) reads_[i].behind = much_left(i, config_.behind_bytes);
   if (std::any_of(reads_.begin(), reads_.end(), [](auto& r) { return r.behind; }))
@@ -242,6 +243,7 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
   if (mutant(bug::old_chunk_taken)) epoch = epoch_;
   if (epoch != epoch_ || !i || *i >= takes_.size() || takes_[*i] == 0) return;
   unread_.erase(*i);
+  open_.erase(*i);
   take_bytes_[*i] -= take_bytes_[*i] / static_cast<std::uint64_t>(takes_[*i]);
   if (--takes_[*i] == 0) {
     take_bytes_[*i] = 0;
@@ -266,14 +268,33 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
   check_released(now);
 }
 
-void lane::log_ends(const std::vector<std::pair<partition_id, offset_t>>& ends) {
+void lane::log_ends(instant now, const std::vector<std::pair<partition_id, offset_t>>& ends) {
+  constexpr mono_ms told_anew_within_ms = 60'000;
   for (const auto& [p, end] : ends)
     if (const auto i = index_of(p)) {
       ends_[*i] = std::max(ends_[*i], end.value);
+      const auto t = open_.find(*i);
+      if (t != open_.end() && end <= t->second.end && now.mono - t->second.told < told_anew_within_ms) continue;
+      if (t != open_.end()) open_.erase(t);
       // Its reader tells of an end once: where nothing is left to read, nothing is waited for.
       const auto u = unread_.find(*i);
       if (u != unread_.end() && !u->second.unconverted && gathered_.position(*i) >= end) unread_.erase(u);
     }
+}
+
+void lane::held_back(instant now, std::uint64_t epoch, partition_id p, offset_t end, offset_t high) {
+  const auto i = index_of(p);
+  if (epoch != epoch_ || !i || *i >= takes_.size() || gathered_.position(*i) < end) return;
+  auto& t = open_[*i];
+  if (t.since == 0 || t.end != end) t = {end, high, now.mono, now.mono};
+  t.high = high;
+  t.told = now.mono;
+  if (now.mono - t.since < config_.open_transaction_ms || unread_.contains(*i)) return;
+  unread_[*i] = {"Kafka: a transaction that a producer left open holds back what follows offset " +
+                     std::to_string(end.value - 1) + " of " + config_.topic + "/" + std::to_string(p.value) + ", " +
+                     std::to_string(high.value - end.value) +
+                     " offsets by now: kafka-transactions.sh describe-producers names it, abort ends it",
+                 false};
 }
 
 void lane::read_failed(instant now, std::uint64_t epoch, partition_id p, read_error what, const std::string& why) {

@@ -400,24 +400,39 @@ std::string lane::difference(const log_facts& facts) {
   return {};
 }
 
+// Since when that has been so; 0: it is not.
+bool lane::not_for_long(instant now, bool odd, mono_ms& since) {
+  if (!odd || since == 0) since = odd ? now.mono : 0;
+  if (!odd || now.mono - since >= short_log_recheck_ms) return false;
+  retry_at_ = since + short_log_recheck_ms;
+  return true;
+}
+
+// A leader that lags for a moment, or a broker that tells of the log that was there before the topic was made anew:
+// bounds that leave out what is known to be there, or what is to be delivered next, are looked at twice.
+bool lane::looks_odd(instant now, std::size_t i, const log_facts::part& f) {
+  const auto next = record_.partitions[i].next;
+  odd_bounds_.resize(record_.partitions.size());
+  auto& odd = odd_bounds_[i];
+  const auto say = [&](const std::string& what) {
+    waiting_ = "the log of " + config_.topic + "/" + std::to_string(partition_at(i).value) + ", which " + what +
+               ", to be looked at again";
+    return true;
+  };
+  const bool early = not_for_long(now, f.end <= last_known(i), odd.ends_early);
+  const bool late = not_for_long(now, f.low > next, odd.begins_late);
+  if (early && !mutant(bug::short_log_believed_at_once))
+    return say("ends at " + std::to_string(f.end.value) + " before " + std::to_string(last_known(i).value + 1));
+  if (late && !mutant(bug::loss_believed_at_once))
+    return say("begins at " + std::to_string(f.low.value) + " behind " + std::to_string(next.value));
+  return false;
+}
+
 void lane::compare(instant now, const log_facts& facts) {
   bool exact = config_.delivery == delivery_mode::exactly_once;
   if (exact) {
-    for (std::size_t i = 0; i < facts.parts.size(); ++i) {
-      short_since_.resize(facts.parts.size(), 0);
-      if (facts.parts[i].end > last_known(i)) {
-        short_since_[i] = 0;
-        continue;
-      }
-      if (short_since_[i] == 0) short_since_[i] = now.mono;
-      if (now.mono - short_since_[i] < short_log_recheck_ms && !mutant(bug::short_log_believed_at_once)) {
-        waiting_ = "the log of " + config_.topic + "/" + std::to_string(partition_at(i).value) + ", which ends at " +
-                   std::to_string(facts.parts[i].end.value) + " before " + std::to_string(last_known(i).value + 1) +
-                   ", to be looked at again";
-        retry_at_ = short_since_[i] + short_log_recheck_ms;
-        return;
-      }
-    }
+    for (std::size_t i = 0; i < facts.parts.size(); ++i)
+      if (looks_odd(now, i, facts.parts[i])) return;
     if (auto d = difference(facts); !d.empty()) {
       if (claimed_ || mutant(bug::stopped_before_claim)) return contradiction(now, d);
       differed_ = true;

@@ -42,7 +42,7 @@
   bug(confirm_skipped, unit, "an acknowledged repetition counts once the table confirms it") \
   bug(good_until_ignored, sim, "a token is repeated only before good_until") \
   bug(window_count_ignored, unit, "a token is repeated only while half of the window in inserts is left") \
-  bug(window_ahead_ignored, unit, "a token is repeated only where the window lasts until the last attempt has landed") \
+  bug(running_attempt_repeated, unit, "a batch is not sent again while an attempt is seen on the server") \
   bug(fingerprint_ignored, sim, "a token is repeated only with the same mapping and columns") \
   bug(old_word_sent_on, unit, "a repetition to a plain MergeTree asks again when it leaves long after the look") \
   bug(server_restart_ignored, sim, "a plain MergeTree's token is not repeated after a restart of its server") \
@@ -99,6 +99,7 @@
   bug(partitions_not_compared, unit, "a topic does not lose partitions") \
   bug(log_end_not_compared, sim, "the log does not end before next") \
   bug(short_log_believed_at_once, sim, "a log that ends too early is looked at twice, 10 s apart") \
+  bug(loss_believed_at_once, unit, "a log that begins behind what is to be delivered next is looked at twice") \
   bug(plan_beyond_log, sim, "the log does not end within the open plan") \
   bug(read_log_trusted, unit, "after a pause what was read before is looked at in the log again") \
   bug(idle_log_trusted, unit, "what comes after a time without records is another log's, perhaps") \

@@ -31,6 +31,8 @@ inline constexpr std::array owned_kafka_properties = {
     owned_name{"offset.store.sync.interval.ms", "the engine saves positions itself"},
     owned_name{"auto.offset.reset", "anything but error skips records silently; write the pipeline's start"},
     owned_name{"isolation.level", "the engine reads committed records only"},
+    owned_name{"api.version.request", "older requests know no transactions, headers or timestamps"},
+    owned_name{"broker.version.fallback", "older requests know no transactions, headers or timestamps"},
     owned_name{"enable.partition.eof", "the engine needs to know where partitions end"},
     owned_name{"queued.max.messages.kbytes", "the engine derives it from memory"},
     owned_name{"queued.min.messages", "the engine derives it from memory"},

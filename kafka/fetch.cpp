@@ -337,6 +337,15 @@ bool stream::running() const { return impl_->queue && !impl_->halted; }
 offset_t stream::position() const { return impl_->position; }
 const topic_partition& stream::where() const { return impl_->where; }
 
+std::int64_t stream::log_end() const {
+  const auto& s = *impl_;
+  std::int64_t low = 0, high = -1;
+  const bool told =
+      s.heard && rd_kafka_get_watermark_offsets(s.from->rk, s.where.topic.c_str(), s.where.partition.value, &low,
+                                                &high) == RD_KAFKA_RESP_ERR_NO_ERROR;
+  return told ? std::max<std::int64_t>(high, -1) : -1;
+}
+
 result<void> stream::start(offset_t from) {
   auto& s = *impl_;
   s.halt();
@@ -402,10 +411,7 @@ raw_batch stream::take(std::size_t max_records, std::uint64_t max_bytes) {
   }
   out.last = s.position - 1;
   s.heard = s.heard || !out.records.empty() || out.end;
-  std::int64_t low = 0, high = -1;
-  if (s.heard && rd_kafka_get_watermark_offsets(s.from->rk, s.where.topic.c_str(), s.where.partition.value, &low,
-                                                &high) == RD_KAFKA_RESP_ERR_NO_ERROR)
-    out.log_end = std::max<std::int64_t>(high, -1);
+  out.log_end = log_end();
   out.at_end = out.end || (out.log_end >= 0 && s.position.value >= out.log_end);
   s.from->sweep();
   if (s.halted) s.halt();

@@ -98,6 +98,8 @@ public:
   void hurry(bool on);
   bool hurries() const;
   offset_t position() const; // the next offset that is not passed yet
+  // The log's end as the last fetch told it, open transactions included; -1: none did since the start. Does not ask.
+  std::int64_t log_end() const;
   const topic_partition& where() const;
 
 private:

@@ -149,17 +149,27 @@ result<void> subscribe(session& s, const group_options& o) {
 
 bool is_pattern(const std::string& topic) { return !topic.empty() && topic[0] == '^'; }
 
+bool any_pattern(const group_options& o) { return std::any_of(o.topics.begin(), o.topics.end(), is_pattern); }
+
 // How soon a new topic of a pattern is noticed; librdkafka's own 5 minutes are for partitions, which seldom come.
 settings defaults_of(const group_options& o) {
-  if (std::none_of(o.topics.begin(), o.topics.end(), is_pattern)) return {};
-  std::string own;
-  for (const auto* t : internal_topics) own += std::string(own.empty() ? "" : ",") + "^" + t + "$";
-  return {{"topic.metadata.refresh.interval.ms", "30000"}, {"topic.blacklist", own}};
+  if (!any_pattern(o)) return {};
+  return {{"topic.metadata.refresh.interval.ms", "30000"}};
+}
+
+// Kafka's own topics, beside those that the user wants left out.
+settings left_out(const group_options& o) {
+  if (!any_pattern(o)) return {};
+  std::string all;
+  for (const auto* t : internal_topics) all += std::string(all.empty() ? "" : ",") + "^" + t + "$";
+  const auto users = o.client.properties.find("topic.blacklist");
+  if (users != o.client.properties.end() && !users->second.empty()) all += "," + users->second;
+  return {{"topic.blacklist", all}};
 }
 
 result<std::shared_ptr<session>> open_session(const group_options& o) {
   auto s = std::make_shared<session>();
-  const settings needed = {{"group.id", o.group},
+  settings needed = {{"group.id", o.group},
                            {"enable.auto.commit", "false"},
                            {"enable.auto.offset.store", "false"},
                            {"auto.offset.reset", "error"},
@@ -168,6 +178,7 @@ result<std::shared_ptr<session>> open_session(const group_options& o) {
                            // Eager, as cooperative rebalancing with commits of one's own is not sound before librdkafka
                            // 2.10; round robin spreads seats evenly.
                            {"partition.assignment.strategy", "roundrobin"}};
+  for (auto& property : left_out(o)) needed.push_back(std::move(property));
   if (auto done = open_handle(*s, o.client, defaults_of(o), needed, set_callbacks); !done) return done.failure();
   rd_kafka_poll_set_consumer(s->rk);
   s->queue = rd_kafka_queue_get_consumer(s->rk);

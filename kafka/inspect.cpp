@@ -277,13 +277,15 @@ std::vector<result<log_bounds>> inspector::bounds(const std::vector<topic_partit
 std::vector<result<offset_t>> inspector::offsets_for_time(const std::vector<topic_partition>& partitions,
                                                           std::int64_t timestamp_ms, std::int64_t limit_ms) {
   auto deadline = now_ms() + limit_of(limit_ms);
-  auto found = impl_->ask_offsets(partitions, std::max<std::int64_t>(timestamp_ms, 0), deadline);
-  std::vector<topic_partition> at_end; // no record is as young
-  for (const auto& [p, offset] : found)
-    if (offset && (*offset).value < 0) at_end.push_back(p);
-  for (auto& [p, offset] : impl_->ask_offsets(at_end, RD_KAFKA_OFFSET_END, deadline)) found.insert_or_assign(p, offset);
+  // The ends first: what comes between the two questions lies behind them, or it is found by its time.
+  const auto ends = impl_->ask_offsets(partitions, RD_KAFKA_OFFSET_END, deadline);
+  const auto found = impl_->ask_offsets(partitions, std::max<std::int64_t>(timestamp_ms, 0), deadline);
   std::vector<result<offset_t>> out;
-  for (const auto& p : partitions) out.push_back(found.at(p));
+  for (const auto& p : partitions) {
+    const auto& at = found.at(p);
+    const bool none_as_young = at && (*at).value < 0;
+    out.push_back(none_as_young ? ends.at(p) : at);
+  }
   return out;
 }
 

@@ -63,7 +63,8 @@ public:
   result<std::vector<topic_info>> topics(const std::vector<std::string>& names_or_patterns, std::int64_t limit_ms);
   // One answer a partition, in order.
   std::vector<result<log_bounds>> bounds(const std::vector<topic_partition>& partitions, std::int64_t limit_ms);
-  // The first offset whose record is as young as `timestamp_ms` (Unix); where there is none, the end.
+  // The first offset whose record is as young as `timestamp_ms` (Unix); where there is none, the end
+  // (of before that was asked: no record that is as young lies below it).
   std::vector<result<offset_t>> offsets_for_time(const std::vector<topic_partition>& partitions,
                                                  std::int64_t timestamp_ms, std::int64_t limit_ms);
   // One answer a place, in order; read side by side. At most one place a partition in a call.

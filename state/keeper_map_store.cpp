@@ -34,8 +34,13 @@ const std::map<std::string, std::string> write_settings = {
     {"async_insert", "0"},
     {"max_query_size", std::to_string(query_max)},
 };
+// A user's profile could leave rows out.
 const std::map<std::string, std::string> read_settings = {{"max_query_size", std::to_string(query_max)},
-                                                          {"max_result_rows", "0"}};
+                                                          {"max_result_rows", "0"},
+                                                          {"limit", "0"},
+                                                          {"offset", "0"},
+                                                          {"read_overflow_mode", "throw"},
+                                                          {"result_overflow_mode", "throw"}};
 
 std::string quoted(std::string_view text) {
   std::string out = "'";
@@ -270,7 +275,9 @@ private:
   }
 
   result<rows_map> read(const std::vector<lane_key>& lanes, std::int64_t deadline) {
-    auto statement = keeper_map::select(table_, lanes);
+    // No two reads are the same: a query cache, which a profile may turn on, would answer with what was there before.
+    const auto wall_ns = std::chrono::system_clock::now().time_since_epoch().count();
+    const auto statement = keeper_map::select(table_, lanes) + " AND " + std::to_string(wall_ns) + " > 0";
     auto a = run(statement, read_settings, deadline);
     // A table that was dropped is made anew, empty: whether there ought to be records, recovery knows.
     if (a.code == unknown_table) a = run(statement, read_settings, deadline);

@@ -35,6 +35,14 @@ class UntilEnd(harness.Scenario):
         self.run_until_end(topic, table, name="then")
         self.exact(topic, table, records=3)
 
+    def test_a_store_that_forgets_begins_anew(self):
+        topic, table = self.topic(2), self.table()
+        self.produce(topic, 1_000)
+        for run in range(2):  # the second delivers all of it once more
+            self.run_until_end(topic, table, name=f"run{run}", store="memory", delivery="at_least_once")
+            self.assertEqual(self.server.number(f"SELECT uniqExact(_partition, _offset) FROM {table}"), 1_000)
+            self.assertEqual(self.found(table), (run + 1) * 1_000)
+
     def test_goes_on_where_it_ended(self):
         topic, table = self.topic(4), self.table()
         for part in range(4):

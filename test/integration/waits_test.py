@@ -168,6 +168,20 @@ class Waits(harness.Scenario):
         self.produce(topic, 5_000, "--first", 200_000)
         wait_until(lambda: lane()["partitions"][0]["end"] == 205_000, 30, lambda: f"the log's end is known: {lane()}")
 
+    def test_what_an_open_transaction_holds_back_lags(self):
+        topic, table = self.topic(1), self.table()
+        self.produce(topic, 500)
+        engine = self.engine(topic, table)
+        self.arrived(table, 500, 60, engine)
+        producer = self.produce_slowly(topic, 300, 10, "--first", 500, "--transactions")  # in one, for half a minute
+        lag = lambda: engine.status()["pipelines"][0]["lag"]
+        wait_until(lambda: lag() > 20, 60, lambda: f"it lags: {lag()}")
+        self.assertEqual(self.found(table), 500)
+        self.assertEqual(producer.wait(90), 0)
+        self.arrived(table, 800, 60, engine)
+        wait_until(lambda: lag() == 0, 30, lambda: f"nothing is left: {lag()}")
+        self.mended(engine, topic, table, 800)
+
     def flip(self, segment, at):
         with open(segment, "r+b") as file:
             file.seek(at)

@@ -153,8 +153,10 @@ int not_covered(const outcome_counts& c) {
 
 // One in a thousand schedules; seen are a third of that. More, and the excuse has become too wide.
 int too_many_excused(const outcome_counts& c) {
-  auto n = c.went_back + c.held + c.rushed;
-  if (c.schedules < 10'000 || n * 1'000 <= c.schedules) return 0;
+  auto n = c.went_back + c.held;
+  constexpr std::uint64_t rare = 100'000; // as seldom as that more inserts come than a lane was told
+  if (c.schedules < 10'000 || (n * 1'000 <= c.schedules && c.rushed <= 2 + c.schedules / rare)) return 0;
+  n += c.rushed;
   std::printf("FAILED: %llu doubles were excused in %llu schedules\n", static_cast<unsigned long long>(n),
               static_cast<unsigned long long>(c.schedules));
   return 1;

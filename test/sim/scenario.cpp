@@ -49,6 +49,8 @@ void draw_limits(dice& d, lane_config& c) {
   c.look_at_log_ms = d.chance(500) ? 20'000 : 300'000;
 }
 
+void tell_rate(scenario& s) { s.lane.ids_per_second = 2.0 * s.lanes * s.table_partitions; }
+
 void draw_window(dice& d, scenario& s) {
   static constexpr std::uint64_t ids[] = {40, 100, 1'000, 10'000};
   auto& c = s.lane;
@@ -56,7 +58,7 @@ void draw_window(dice& d, scenario& s) {
   c.window_ids = ids[d.below(4)];
   static constexpr std::int64_t year_ms = 366ll * 86'400'000;
   c.window_ms = s.plain ? year_ms : d.chance(400) ? 2 * wait + d.between(2'000, 60'000) : 3'600'000;
-  c.ids_per_second = 2.0 * s.lanes * s.table_partitions;
+  tell_rate(s);
 }
 
 // A schedule with all faults mostly meets the commonest; with a few of them, the rare ones meet each other (swarm
@@ -80,7 +82,7 @@ void draw_turns(scenario& s, const wishes& w) {
   auto& c = s.lane;
   c.lanes = s.lanes;
   c.topic_partitions = s.partitions;
-  c.ids_per_second = 2.0 * s.lanes * s.table_partitions;
+  tell_rate(s);
   c.behind_at_once = static_cast<std::size_t>(d.chance(700) ? 1 : 2);
   c.behind_bytes = static_cast<std::uint64_t>(d.between(5, 60));
   c.turn_bytes = static_cast<std::uint64_t>(d.between(10, 100));

@@ -271,7 +271,7 @@ void world::land(const attempt& a, int part) {
     }
     if (!first && !another) {
       say("DOUBLE: partition ", partition, " offset ", offset);
-      doubled(a, partition, offset);
+      doubled(a, part, partition, offset);
     }
   });
 }
@@ -326,9 +326,8 @@ void world::ask_arrives(const event& e) {
   }
   auto& a = q.answer;
   a.answered = true;
-  if (q.asked.running)
-    for (auto& t : attempts_)
-      q.running |= t.running > 0 && t.server_life == server_.life && t.fx.what->token == *q.asked.running;
+  if (const auto& token = q.asked.running ? q.asked.running : q.asked.still)
+    for (auto& t : attempts_) q.running |= t.running > 0 && t.server_life == server_.life && t.fx.what->token == *token;
   ms seen_until = now_;
   if (!q.asked.settled && !s_.plain && strike_at(fault::stale_look, s_.stale_permille))
     seen_until -= strikes_.any_length(10, 5'000);

@@ -214,8 +214,9 @@ void world::write(std::uint8_t l, const save_request& r) {
   if (!record.ok()) fail("a record that cannot be read was saved");
   auto before = store_[l].empty() ? stored{} : store_[l].back();
   if (before.present && before.text == r.text) return; // the very same save once more
-  // A save that was on its way while the store forgot the lane: what comes with it is an older state.
-  if (!before.present && r.since < before.since) {
+  // A save that was on its way while the store forgot the lane, or went back and then reached the version that this
+  // save expects with saves of another process: what comes with it is an older state.
+  if (before.present ? r.since < went_back_at_[l] : r.since < before.since) {
     spoiled_[l] |= spoiled_rollback | spoiled_in_flight;
     went_back_at_[l] = now_;
   }

@@ -506,8 +506,8 @@ private:
   std::optional<save_outcome> judge(const save_request& r, const stored& found) const;
   void check_insert(const process& p, const lane_slot& s, std::uint8_t l, const fx_insert& fx);
   void check_token(attempt& a);
-  void doubled(const attempt& a, int partition, std::int64_t offset);
-  bool rushed(const attempt& a) const;
+  void doubled(const attempt& a, int part, int partition, std::int64_t offset);
+  bool rushed(const attempt& a, int part) const;
   bool plan_forgotten(std::size_t lane, ms planned, ms sent) const;
   ms planned_at(const attempt& a) const;
   void stopped(std::uint8_t p, std::uint8_t l, const std::string& reason);

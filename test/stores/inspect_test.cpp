@@ -6,6 +6,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <thread>
 
 using namespace chute;
 using namespace chute::kafka;
@@ -89,6 +92,38 @@ TEST_CASE("bounds, and the offsets of a time") {
   auto late = i->offsets_for_time({{t, {0}}}, 9'000'000'000'000, limit);
   REQUIRE(late[0]);
   CHECK(late[0]->value == 10);
+  delete_topic(t);
+}
+
+TEST_CASE("the offset of a time lies behind no record that is as young, whatever comes while it is asked for") {
+  auto t = unique_name("t");
+  create_topic(t, 1);
+  const auto now_ms = [] {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+        .count();
+  };
+  std::atomic<bool> over = false;
+  std::vector<std::int64_t> came; // their times, by offset
+  std::thread producing([&] {
+    for (producer p; !over;) {
+      came.push_back(now_ms());
+      p.send(t, 0, {std::nullopt, "v", came.back(), {}});
+    }
+  });
+  auto i = open();
+  std::vector<std::pair<std::int64_t, std::int64_t>> asked; // a time, and its offset
+  for (int k = 0; k < 500; ++k) {
+    const auto at = now_ms() + 1; // nothing is as young yet; by the end of the question something may be
+    const auto found = i->offsets_for_time({{t, {0}}}, at, limit)[0];
+    if (found) asked.emplace_back(at, found->value);
+  }
+  over = true;
+  producing.join();
+  CHECK(asked.size() > 400);
+  for (const auto& [at, offset] : asked) {
+    const auto first = std::find_if(came.begin(), came.end(), [at = at](std::int64_t c) { return c >= at; });
+    CHECK(offset <= first - came.begin());
+  }
   delete_topic(t);
 }
 

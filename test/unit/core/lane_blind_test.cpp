@@ -26,7 +26,7 @@ TEST_CASE("blind: a repetition is not looked for in the table, and counts once i
   h.planned(10);
   h.unanswered();
   h.pass(1'000);
-  CHECK_FALSE(h.has<fx_ask>());
+  h.tell_running(false);
   CHECK(h.acknowledge().what->rows == 10);
   h.pass(1'000);
   h.accept();
@@ -41,7 +41,7 @@ TEST_CASE("blind: a plan that was loaded is sent again under its token") {
   const auto token = h.saved().open->token;
   h.restart();
   h.give(records(0, 0, 10));
-  CHECK_FALSE(h.has<fx_ask>());
+  h.tell_running(false);
   CHECK(h.acknowledge().what->token == token);
 }
 

@@ -163,6 +163,25 @@ TEST_CASE("a fill asks again before it sends again") {
   }
 }
 
+TEST_CASE("a fill is not sent again while an attempt is seen on the server") {
+  filling h;
+  h.tell_offsets({{}});
+  h.unanswered();
+  h.pass(1'000);
+  const auto fx = h.take<fx_ask>();
+  CHECK(fx.still == h.saved().open->token);
+  table_answer a;
+  a.answered = true;
+  a.present = {{}};
+  a.counts.resize(1);
+  h.machine->answered(h.now, fx.ticket, a, true);
+  CHECK_FALSE(h.has<fx_insert>());
+  CHECK(h.machine->status().waiting_for.find("which still runs") != std::string::npos);
+  h.pass(1'000);
+  h.tell_offsets({{}});
+  CHECK(h.has<fx_insert>());
+}
+
 TEST_CASE("a fill that may have failed halfway says nothing of what a view has") {
   filling h;
   h.standing = table_standing{h.config.trust, h.config.window_ms, h.config.window_ids};

@@ -149,6 +149,13 @@ struct harness {
     for (auto& p : fx.probes) f.parts.push_back({{low}, {end}, p.at ? known : log_facts::part::recognised::not_asked});
     machine->inspected(now, fx.ticket, f);
   }
+  // Bounds that leave out what is to be delivered next are looked at twice.
+  void inspect_twice(std::int64_t low = 0, std::int64_t end = 1'000'000) {
+    inspect(low, end);
+    CHECK_FALSE(has<fx_save>());
+    wait(10'000);
+    inspect(low, end);
+  }
   std::optional<table_standing> standing; // told with each answer, as are
   block_sum blocks;
   // The table's answer: what it holds of each range, in order; of the ranges
@@ -163,6 +170,13 @@ struct harness {
     a.counts.resize(fx.ranges.size());
     machine->answered(now, fx.ticket, a, token_running);
     return fx;
+  }
+  // Is it running? The table itself is not asked.
+  void tell_running(bool running) {
+    const auto fx = tell({}, running);
+    CHECK(fx.ranges.empty());
+    CHECK_FALSE(fx.running.has_value());
+    CHECK(fx.still == saved().open->token);
   }
   // The same, offset by offset.
   fx_ask tell_offsets(const std::vector<std::vector<std::int64_t>>& present) {

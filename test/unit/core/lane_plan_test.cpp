@@ -188,6 +188,7 @@ TEST_CASE("where the table is not believed it is sent again, and the "
   h.planned(10);
   h.unanswered();
   h.pass(1'000);
+  h.tell_running(false);
   h.acknowledge();
   CHECK_FALSE(h.has<fx_ask>());
   h.pass(1'000);
@@ -236,7 +237,6 @@ TEST_CASE("half of the window in inserts used up is a doubt, though its time "
           "is not over") {
   harness h;
   h.config.window_ids = 100;
-  h.config.insert_limit_ms = 4'000; // the other half lasts for longer
   h.first_start();
   h.machine->set_blocks({1'000}, h.now);
   h.planned(10);
@@ -251,39 +251,63 @@ TEST_CASE("half of the window in inserts used up is a doubt, though its time "
   CHECK(h.take<fx_ask>().running.has_value() == doubt);
 }
 
-TEST_CASE("a repetition goes out only where the window lasts until all that was sent has landed") {
+TEST_CASE("a batch is not sent again while an attempt is seen on the server") {
   harness h;
-  h.config.window_ids = 1'000;
-  h.config.insert_limit_ms = 100'000;
-  h.config.lease_ms = 50'000;
-  std::uint64_t used = 0;
-  bool loaded = false, doubt = false;
-  std::int64_t since = 0; // ms until it is repeated
-  // What this pipeline can reach …
-  SUBCASE("1,000 in the time of an insert") { h.config.ids_per_second = 10; }
-  SUBCASE("and more") { h.config.ids_per_second = 10.1, doubt = true; }
-  SUBCASE("beside what was used") { h.config.ids_per_second = 9, since = 20'000, used = 100; }
-  SUBCASE("which is more") { h.config.ids_per_second = 9, since = 20'000, used = 101, doubt = true; }
-  SUBCASE("with another process, which has its lease") { h.config.ids_per_second = 6.6, loaded = true; }
-  SUBCASE("that may send for longer") { h.config.ids_per_second = 6.7, loaded = doubt = true; }
-  // … and what comes, of others too: 8 and 9 a second.
-  SUBCASE("as it comes") { h.config.ids_per_second = 1, since = 20'000, used = 160; }
-  SUBCASE("it comes too fast") { h.config.ids_per_second = 1, since = 20'000, used = 180, doubt = true; }
-  h.first_start();
-  h.machine->set_blocks({1'000}, h.now);
+  bool loaded = false;
+  SUBCASE("of this process") {}
+  SUBCASE("of another life") { loaded = true; }
+  SUBCASE("and the table is not asked") { h.config.trust.there = h.config.trust.not_there = false; }
+  SUBCASE("nor of another life") { h.config.trust.there = h.config.trust.not_there = false, loaded = true; }
+  const bool asked = h.config.trust.there;
+  const auto begin = [&] {
+    h.start();
+    if (loaded && !h.stored.empty()) h.load_stored();
+    else h.load_absent();
+    h.inspect();
+    if (asked) h.answer();
+    h.accept();
+  };
+  begin();
+  h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
   h.planned(10);
-  if (loaded) h.restart();
-  else h.skip(since), h.unanswered();
-  h.machine->set_blocks({1'000 + used}, h.now);
-  if (loaded) h.give(records(0, 0, 10));
-  else h.pass(1'000);
-  CHECK(h.take<fx_ask>().running.has_value() == doubt);
+  const auto token = h.saved().open->token;
+  if (loaded) {
+    h.out.clear();
+    begin();
+    h.give(records(0, 0, 10));
+  } else {
+    h.unanswered();
+    h.pass(1'000);
+  }
+  for (int i = 0; i < 5; ++i) {
+    CHECK_FALSE(h.has<fx_insert>());
+    const auto fx = h.tell({}, true);
+    CHECK(fx.ranges.empty() == !asked);
+    CHECK(fx.still == token);
+    CHECK(h.machine->status().waiting_for.find("which still runs") != std::string::npos);
+    h.pass(1'000);
+  }
+  h.tell({}, false);
+  CHECK(h.take<fx_insert>().what->token == token);
+}
+
+TEST_CASE("whether an attempt runs is not asked where all were answered") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  insert_answer a;
+  a.what = insert_answer::verdict::retry;
+  a.answered = true;
+  a.code = 252;
+  h.machine->inserted(h.now, h.take<fx_insert>().ticket, a);
+  h.pass(1'000);
+  CHECK_FALSE(h.tell({}).still.has_value());
+  CHECK(h.has<fx_insert>());
 }
 
 TEST_CASE("a count of inserts that is old is asked for before a repetition rests on it") {
   harness h;
   h.config.window_ids = 100;
-  h.config.insert_limit_ms = 4'000;
   h.config.trust.there = h.config.trust.not_there = false; // nothing else would tell
   h.start();
   h.load_absent();
@@ -310,6 +334,7 @@ TEST_CASE("a count of inserts that is old is asked for before a repetition rests
     CHECK_FALSE(h.has<fx_insert>());
     SUBCASE("the token is known still") {
       count(1'049);
+      h.tell_running(false);
       CHECK(h.has<fx_insert>());
     }
     SUBCASE("it may be forgotten") {
@@ -335,6 +360,7 @@ TEST_CASE("a count of inserts that is old is asked for before a repetition rests
     h.give(records(0, 0, 10));
     CHECK_FALSE(h.has<fx_insert>());
     count(1'001);
+    h.tell_running(false);
     CHECK(h.has<fx_insert>());
   }
 }
@@ -432,7 +458,7 @@ TEST_CASE("a dead letter whose record the log lost: the lane recovers, and stops
   CHECK(h.machine->status().waiting_for.find("no longer in the log") != std::string::npos);
   CHECK(h.machine->counters().edges[static_cast<std::size_t>(lane_edge::record_gone)] == 1);
   h.load_stored();
-  h.inspect(1);
+  h.inspect_twice(1);
   h.accept(); // the claim; then once more
   h.inspect(1);
   h.accept();

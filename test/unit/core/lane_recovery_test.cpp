@@ -297,11 +297,27 @@ TEST_CASE("compare: a log that ends within the open plan is not the one it was "
   CHECK(h.stopped("within an open plan"));
 }
 
+TEST_CASE("compare: a broker that tells of the log that was there before the topic was made anew, for a moment") {
+  restarted h;
+  h.config.on_data_loss = data_loss_policy::resume;
+  h.load();
+  h.inspect(15, 100);
+  CHECK(h.machine->status().waiting_for.find("which begins at 15 behind 10") != std::string::npos);
+  h.wait(10'000);
+  for (int i = 0; i < 2; ++i) { // once more after the claim
+    h.inspect(0, 11);
+    h.answer();
+    if (i == 0) h.accept();
+  }
+  CHECK(h.take<fx_read>().from == offset_t{10});
+  CHECK(h.machine->counters().gaps_lost == 0);
+}
+
 TEST_CASE("compare: records that were deleted before they were delivered") {
   restarted h;
   SUBCASE("stop") {
     h.load();
-    h.inspect(15, 100);
+    h.inspect_twice(15, 100);
     h.accept();
     h.inspect(15, 100);
     CHECK(h.stopped("5 offsets were deleted"));
@@ -310,7 +326,7 @@ TEST_CASE("compare: records that were deleted before they were delivered") {
     restarted open(true);
     SUBCASE("the table tells") {
       open.load();
-      open.inspect(15, 100);
+      open.inspect_twice(15, 100);
       open.accept();
       open.inspect(15, 100);
       CHECK(open.stopped("--partition 0 --to-table` sends what is left"));
@@ -318,7 +334,7 @@ TEST_CASE("compare: records that were deleted before they were delivered") {
     SUBCASE("the table cannot tell") {
       open.config.trust.not_there = false;
       open.load();
-      open.inspect(15, 100);
+      open.inspect_twice(15, 100);
       open.accept();
       open.inspect(15, 100);
       CHECK(open.stopped("say first whether the open plan landed: `chute state settle"));
@@ -326,7 +342,7 @@ TEST_CASE("compare: records that were deleted before they were delivered") {
     SUBCASE("also where the topology says continue") {
       open.config.on_data_loss = data_loss_policy::resume;
       open.load();
-      open.inspect(15, 100);
+      open.inspect_twice(15, 100);
       open.answer();
       open.accept();
       open.inspect(15, 100);
@@ -336,7 +352,7 @@ TEST_CASE("compare: records that were deleted before they were delivered") {
   SUBCASE("or are counted, if the topology says continue") {
     h.config.on_data_loss = data_loss_policy::resume;
     h.load();
-    h.inspect(15, 100);
+    h.inspect_twice(15, 100);
     h.answer();
     h.accept();
     h.inspect(15, 100);
@@ -544,7 +560,7 @@ TEST_CASE("a lane whose records do not come says why, until they do") {
     h.machine->end_seen(h.now, epoch, {0}, {}); // nothing to hand on, as it may not read
     CHECK(says("Kafka: not allowed to read"));
     SUBCASE("and its end is seen") { h.machine->end_seen(h.now, epoch, {0}, offset_t{0}); }
-    SUBCASE("and there is nothing to read, as another tells") { h.machine->log_ends({{{0}, {0}}}); }
+    SUBCASE("and there is nothing to read, as another tells") { h.machine->log_ends(h.now, {{{0}, {0}}}); }
   }
   CHECK(h.machine->status().waiting_for.empty());
 }
@@ -600,10 +616,65 @@ TEST_CASE("while memory is waited for, the log is not asked about again and agai
 TEST_CASE("the log's end is known where nothing is read of it; it never goes back") {
   harness h;
   h.first_start();
-  h.machine->log_ends({{{0}, {1'000'500}}, {{7}, {2'000'000}}}); // 7 is another lane's
+  h.machine->log_ends(h.now, {{{0}, {1'000'500}}, {{7}, {2'000'000}}}); // 7 is another lane's
   CHECK(h.machine->status().partitions.at(0).end == 1'000'500);
-  h.machine->log_ends({{{0}, {400}}});
+  h.machine->log_ends(h.now, {{{0}, {400}}});
   CHECK(h.machine->status().partitions.at(0).end == 1'000'500);
+}
+
+TEST_CASE("what an open transaction holds back lags, and is a reason to wait once none may last so long") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.acknowledge();
+  const auto epoch = h.take<fx_read>().epoch;
+  h.machine->end_seen(h.now, epoch, {0}, offset_t{10});
+  const auto told = [&](std::int64_t end, std::int64_t high) {
+    h.machine->log_ends(h.now, {{{0}, {end}}});
+    if (high > end) h.machine->held_back(h.now, epoch, {0}, {end}, {high});
+  };
+  const auto reason = [&] { return h.machine->status().waiting_for; };
+  const auto waits = [&] {
+    return reason().find("left open holds back what follows offset 9 of t/0") != reason().npos;
+  };
+  told(10, 15);
+  CHECK(h.machine->status().partitions.at(0).lag() == 5);
+  told(10, 17);
+  CHECK(h.machine->status().partitions.at(0).lag() == 7);
+  CHECK(reason().empty());
+  for (int i = 0; i < 90; ++i) {
+    h.pass(10'000);
+    CHECK_FALSE(waits());
+    told(10, 17);
+  }
+  CHECK(waits());
+  SUBCASE("it was aborted, and nothing is behind it") {
+    h.machine->end_seen(h.now, epoch, {0}, offset_t{18});
+    told(18, 18);
+  }
+  SUBCASE("its records come") { h.give(records(0, 10, 5)); }
+  SUBCASE("others come, and another is open") {
+    h.give(records(0, 10, 5));
+    told(15, 20);
+    CHECK(h.machine->status().partitions.at(0).lag() == 10);
+  }
+  SUBCASE("nobody tells of it any more") {
+    h.wait(60'000);
+    told(10, 10);
+    CHECK(h.machine->status().partitions.at(0).lag() == 0);
+  }
+  CHECK_FALSE(waits());
+}
+
+TEST_CASE("an open transaction of before the lane read anew, or behind what is not read yet, tells nothing") {
+  harness h;
+  h.first_start();
+  const auto epoch = h.take<fx_read>().epoch;
+  h.machine->end_seen(h.now, epoch, {0}, offset_t{10});
+  h.machine->held_back(h.now, epoch - 1, {0}, {0}, {20});
+  h.machine->held_back(h.now, epoch, {0}, {10}, {20});
+  h.machine->held_back(h.now, epoch, {7}, {0}, {20}); // another lane's
+  CHECK(h.machine->status().partitions.at(0).end == 10);
 }
 
 TEST_CASE("a log that cannot be looked at is waited for, by name") {
