@@ -32,15 +32,13 @@ void perform(self_ptr self, const fx_load& fx) {
   auto& s = self->state;
   // chute_starts is read before the store: a lane that began in between is then found in the store.
   run_job(self, s.with.clerks,
-          [to = batcher_actor(self), dest = s.setup.dest, c = s.setup.config, fx,
-           forgets = s.context->top.state.store == store_kind::memory](worker_tools& t) {
+          [to = batcher_actor(self), dest = s.setup.dest, c = s.setup.config, fx](worker_tools& t) {
             auto partly = std::make_shared<lane_loaded>();
             if (auto start = dest->read_start(t); !start.ok()) partly->why = start.failure().text();
             else if (!start->known) partly->why = "chute_starts has no row of this pipeline yet";
             else {
               partly->what = lane_loaded::state::absent;
-              partly->marked =
-                  !forgets && std::find(start->begun.begin(), start->begun.end(), c.lane) != start->begun.end();
+              partly->marked = std::find(start->begun.begin(), start->begun.end(), c.lane) != start->begun.end();
               auto n = lane_partition_count(c.lane, c.lanes, c.topic_partitions);
               for (std::size_t i = 0; i < n; ++i) { // a partition added later begins at its log's beginning
                 auto p = static_cast<std::size_t>(lane_partition_id(c.lane, c.lanes, i).value);
@@ -186,7 +184,7 @@ void perform(self_ptr self, const fx_insert& fx) {
     fault_point("before_insert");
     if (fx.dead_letters) fault_point("in_dead_letter", fault_at::soon);
     auto answer = fx.dead_letters ? dest->insert_dead_letters(t, *fx.what, holds)
-                                  : dest->insert_rows(t, *fx.what, fx.again, holds);
+                                  : dest->insert_rows(t, *fx.what, fx.again, fx.refreshed, holds);
     if (answer.what == insert_answer::verdict::acknowledged) fault_point("applied_not_acknowledged");
     caf::anon_send(to, msg::inserted_batch{fx.ticket, answer});
   });
@@ -347,8 +345,6 @@ void on_converted(self_ptr self, const msg::converted& m) {
   event(self, [&](lane& l, instant now) { l.chunk_arrived(now, m.epoch, m.data); });
 }
 
-} // namespace
-
 // What lies behind the end of what is committed, only those know who read there.
 void on_log_ends(self_ptr self, const msg::log_ends& m) {
   event(self, [&](lane& l, instant now) { l.log_ends(now, m.ends); });
@@ -356,6 +352,8 @@ void on_log_ends(self_ptr self, const msg::log_ends& m) {
     if (auto it = self->state.readers.find(p); it != self->state.readers.end())
       self->send(it->second, msg::committed_end{end});
 }
+
+} // namespace
 
 batcher_actor::behavior_type batcher(self_ptr self, context_ptr context, services with, lane_setup setup) {
   auto& s = self->state;

@@ -13,6 +13,7 @@
 #include "formats/passthrough.hpp"
 
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <tuple>
 
@@ -43,15 +44,15 @@ struct destination::impl {
   std::atomic<mono_ms> read_at{0};            // when that was
   std::atomic<bool> suspect{false};           // the table was not there: look at its identity before sending again
   std::atomic<std::uint64_t> same_at{0};      // bit n: on URL n (64 at most) the table was seen to be this one
-  std::atomic<bool> refreshed{false};         // described again since an insert was told that the columns changed
   std::atomic<std::uint64_t> columns_seen{0}; // the hash of those that were last described
   std::atomic<std::uint64_t> generation{1};
 
-  std::mutex reading;                 // one reads the standing for all that wait for it
-  std::mutex lock;                    // guards:
-  decoder_spec_ptr latest;            // of the columns as last described
-  table_standing standing;            // as last described, like
-  std::vector<counted_table> counted; // table, dead letters, views' targets; those of views that are gone stay
+  std::mutex reading;                          // one reads the standing for all that wait for it
+  std::mutex lock;                             // guards:
+  decoder_spec_ptr latest;                     // of the columns as last described
+  table_standing standing;                     // as last described, like
+  std::vector<counted_table> counted;          // table, dead letters, views' targets; those of views that are gone stay
+  std::map<std::string, mono_ms> silent_since; // URLs that did not tell what runs there
 
   decoder_spec_ptr spec_now() {
     std::lock_guard hold(lock);
@@ -60,6 +61,17 @@ struct destination::impl {
   void spec_is(decoder_spec_ptr spec) {
     std::lock_guard hold(lock);
     latest = std::move(spec);
+  }
+
+  bool is_silent(const std::string& url) {
+    constexpr mono_ms silent_ms = 30'000;
+    std::lock_guard hold(lock);
+    const auto since = silent_since.find(url);
+    return since != silent_since.end() && mono_now() - since->second < silent_ms;
+  }
+  void is_silent_now(const std::string& url) {
+    std::lock_guard hold(lock);
+    silent_since[url] = mono_now();
   }
 
   table_standing standing_now() {
@@ -484,10 +496,7 @@ result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const 
     return r.failure();
   d.columns_seen = ch::columns_hash(table->columns);
   auto spec = make_spec(d.facts, d.context, d.topic, *std::move(targets), ++d.generation);
-  if (spec->fingerprint == before->fingerprint) {
-    d.refreshed = true;
-    return before;
-  }
+  if (spec->fingerprint == before->fingerprint) return before;
   d.spec_is(spec);
   return spec;
 }
@@ -550,8 +559,7 @@ std::optional<insert_answer> refuse_unknown_again(destination::impl& d, std::uin
 void note(destination::impl& d, worker_tools& tools, const insert_answer& a) {
   constexpr int unknown_table = 60, unknown_database = 81;
   if (a.code == unknown_table || a.code == unknown_database) d.suspect = true;
-  if (a.what == insert_answer::verdict::acknowledged) d.refreshed = false;
-  else if (!a.never_sent && !(a.answered && a.before_write)) ++d.failed;
+  if (a.what != insert_answer::verdict::acknowledged && !a.never_sent && !(a.answered && a.before_write)) ++d.failed;
   if (a.what == insert_answer::verdict::retry && !a.answered) tools.next_url();
 }
 
@@ -574,7 +582,7 @@ std::optional<insert_answer> destination::restarted(worker_tools& tools, wall_ms
   return no;
 }
 
-insert_answer destination::insert_rows(worker_tools& tools, const batch& b, bool again,
+insert_answer destination::insert_rows(worker_tools& tools, const batch& b, bool again, bool refreshed,
                                        std::function<bool()> lease_holds) {
   auto& d = *impl_;
   using v = insert_answer::verdict;
@@ -599,7 +607,7 @@ insert_answer destination::insert_rows(worker_tools& tools, const batch& b, bool
     if (d.facts.knows(name)) r.settings[name] = value;
   r.limit_ms = d.context->top.clickhouse.insert_limit_ms;
   r.lease = std::move(lease_holds);
-  r.context = {d.refreshed, d.standing_now().trust.dependent_views, p.format == "passthrough",
+  r.context = {refreshed, d.standing_now().trust.dependent_views, p.format == "passthrough",
                !d.described.partition_key.empty()};
   auto answer = ch::insert(tools.http(), d.facts, r);
   // A view may have been made since: it is run through when the table has the rows already.
@@ -712,6 +720,8 @@ insert_answer destination::insert_dead_letters(worker_tools& tools, const batch&
   // The rows of ours cannot be to blame, nor the columns: somebody changed the dead-letter table.
   using v = insert_answer::verdict;
   if (answer.what == v::rejected_data || answer.what == v::columns_changed) answer.what = v::wait_person;
+  // A view of somebody's on that table fails when the rows are there already: it is looked for before it goes again.
+  if (!answer.before_views) answer.before_write = false;
   if (answer.what == v::retry && !answer.answered) tools.next_url();
   return answer;
 }
@@ -734,16 +744,41 @@ ch::question question_of(const destination::impl& d, std::vector<offset_range> r
 }
 } // namespace
 
+namespace {
+// Every repetition asks this: a server that does not tell is not waited for, nor asked again for a while.
+ch::token_answer running_still(destination::impl& d, worker_tools& tools, const token_t& token) {
+  constexpr std::int64_t limit_ms = 2'000;
+  ch::token_answer out{ch::token_answer::state::not_running, {}};
+  for (auto* s : tools.all_servers()) {
+    if (d.is_silent(s->url())) continue;
+    out = ch::token_running({&s, 1}, token, std::min(limit_ms, d.question_ms()));
+    if (out.is == ch::token_answer::state::running) return out;
+    if (out.is == ch::token_answer::state::unknown) d.is_silent_now(s->url());
+  }
+  return out;
+}
+} // namespace
+
 table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token_running) {
   auto& d = *impl_;
   token_running = false;
   table_answer out;
   std::string runs;
-  if (const auto& token = fx.running ? fx.running : fx.still) {
-    auto servers = tools.all_servers();
-    auto r = ch::token_running(servers, *token, d.question_ms());
+  if (fx.still) {
+    auto r = running_still(d, tools, *fx.still);
     token_running = r.is == ch::token_answer::state::running;
-    if (fx.running && r.is == ch::token_answer::state::unknown) {
+    if (token_running) { // what the table holds does not matter yet
+      out.answered = true;
+      out.why = std::move(r.why);
+      out.blocks = count_blocks(tools);
+      return out;
+    }
+  }
+  if (fx.running) {
+    auto servers = tools.all_servers();
+    auto r = ch::token_running(servers, *fx.running, d.question_ms());
+    token_running = r.is == ch::token_answer::state::running;
+    if (r.is == ch::token_answer::state::unknown) {
       out.why = r.why;
       return out;
     }

@@ -448,6 +448,23 @@ result<std::string> engine::reload(const topology& given, std::int64_t drain_ms)
   return out.substr(2);
 }
 
+namespace {
+// Two files may name one port, and a file may have changed since it was read.
+std::optional<error> another_than_meant(const topology& t, const pipeline_config& p, const move_request& what) {
+  const auto table = p.database + "." + p.table;
+  for (const auto& [name, meant, runs] : {std::tuple{"group", &what.group, &p.group},
+                                          {"kafka.brokers", &what.brokers, &t.kafka.brokers},
+                                          {"table", &what.table, &table}})
+    if (!meant->empty() && *meant != *runs)
+      return error{
+          "engine",
+          "the engine that answers here runs pipeline " + p.name + " with " + name + " " + *runs + ", and " + *meant +
+              " is asked for: nothing was moved",
+          "ask with the file that this engine was started with; if that was changed, reload it first (SIGHUP)"};
+  return {};
+}
+} // namespace
+
 result<std::string> engine::move(const std::string& pipeline, const move_request& what, std::int64_t drain_ms) {
   auto& p = *parts_;
   std::unique_lock one(p.reloading, std::try_to_lock);
@@ -462,6 +479,7 @@ result<std::string> engine::move(const std::string& pipeline, const move_request
       if (r.config.name == pipeline) ends.push_back(r);
   }
   if (ends.empty()) return error{"engine", "there is no pipeline named " + pipeline, "see /status for the names"};
+  if (auto other = another_than_meant(t, ends.front().config, what)) return *other;
   ++p.moving;
   const std::shared_ptr<void> moved(nullptr, [&p](void*) { --p.moving; });
   const auto show = [&](const std::string& why) {

@@ -534,7 +534,7 @@ void check_finished(self_ptr self) {
   if (!all_over || s.job_running || s.retry_at) return;
   if (s.draining) return finish(self);
   if (s.assigned_times == 0) return;
-  if (!s.lanes.empty()) return finish(self); // all of them stopped
+  if (!s.lanes.empty()) return any_left_over(s) ? void() : finish(self); // all of them stopped, and are still ours
   if (!s.context->until_end) return;
   if (drained_all(s)) return finish(self);
   ask_about_others(self);
@@ -655,7 +655,7 @@ void on_stopped(self_ptr self, const msg::lane_stopped& m) {
   if (s.job_running || s.retry_at) return; // other topics are about to begin
   bool all = true;
   for (auto& [name, l] : s.lanes) all &= l.stopped;
-  if (all && !s.revoking) end_now(self, s.lane_stopped_for);
+  if (all && !s.revoking && !any_left_over(s)) end_now(self, s.lane_stopped_for);
 }
 
 void on_refresh(self_ptr self, const msg::refresh_wanted& m) {

@@ -47,7 +47,12 @@ int state_move(const move_options& options) {
   if (const auto url = admin_url(options, *t); !url.empty()) {
     using outcome = enum admin_answer::outcome;
     const auto token = t->admin ? t->admin->token : std::string();
-    const auto a = ask_to_move(url, token, pipeline, options.what, limit_of(*t));
+    auto what = options.what;
+    const auto p = std::find_if(t->pipelines.begin(), t->pipelines.end(), [&](auto& x) { return x.name == pipeline; });
+    what.group = p->group;
+    what.brokers = t->kafka.brokers;
+    what.table = p->database + "." + p->table;
+    const auto a = ask_to_move(url, token, pipeline, what, limit_of(*t));
     if (a.what == outcome::refused) return complain(url + ": " + a.text, exit_bad);
     if (a.what == outcome::done) {
       std::cout << a.text << std::flush;

@@ -133,6 +133,8 @@ void lane::forget(instant now, bool reload) {
   halted_.clear();
   unread_.clear();
   open_.clear();
+  odd_bounds_.clear();
+  refreshed_ = false;
   rows_cap_ = config_.batch.rows;
   ++epoch_;
   gathered_.restart({});

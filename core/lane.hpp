@@ -175,7 +175,8 @@ struct fx_insert { // send it once. `lease_mono`, `lease_wall`: send only before
   // The dead letters of the batch, else its rows. With `as` dead_letter every record of the batch becomes one; its
   // bytes are read from the log again.
   bool dead_letters = false;
-  bool again = false; // something may have landed of it before
+  bool again = false;     // something may have landed of it before
+  bool refreshed = false; // the columns were described anew, and are the same, since nothing of the lane got through
   mono_ms lease_mono = 0;
   wall_ms lease_wall = 0;
   // A repetition to a server whose host may crash, and its deduplication log with it: from `word_mono` on the server is
@@ -380,8 +381,10 @@ private:
     // fill: the most rows of an attempt that was not acknowledged, and which a view may have got in part; unknown of
     // one that was loaded. Acknowledged once more, with as many, it has them all.
     std::uint64_t rows_unsure = 0;
-    bool final_ask = false; // no attempt can still be running
-    bool alone = false;     // nor could one when the last was sent: its acknowledgement needs no confirmation
+    bool runs = false;                  // an attempt was seen on the server
+    mono_ms cleared_at = INT64_MIN / 2; // a look found that it may be sent, and it was not yet
+    bool final_ask = false;             // no attempt can still be running
+    bool alone = false; // nor could one when the last was sent: its acknowledgement needs no confirmation
     attempt_history& history() { return rows_done ? dead : rows; }
   };
 
@@ -497,6 +500,7 @@ private:
   void counted(instant now, const table_answer& answer);
   void look(instant now);
   void looked(instant now, const table_answer& answer, bool token_running);
+  void looked_enough(instant now);
   std::optional<token_t> still(instant now) const;
   bool runs_still(instant now, const table_answer& answer, bool token_running);
   void confirm(instant now);
@@ -612,12 +616,14 @@ private:
   mono_ms blocks_at_ = INT64_MIN / 2; // when
   mono_ms odd_since_ = 0;             // the store gives an answer that may be stale
   bool differed_ = false;
+  bool refreshed_ = false; // see fx_insert
   bool paused_ = false, revoking_ = false, draining_ = false, closing_all_ = false;
   std::string waiting_, stopped_, stop_for_;
   // Why nothing comes of a partition, until something does.
   struct unread {
     std::string why;
-    bool unconverted = false; // it came, and cannot be decoded yet
+    bool unconverted = false;    // it came, and cannot be decoded yet
+    bool of_transaction = false; // see open_
   };
   std::map<std::size_t, unread> unread_;
   struct open_transaction {

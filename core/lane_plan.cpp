@@ -4,7 +4,8 @@
 namespace chute {
 
 namespace {
-constexpr mono_ms confirm_every_ms = 500, runs_every_ms = 1'000;
+constexpr mono_ms looked_for_ms = 15'000; // a save that renews the lease may come in between
+constexpr mono_ms confirm_every_ms = 500, runs_every_ms = 2'000;
 constexpr wall_ms window_most_ms = 32'000'000'000; // a year and some days
 constexpr mono_ms quiet_ask_every_ms = 5'000, quiet_answer_ms = 3'000;
 } // namespace
@@ -186,6 +187,7 @@ void lane::next_send(instant now) {
     return ask_count(now);
   if (auto why = token_trouble(now); !why.empty()) return doubt(now, why);
   bool landed_maybe = repeats && !mutant(bug::look_skipped);
+  if (now.mono - w.cleared_at < looked_for_ms) landed_maybe = false; // or looks that take long would go round
   if (landed_maybe && (trust().there || !quiet(now)) && config_.delivery == delivery_mode::exactly_once)
     return look(now);
   send(now);
@@ -216,6 +218,7 @@ void lane::send(instant now) {
   }
   check_send();
   w.at = step::sending;
+  w.cleared_at = INT64_MIN / 2;
   w.insert_ticket = new_ticket();
   w.attempt_before = w.last_attempt;
   w.last_attempt = w.sent_at = now.server;
@@ -224,7 +227,7 @@ void lane::send(instant now) {
   if (w.tries++ > 0) ++counters_.insert_retries;
   bool dead = w.rows_done != (mutant(bug::dead_letters_before_rows) && w.what->rows > 0 && w.what->dead > 0);
   const auto& h = w.history();
-  fx_insert fx{w.insert_ticket, w.what, dead, h.landed_maybe > 0 || h.loaded, INT64_MAX, INT64_MAX};
+  fx_insert fx{w.insert_ticket, w.what, dead, h.landed_maybe > 0 || h.loaded, refreshed_, INT64_MAX, INT64_MAX};
   if (leased()) {
     fx.lease_mono = save_sent_mono_ + config_.lease_ms;
     fx.lease_wall = save_sent_wall_ + config_.lease_ms;
@@ -368,6 +371,8 @@ std::optional<token_t> lane::still(instant now) const {
 }
 
 bool lane::runs_still(instant now, const table_answer& answer, bool token_running) {
+  if (!token_running && work_->runs) waiting_.clear();
+  work_->runs = token_running;
   if (!token_running) return false;
   took(lane_edge::still_runs);
   waiting_ = "an insert of " + describe_plan() + " to end, which still runs" +
@@ -414,10 +419,7 @@ void lane::looked(instant now, const table_answer& answer, bool token_running) {
     return;
   }
   if (runs_still(now, answer, token_running)) return;
-  if (!trust().there) {
-    if (auto why = token_trouble(now); !why.empty()) return doubt(now, why);
-    return send(now);
-  }
+  if (!trust().there) return looked_enough(now);
   auto t = add_up(answer, 0, answer.counts.size());
   auto found = judge_part(*w.what, w.rows_done, t, config_.trust);
   if (found == landed::more)
@@ -426,9 +428,13 @@ void lane::looked(instant now, const table_answer& answer, bool token_running) {
   bool repeat_anyway = (config_.trust.dependent_views || config_.trust.quorum) && !mutant(bug::views_not_repeated);
   took(found == landed::all ? lane_edge::looked_all : lane_edge::looked_missing);
   if (found == landed::all && !repeat_anyway) return part_done(now);
-  // The answer may have told that the server was restarted meanwhile.
-  if (auto why = token_trouble(now); !why.empty()) return doubt(now, why);
-  send(now);
+  looked_enough(now);
+}
+
+// What it waited for may have taken long, and the answer may have told that the server was restarted meanwhile.
+void lane::looked_enough(instant now) {
+  work_->cleared_at = now.mono;
+  next_send(now);
 }
 
 void lane::confirm(instant) {
@@ -717,6 +723,7 @@ void lane::part_done(instant now) {
 
 void lane::complete(instant now) {
   auto& w = *work_;
+  refreshed_ = false;
   counters_.records += w.content.records;
   bool as_rows = w.p.as == plan_as::rows;
   counters_.rows += as_rows ? w.content.rows + w.content.more_rows : 0;
@@ -801,6 +808,7 @@ void lane::refreshed(instant now, ticket_t ticket, bool same, const std::string&
   if (revoking_) return check_released(now);
   // Another lane's question may have brought the new columns before.
   if (same && w.content_fingerprint == config_.fingerprint) {
+    refreshed_ = why.empty();
     if (!why.empty()) waiting_ = why;
     return rest(now, step::sending);
   }
@@ -824,6 +832,7 @@ void lane::read_anew(instant now) {
 
 void lane::columns_changed(instant now, std::uint64_t fingerprint) {
   seen(now);
+  refreshed_ &= config_.fingerprint == fingerprint;
   config_.fingerprint = fingerprint;
   if (takes_.empty()) return;
   const auto& base = advance_ ? *advance_ : record_;

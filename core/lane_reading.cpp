@@ -274,11 +274,12 @@ void lane::log_ends(instant now, const std::vector<std::pair<partition_id, offse
     if (const auto i = index_of(p)) {
       ends_[*i] = std::max(ends_[*i], end.value);
       const auto t = open_.find(*i);
-      if (t != open_.end() && end <= t->second.end && now.mono - t->second.told < told_anew_within_ms) continue;
-      if (t != open_.end()) open_.erase(t);
+      const bool open = t != open_.end() && end <= t->second.end && now.mono - t->second.told < told_anew_within_ms;
+      if (t != open_.end() && !open) open_.erase(t);
       // Its reader tells of an end once: where nothing is left to read, nothing is waited for.
       const auto u = unread_.find(*i);
-      if (u != unread_.end() && !u->second.unconverted && gathered_.position(*i) >= end) unread_.erase(u);
+      const bool over = u != unread_.end() && !u->second.unconverted && gathered_.position(*i) >= end;
+      if (over && !(open && u->second.of_transaction)) unread_.erase(u);
     }
 }
 
@@ -294,7 +295,7 @@ void lane::held_back(instant now, std::uint64_t epoch, partition_id p, offset_t 
                      std::to_string(end.value - 1) + " of " + config_.topic + "/" + std::to_string(p.value) + ", " +
                      std::to_string(high.value - end.value) +
                      " offsets by now: kafka-transactions.sh describe-producers names it, abort ends it",
-                 false};
+                 false, true};
 }
 
 void lane::read_failed(instant now, std::uint64_t epoch, partition_id p, read_error what, const std::string& why) {
@@ -306,7 +307,7 @@ void lane::read_failed(instant now, std::uint64_t epoch, partition_id p, read_er
   }
   if (what == read_error::other || what == read_error::unconverted) {
     const bool unconverted = what == read_error::unconverted;
-    unread_[*index_of(p)] = {(unconverted ? "" : "Kafka: ") + why, unconverted};
+    unread_[*index_of(p)] = {(unconverted ? "" : "Kafka: ") + why, unconverted, false};
     return;
   }
   if (what == read_error::halted && !building() && !mutant(bug::halted_at_once)) {

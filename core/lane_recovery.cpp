@@ -419,7 +419,8 @@ bool lane::looks_odd(instant now, std::size_t i, const log_facts::part& f) {
                ", to be looked at again";
     return true;
   };
-  const bool early = not_for_long(now, f.end <= last_known(i), odd.ends_early);
+  const bool exact = config_.delivery == delivery_mode::exactly_once;
+  const bool early = not_for_long(now, exact && f.end <= last_known(i), odd.ends_early);
   const bool late = not_for_long(now, f.low > next, odd.begins_late);
   if (early && !mutant(bug::short_log_believed_at_once))
     return say("ends at " + std::to_string(f.end.value) + " before " + std::to_string(last_known(i).value + 1));
@@ -430,9 +431,10 @@ bool lane::looks_odd(instant now, std::size_t i, const log_facts::part& f) {
 
 void lane::compare(instant now, const log_facts& facts) {
   bool exact = config_.delivery == delivery_mode::exactly_once;
+  bool odd = false; // each partition is looked at now, so that all of them are waited for at the same time
+  for (std::size_t i = 0; i < facts.parts.size(); ++i) odd |= looks_odd(now, i, facts.parts[i]);
+  if (odd) return;
   if (exact) {
-    for (std::size_t i = 0; i < facts.parts.size(); ++i)
-      if (looks_odd(now, i, facts.parts[i])) return;
     if (auto d = difference(facts); !d.empty()) {
       if (claimed_ || mutant(bug::stopped_before_claim)) return contradiction(now, d);
       differed_ = true;

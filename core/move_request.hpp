@@ -26,6 +26,8 @@ struct move_request {
   std::string topic;                    // empty: every topic of the pipeline
   std::vector<partition_id> partitions; // none: all
   std::optional<lane_id> lane;          // all partitions of this one
+  // What the asker's file names, so that no engine with another one moves its own; empty: not told.
+  std::string group, brokers, table; // database.table
 };
 
 // The command that does it, as messages name it: `chute state VERB FILE --pipeline … --topic … OPTIONS`, ready for a

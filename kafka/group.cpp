@@ -170,14 +170,14 @@ settings left_out(const group_options& o) {
 result<std::shared_ptr<session>> open_session(const group_options& o) {
   auto s = std::make_shared<session>();
   settings needed = {{"group.id", o.group},
-                           {"enable.auto.commit", "false"},
-                           {"enable.auto.offset.store", "false"},
-                           {"auto.offset.reset", "error"},
-                           {"isolation.level", "read_committed"},
-                           {"enable.partition.eof", "true"},
-                           // Eager, as cooperative rebalancing with commits of one's own is not sound before librdkafka
-                           // 2.10; round robin spreads seats evenly.
-                           {"partition.assignment.strategy", "roundrobin"}};
+                     {"enable.auto.commit", "false"},
+                     {"enable.auto.offset.store", "false"},
+                     {"auto.offset.reset", "error"},
+                     {"isolation.level", "read_committed"},
+                     {"enable.partition.eof", "true"},
+                     // Eager, as cooperative rebalancing with commits of one's own is not sound before librdkafka
+                     // 2.10; round robin spreads seats evenly.
+                     {"partition.assignment.strategy", "roundrobin"}};
   for (auto& property : left_out(o)) needed.push_back(std::move(property));
   if (auto done = open_handle(*s, o.client, defaults_of(o), needed, set_callbacks); !done) return done.failure();
   rd_kafka_poll_set_consumer(s->rk);

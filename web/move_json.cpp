@@ -59,6 +59,8 @@ std::string move_json(const move_request& r) {
   if (!r.topic.empty()) out["topic"] = r.topic;
   if (r.lane) out["lane"] = r.lane->value;
   for (auto p : r.partitions) out["partitions"].push_back(p.value);
+  for (const auto& [key, text] : {std::pair{"group", &r.group}, {"brokers", &r.brokers}, {"table", &r.table}})
+    if (!text->empty()) out[key] = *text;
   return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -85,8 +87,12 @@ result<move_request> parse_move(enum move_request::verb what, const std::string&
       r.said = *said;
     } else if (key == "value" && resets && number(INT64_MAX)) r.value = value.get<std::int64_t>(), valued = true;
     else if (key == "topic" && value.is_string()) r.topic = value.get<std::string>();
+    else if (key == "group" && value.is_string()) r.group = value.get<std::string>();
+    else if (key == "brokers" && value.is_string()) r.brokers = value.get<std::string>();
+    else if (key == "table" && value.is_string()) r.table = value.get<std::string>();
     else if (key == "lane" && number(INT32_MAX)) r.lane = lane_id{value.get<std::int32_t>()};
     else if (key == "partitions" && value.is_array()) {
+      if (value.empty()) return wrong("names no partition: without \"partitions\" all of them are meant");
       for (const auto& p : value) {
         if (!p.is_number_integer() || p.get<std::int64_t>() < 0 || p.get<std::int64_t>() > INT32_MAX)
           return wrong("names a partition that is no number");

@@ -234,6 +234,14 @@ class Moved(state_parts.Scenario):
                                  "GROUP BY n ORDER BY n")
         self.assertEqual(counts, f"2\t1000\n3\t{1_000 - of_one}\n4\t{of_one}")
 
+    def test_an_engine_with_another_file_is_left_alone(self):
+        engine = self.begin()
+        other, _ = self.topology(self.topic_, self.table_, name="other", group="another", clickhouse=self.LIMITS)
+        said = self.chute("state", "reset", other, "--admin", f"http://127.0.0.1:{engine.admin}", "--to-earliest", code=1)
+        self.assertIn(f"with group chute-{self.name}, and another is asked for: nothing was moved", said)
+        self.assertEqual(engine.stop(), 0)
+        self.landed_times(1_000, 1)
+
     def test_who_has_the_group_is_named(self):
         """And an owner that stood still meanwhile is fenced when it wakes."""
         engine = self.begin()

@@ -216,12 +216,14 @@ void world::write(std::uint8_t l, const save_request& r) {
   if (before.present && before.text == r.text) return; // the very same save once more
   // A save that was on its way while the store forgot the lane, or went back and then reached the version that this
   // save expects with saves of another process: what comes with it is an older state.
-  if (before.present ? r.since < went_back_at_[l] : r.since < before.since) {
+  const bool of_before =
+      before.present ? r.since < went_back_at_[l] && before.since > went_back_at_[l] : r.since < before.since;
+  if (of_before) {
     spoiled_[l] |= spoiled_rollback | spoiled_in_flight;
     went_back_at_[l] = now_;
   }
   store_[l].push_back({now_, true, false, r.version, r.text});
-  check_store(l, before, *record);
+  check_store(l, before, *record, of_before);
   records_[l] = std::move(*record);
   if (records_[l].open) durable_[l].push_back({records_[l].open->token, records_[l].open->kind, now_});
   changed_ = true;

@@ -499,7 +499,7 @@ private:
   bool all_done() const;
 
   // oracle.cpp
-  void check_store(std::uint8_t l, const stored& before, const lane_record& after);
+  void check_store(std::uint8_t l, const stored& before, const lane_record& after, bool of_before);
   void check_accounted(std::uint8_t l, int partition, std::int64_t from, std::int64_t to);
   void check_awake(const lane_slot& s, const effect& fx) const;
   void check_lease(const attempt& a) const;

@@ -177,7 +177,7 @@ TEST_CASE("a fill is not sent again while an attempt is seen on the server") {
   h.machine->answered(h.now, fx.ticket, a, true);
   CHECK_FALSE(h.has<fx_insert>());
   CHECK(h.machine->status().waiting_for.find("which still runs") != std::string::npos);
-  h.pass(1'000);
+  h.pass(2'000);
   h.tell_offsets({{}});
   CHECK(h.has<fx_insert>());
 }

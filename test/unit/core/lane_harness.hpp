@@ -294,6 +294,12 @@ struct harness {
     pass(config.batch.wait_ms);
     return accept();
   }
+  // A new process with the record that the store has; up to its comparing it with the log.
+  void restart_loading() {
+    out.clear();
+    start();
+    load_stored();
+  }
   // A new process with the record that the store has; up to the plan being read
   // again, or streaming.
   void restart() {

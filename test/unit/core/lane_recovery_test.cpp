@@ -313,6 +313,19 @@ TEST_CASE("compare: a broker that tells of the log that was there before the top
   CHECK(h.machine->counters().gaps_lost == 0);
 }
 
+TEST_CASE("compare: partitions whose logs begin late are waited for together") {
+  harness h(3);
+  h.first_start();
+  h.config.on_data_loss = data_loss_policy::resume;
+  h.restart_loading();
+  h.inspect_twice(15, 100);
+  h.answer();
+  h.accept();
+  h.inspect(15, 100);
+  h.answer();
+  CHECK(h.machine->counters().gaps_lost == 45);
+}
+
 TEST_CASE("compare: records that were deleted before they were delivered") {
   restarted h;
   SUBCASE("stop") {
@@ -657,6 +670,15 @@ TEST_CASE("what an open transaction holds back lags, and is a reason to wait onc
     h.give(records(0, 10, 5));
     told(15, 20);
     CHECK(h.machine->status().partitions.at(0).lag() == 10);
+  }
+  SUBCASE("a broker was away meanwhile") {
+    h.machine->read_failed(h.now, epoch, {0}, read_error::other, "no broker");
+    CHECK(reason() == "Kafka: no broker");
+    h.pass(10'000);
+    told(10, 17);
+    CHECK(waits());
+    told(18, 18);
+    h.machine->end_seen(h.now, epoch, {0}, offset_t{18});
   }
   SUBCASE("nobody tells of it any more") {
     h.wait(60'000);

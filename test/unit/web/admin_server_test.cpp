@@ -100,6 +100,9 @@ TEST_CASE("moving a pipeline: what is asked for, what is done, what is wrong") {
   r.value = 5;
   r.topic = "orders";
   r.partitions = {{1}, {2}};
+  r.group = "g";
+  r.brokers = "b:9092";
+  r.table = "d.t";
   auto a = ask_to_move((*server)->url(), "secret", "orders", r, 5'000);
   CHECK(a.what == outcome::done);
   CHECK(a.text == "orders, partition 1: to offset 5\n");
@@ -109,6 +112,9 @@ TEST_CASE("moving a pipeline: what is asked for, what is done, what is wrong") {
   CHECK(asked->value == 5);
   CHECK(asked->topic == "orders");
   CHECK(asked->partitions == r.partitions);
+  CHECK(asked->group == "g");
+  CHECK(asked->brokers == "b:9092");
+  CHECK(asked->table == "d.t");
   r = {};
   r.what = move_request::verb::settle;
   r.said = move_request::word::not_landed;
@@ -127,10 +133,11 @@ TEST_CASE("moving a pipeline: what is asked for, what is done, what is wrong") {
 
 TEST_CASE("moving a pipeline: a body that is not understood changes nothing") {
   using verb = enum move_request::verb;
-  for (const char* body : {"", "[]", "{}", R"({"to": "somewhere"})", R"({"to": "table", "lane": -1})",
-                           R"({"to": "table", "partitions": ["1"]})", R"({"to": "table", "more": 1})",
-                           R"({"to": "offset", "value": 1.5})", R"({"to": "offset"})", R"({"to": "time"})",
-                           R"({"to": "earliest", "value": 1})", R"({"to": "table", "lane": 1, "partitions": [1]})"})
+  for (const char* body :
+       {"", "[]", "{}", R"({"to": "somewhere"})", R"({"to": "table", "lane": -1})",
+        R"({"to": "table", "partitions": ["1"]})", R"({"to": "latest", "partitions": []})",
+        R"({"to": "table", "more": 1})", R"({"to": "offset", "value": 1.5})", R"({"to": "offset"})",
+        R"({"to": "time"})", R"({"to": "earliest", "value": 1})", R"({"to": "table", "lane": 1, "partitions": [1]})"})
     CHECK_FALSE_MESSAGE(parse_move(verb::reset, body), body);
   CHECK_FALSE(parse_move(verb::settle, R"({"to": "table"})"));
   CHECK(parse_move(verb::settle, "{}").ok());
