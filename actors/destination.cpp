@@ -582,6 +582,18 @@ std::optional<insert_answer> destination::restarted(worker_tools& tools, wall_ms
   return no;
 }
 
+namespace {
+// A view may have been made since: it is run through when the table has the rows already.
+void doubt_for_views(const destination::impl& d, worker_tools& tools, const std::string& database,
+                     const std::string& table, insert_answer& answer) {
+  if (!answer.before_write || answer.before_views) return;
+  auto views = ch::has_views(tools.http(), database, table, d.question_ms());
+  for (int tries = 1; tries < 3 && !views.ok(); ++tries)
+    views = ch::has_views(tools.http(), database, table, d.question_ms());
+  if (!views.ok() || *views) answer.before_write = false;
+}
+} // namespace
+
 insert_answer destination::insert_rows(worker_tools& tools, const batch& b, bool again, bool refreshed,
                                        std::function<bool()> lease_holds) {
   auto& d = *impl_;
@@ -610,13 +622,7 @@ insert_answer destination::insert_rows(worker_tools& tools, const batch& b, bool
   r.context = {refreshed, d.standing_now().trust.dependent_views, p.format == "passthrough",
                !d.described.partition_key.empty()};
   auto answer = ch::insert(tools.http(), d.facts, r);
-  // A view may have been made since: it is run through when the table has the rows already.
-  if (answer.before_write && !answer.before_views) {
-    auto views = ch::has_views(tools.http(), d.database, d.table, d.question_ms());
-    for (int tries = 1; tries < 3 && !views.ok(); ++tries)
-      views = ch::has_views(tools.http(), d.database, d.table, d.question_ms());
-    if (!views.ok() || *views) answer.before_write = false;
-  }
+  doubt_for_views(d, tools, d.database, d.table, answer);
   // The columns may have changed again since they were described: then it is not the rows that are to blame.
   if (answer.what == v::rejected_data && columns_differ(tools)) answer.what = v::columns_changed;
   note(d, tools, answer);
@@ -720,8 +726,7 @@ insert_answer destination::insert_dead_letters(worker_tools& tools, const batch&
   // The rows of ours cannot be to blame, nor the columns: somebody changed the dead-letter table.
   using v = insert_answer::verdict;
   if (answer.what == v::rejected_data || answer.what == v::columns_changed) answer.what = v::wait_person;
-  // A view of somebody's on that table fails when the rows are there already: it is looked for before it goes again.
-  if (!answer.before_views) answer.before_write = false;
+  doubt_for_views(d, tools, d.dead_letter_database, d.dead_letter_table, answer);
   if (answer.what == v::retry && !answer.answered) tools.next_url();
   return answer;
 }
