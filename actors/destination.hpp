@@ -42,7 +42,6 @@ public:
 
   // Nothing: the server is up since before `before` (on its clock). Else why nothing may be sent.
   std::optional<insert_answer> restarted(worker_tools& tools, wall_ms before);
-  // `again`: something of it may have landed before.
   // `again`, `refreshed`: as in fx_insert.
   insert_answer insert_rows(worker_tools& tools, const batch& b, bool again, bool refreshed,
                             std::function<bool()> lease_holds);

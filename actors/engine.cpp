@@ -456,11 +456,12 @@ std::optional<error> another_than_meant(const topology& t, const pipeline_config
                                           {"kafka.brokers", &what.brokers, &t.kafka.brokers},
                                           {"table", &what.table, &table}})
     if (!meant->empty() && *meant != *runs)
-      return error{
-          "engine",
-          "the engine that answers here runs pipeline " + p.name + " with " + name + " " + *runs + ", and " + *meant +
-              " is asked for: nothing was moved",
-          "ask with the file that this engine was started with; if that was changed, reload it first (SIGHUP)"};
+      return error{"engine",
+                   "the engine that answers here runs pipeline " + p.name + " with " + name + " " + *runs + ", and " +
+                       *meant + " is asked for: nothing was moved",
+                   "ask with the file that this engine was started with, and with the same variables; if the file was "
+                   "changed, reload it first (SIGHUP); if another engine is meant, stop this one, or give the files "
+                   "different ports (admin.listen)"};
   return {};
 }
 } // namespace

@@ -180,14 +180,15 @@ void lane::next_send(instant now) {
   auto& w = *work_;
   auto& h = w.history();
   if (revoking_ && !mutant(bug::insert_while_revoked)) return check_released(now);
-  if (w.p.kind == plan_kind::fill && !mutant(bug::fill_without_asking)) return list(now);
+  const bool cleared = now.mono - w.cleared_at < looked_for_ms; // or questions that take long would go round
+  const bool fills = w.p.kind == plan_kind::fill && !mutant(bug::fill_without_asking);
+  if (fills && !cleared) return list(now);
   const bool repeats = h.landed_maybe > 0 || h.loaded;
   if (repeats && w.p.blocks > 0 && now.mono - blocks_at_ > count_fresh_ms &&
       config_.delivery == delivery_mode::exactly_once && !mutant(bug::old_count_believed))
     return ask_count(now);
   if (auto why = token_trouble(now); !why.empty()) return doubt(now, why);
-  bool landed_maybe = repeats && !mutant(bug::look_skipped);
-  if (now.mono - w.cleared_at < looked_for_ms) landed_maybe = false; // or looks that take long would go round
+  bool landed_maybe = repeats && !cleared && !mutant(bug::look_skipped);
   if (landed_maybe && (trust().there || !quiet(now)) && config_.delivery == delivery_mode::exactly_once)
     return look(now);
   send(now);
@@ -557,6 +558,7 @@ void lane::listed(instant now, const table_answer& answer, bool token_running) {
   w.rows_done = !rows_next;
   w.what = std::make_shared<batch>(std::move(missing));
   if (auto why = token_trouble(now); !why.empty()) return doubt(now, why);
+  w.cleared_at = now.mono;
   send(now);
 }
 

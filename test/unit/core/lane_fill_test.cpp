@@ -163,6 +163,15 @@ TEST_CASE("a fill asks again before it sends again") {
   }
 }
 
+TEST_CASE("a list that took long is not gone through again for the save that renews the lease") {
+  filling h;
+  h.wait(35'000); // half of the lease and some
+  h.tell_offsets({{10, 11, 15, 19}});
+  h.accept(); // the lease
+  CHECK_FALSE(h.has<fx_ask>());
+  CHECK(h.take<fx_insert>().what->rows == 6);
+}
+
 TEST_CASE("a fill is not sent again while an attempt is seen on the server") {
   filling h;
   h.tell_offsets({{}});
