@@ -33,6 +33,7 @@ struct destination::impl {
   context_ptr context;
   std::string topic, database, table, dead_letter_database, dead_letter_table;
   ch::server_facts facts;
+  ch::known_settings known;        // of the facts
   ch::table_description described; // as first described; only what never changes is read later
   ch::storage dead_letters;        // likewise
   ch::provenance_columns columns;
@@ -408,6 +409,7 @@ result<std::shared_ptr<destination>> open_here(worker_tools& tools, const contex
   auto facts = ch::read_facts(s, limit);
   if (!facts.ok()) return facts.failure();
   d->facts = *facts;
+  d->known = d->facts;
   context->clock->set(d->facts.clock.now_ms, mono_now());
   for (const auto& pin : ch::pinned_settings())
     if (pin.need == ch::pinned_setting::necessity::essential && !d->facts.knows(pin.name) && d->exact()) {
@@ -527,11 +529,12 @@ result<decoder_spec_ptr> destination::add_columns(worker_tools& tools, const std
   return describe_again(tools, before);
 }
 
-bool destination::columns_differ(worker_tools& tools) {
+result<bool> destination::columns_differ(worker_tools& tools) {
   auto& d = *impl_;
   const auto now =
       elsewhere_next(tools, ch::describe_columns(tools.http(), d.facts, d.database, d.table, d.question_ms()));
-  return now.ok() && ch::columns_hash(*now) != d.columns_seen;
+  if (!now.ok()) return now.failure();
+  return ch::columns_hash(*now) != d.columns_seen;
 }
 
 // --- inserting -------------------------------------------------------------------------------------------------------
@@ -621,10 +624,16 @@ insert_answer destination::insert_rows(worker_tools& tools, const batch& b, bool
   r.lease = std::move(lease_holds);
   r.context = {refreshed, d.standing_now().trust.dependent_views, p.format == "passthrough",
                !d.described.partition_key.empty()};
-  auto answer = ch::insert(tools.http(), d.facts, r);
+  auto answer = ch::insert(tools.http(), d.known, r);
   doubt_for_views(d, tools, d.database, d.table, answer);
   // The columns may have changed again since they were described: then it is not the rows that are to blame.
-  if (answer.what == v::rejected_data && columns_differ(tools)) answer.what = v::columns_changed;
+  if (answer.what == v::rejected_data) {
+    const auto differ = columns_differ(tools);
+    if (!differ.ok()) {
+      answer.what = v::retry;
+      answer.message += "; whether the table's columns changed meanwhile is not known: " + differ.failure().text();
+    } else if (*differ) answer.what = v::columns_changed;
+  }
   note(d, tools, answer);
   return answer;
 }

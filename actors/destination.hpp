@@ -34,8 +34,8 @@ public:
   // Adds columns for fields that have none, unless they are there by now, and describes the table again.
   result<decoder_spec_ptr> add_columns(worker_tools& tools, const std::vector<new_field>& fields,
                                        const decoder_spec_ptr& before);
-  // Whether they are others than those that were last described; false also where the server does not tell.
-  bool columns_differ(worker_tools& tools);
+  // Whether they are others than those that were last described.
+  result<bool> columns_differ(worker_tools& tools);
 
   // As the table was last described: at the start, and after an insert that failed.
   table_standing standing() const;

@@ -217,7 +217,8 @@ struct order {
 // to a converter
 struct schemas_fetched {
   bool all = false;
-  std::string why; // not all: for people
+  std::string why;                 // not all: for people
+  std::vector<std::uint32_t> left; // not asked about yet
 };
 
 // New columns for fields without one: stays, or another spec, of the table as it is now; `why`: not yet.

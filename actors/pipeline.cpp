@@ -709,7 +709,7 @@ void look_at_columns(self_ptr self, mono_ms now) {
   ask_in_turn(self, s.looks, topics_read(s, true),
               [me = pipeline_actor(self)](worker_tools& tools, const topic_lanes& about) {
                 const auto& t = about.of;
-                if (!t.dest->columns_differ(tools)) return;
+                if (const auto differ = t.dest->columns_differ(tools); !differ.ok() || !*differ) return;
                 auto out = std::make_shared<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(
                     msg::refresh_wanted{{about.topic, {}}, 0}, t.dest->describe_again(tools, t.spec));
                 caf::anon_send(me, msg::described{out});

@@ -189,28 +189,33 @@ namespace {
 using converter_ptr = converter_actor::stateful_pointer<converter_state>;
 constexpr std::int64_t registry_limit_ms = 10'000; // for one request
 
-// On a worker's thread.
-msg::schemas_fetched fetch_schemas(worker_tools& tools, const std::vector<std::uint32_t>& ids, schema_cache& into) {
+// On a worker's thread. Some at a time, so that other questions get their turn: records that are none have an id each.
+msg::schemas_fetched fetch_schemas(worker_tools& tools, std::vector<std::uint32_t> ids, std::string missing,
+                                   schema_cache& into) {
+  constexpr std::size_t ids_at_once = 256;
+  const auto end = ids.begin() + static_cast<std::ptrdiff_t>(std::min(ids.size(), ids_at_once));
   try {
     const registry_get get = [&](const std::string& path) { return get_schema(tools, path, registry_limit_ms); };
-    std::string missing;
-    for (const auto id : ids) {
-      auto f = fetch_schema(id, get, into);
-      if (f.what == fetched_schema::verdict::later) return {false, f.why};
+    for (auto id = ids.begin(); id != end; ++id) {
+      auto f = fetch_schema(*id, get, into);
+      if (f.what == fetched_schema::verdict::later) return {false, f.why, {}};
       if (f.what == fetched_schema::verdict::missing) missing = f.why;
     }
-    if (!missing.empty()) return {false, missing};
   } catch (const std::exception& e) {
-    return {false, e.what()};
+    return {false, e.what(), {}};
   }
-  return {true, ""};
+  ids.erase(ids.begin(), end);
+  const bool all = ids.empty() && missing.empty();
+  return {all, std::move(missing), std::move(ids)};
 }
 
-void ask_for(converter_ptr self, std::vector<std::uint32_t> ids) {
+void ask_for(converter_ptr self, std::vector<std::uint32_t> ids, std::string missing = {}) {
   auto& s = self->state;
   s.fetching = true;
-  self->send(s.clerks, msg::job{[ids = std::move(ids), me = converter_actor(self), cache = s.context->schemas](
-                                    worker_tools& tools) { caf::anon_send(me, fetch_schemas(tools, ids, *cache)); }});
+  self->send(s.clerks, msg::job{[ids = std::move(ids), missing = std::move(missing), me = converter_actor(self),
+                                 cache = s.context->schemas](worker_tools& tools) {
+               caf::anon_send(me, fetch_schemas(tools, ids, missing, *cache));
+             }});
 }
 
 // Names that are data (a key an order) would be remembered, and asked about, without end.
@@ -310,6 +315,7 @@ void on_added(converter_ptr self, const msg::fields_added& m) {
 
 void on_fetched(converter_ptr self, const msg::schemas_fetched& m) {
   auto& s = self->state;
+  if (!m.left.empty()) return ask_for(self, m.left, m.why);
   if (m.all) {
     if (s.tries > 0) s.context->log->info("pipeline {}: the registry answers again", s.context->config.name);
     s.tries = 0;

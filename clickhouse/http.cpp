@@ -17,8 +17,11 @@
 namespace chute::clickhouse {
 namespace {
 
-constexpr std::string_view unreserved =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"; // RFC 3986, 2.3
+// RFC 3986, 2.3
+constexpr bool is_unreserved(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+         c == '_' || c == '~';
+}
 constexpr long upload_buffer_bytes = 512L << 10;
 // An idle connection is reused for less long than the server keeps it; ClickHouse tells how long (Keep-Alive), and
 // where it does not we stay below the smallest default that it had (3 s).
@@ -305,7 +308,10 @@ result<std::unique_ptr<session>> session::open(session_options options) {
 }
 
 std::string session::state::full_url() const {
-  std::string url = options.url;
+  constexpr std::size_t room = 2'048; // for an insert's settings
+  std::string url;
+  url.reserve(room);
+  url += options.url;
   if (!request->path.empty() && url.ends_with('/')) url.pop_back();
   url += request->path;
   if (url.find('/', url.find("://") + 3) == url.npos) url += '/';
@@ -313,7 +319,7 @@ std::string session::state::full_url() const {
   for (const auto& [name, value] : request->parameters) {
     url.append(1, separator).append(name).append(1, '=');
     separator = '&';
-    if (value.find_first_not_of(unreserved) == value.npos) { // most are: 20 settings an insert
+    if (std::all_of(value.begin(), value.end(), is_unreserved)) { // most are: 20 settings an insert
       url.append(value);
       continue;
     }

@@ -66,21 +66,27 @@ bool is_pinned(std::string_view setting) {
          std::any_of(pinned.begin(), pinned.end(), [&](const auto& p) { return setting == p.name; });
 }
 
-std::vector<std::pair<std::string, std::string>> insert_parameters(const server_facts& facts, const insert_request& r) {
+known_settings::known_settings(const server_facts& facts) {
+  for (const auto& p : clickhouse::pinned)
+    if (facts.knows(p.name)) pinned.push_back(&p);
+}
+
+std::vector<std::pair<std::string, std::string>> insert_parameters(const known_settings& known,
+                                                                   const insert_request& r) {
   std::vector<std::pair<std::string, std::string>> out{{"query", statement(r)}, {"wait_end_of_query", "1"}};
+  out.reserve(out.size() + r.settings.size() + known.pinned.size());
   for (const auto& [name, value] : r.settings)
     if (!is_pinned(name)) out.emplace_back(name, value);
-  for (const auto& p : pinned) {
-    if (!facts.knows(p.name)) continue;
-    auto value = value_of(p, r);
-    if (!value.empty()) out.emplace_back(p.name, std::move(value));
+  for (const auto* p : known.pinned) {
+    auto value = value_of(*p, r);
+    if (!value.empty()) out.emplace_back(p->name, std::move(value));
   }
   return out;
 }
 
-insert_answer insert(session& s, const server_facts& facts, const insert_request& r) {
+insert_answer insert(session& s, const known_settings& known, const insert_request& r) {
   http_request request;
-  request.parameters = insert_parameters(facts, r);
+  request.parameters = insert_parameters(known, r);
   request.body = r.pieces;
   request.compression = s.options().compression;
   request.limit_ms = r.limit_ms + reply_grace_ms;

@@ -26,6 +26,13 @@ struct pinned_setting {
 std::span<const pinned_setting> pinned_settings();
 bool is_pinned(std::string_view setting);
 
+// Those that a server knows, looked up once: they are some twenty of its fifteen hundred.
+struct known_settings {
+  known_settings() = default;
+  known_settings(const server_facts& facts); // where one insert is all, the facts will do
+  std::vector<const pinned_setting*> pinned;
+};
+
 struct insert_request {
   std::string database, table;
   std::vector<std::string> columns;
@@ -39,9 +46,10 @@ struct insert_request {
 };
 
 // Everything that goes into the URL: the statement, the user's settings, then the pinned ones that the server knows.
-std::vector<std::pair<std::string, std::string>> insert_parameters(const server_facts& facts, const insert_request& r);
+std::vector<std::pair<std::string, std::string>> insert_parameters(const known_settings& known,
+                                                                   const insert_request& r);
 
 // The server's own limit is limit_ms; the reply to a query that it ended just then is waited for a little longer.
-insert_answer insert(session& s, const server_facts& facts, const insert_request& r);
+insert_answer insert(session& s, const known_settings& known, const insert_request& r);
 
 } // namespace chute::clickhouse

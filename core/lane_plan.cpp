@@ -792,7 +792,10 @@ void lane::halve(instant now, const std::string& reason) {
     rows_cap_ = std::max<std::uint64_t>(1, w.content.records / 2);
     return plan_anew(now, rows_cap_);
   }
-  if (config_.on_bad_record == bad_record_policy::stop) return stop_at_rejected(reason);
+  if (config_.on_bad_record == bad_record_policy::stop) {
+    if (w.content_fingerprint != config_.fingerprint) return plan_anew(now, 1); // it was made for other columns
+    return stop_at_rejected(reason);
+  }
   took(lane_edge::single_rejected);
   bool skip = config_.on_bad_record == bad_record_policy::skip || mutant(bug::rejected_record_dropped);
   w.p.as = skip ? plan_as::skip : plan_as::dead_letter;

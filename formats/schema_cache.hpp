@@ -1,8 +1,11 @@
 // Schemas by the ids that a registry gave them: what decoders read, and what the engine fills. An id means one schema
-// for ever, so nothing is ever forgotten.
+// for ever, so no schema is ever forgotten. Ids without one are: where records are no such records at all, each has
+// another.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -22,6 +25,8 @@ struct schema_text {
 // Safe for any number of threads.
 class schema_cache {
 public:
+  static constexpr std::size_t unknown_most = 1 << 18; // far more than the chunks hold that wait for their schemas
+
   struct entry {
     std::shared_ptr<const schema_text> schema; // null: the registry does not know the id
   };
@@ -33,12 +38,17 @@ public:
   }
   void put(std::uint32_t id, std::shared_ptr<const schema_text> schema) {
     const std::lock_guard hold(mutex_);
-    by_id_.insert_or_assign(id, entry{std::move(schema)});
     missed_.erase(id);
+    if (!schema && !by_id_.contains(id)) unknown_.push_back(id);
+    by_id_.insert_or_assign(id, entry{std::move(schema)});
+    if (unknown_.size() <= unknown_most) return;
+    if (const auto it = by_id_.find(unknown_.front()); it != by_id_.end() && !it->second.schema) by_id_.erase(it);
+    unknown_.pop_front();
   }
   // Counts the times that the registry said it does not know the id.
   int missed(std::uint32_t id) {
     const std::lock_guard hold(mutex_);
+    if (missed_.size() >= unknown_most) missed_.clear(); // of records that are not waited for any more
     return ++missed_[id];
   }
 
@@ -46,6 +56,7 @@ private:
   mutable std::mutex mutex_;
   std::map<std::uint32_t, entry> by_id_;
   std::map<std::uint32_t, int> missed_;
+  std::deque<std::uint32_t> unknown_; // in the order in which they were put
 };
 
 } // namespace chute

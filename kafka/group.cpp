@@ -9,7 +9,6 @@
 #include <deque>
 #include <map>
 #include <mutex>
-#include <set>
 #include <thread>
 #include <utility>
 
@@ -21,6 +20,8 @@ constexpr std::size_t events_max = 64;         // a poll
 constexpr std::size_t troubles_kept_max = 64;  // more of them say nothing new
 constexpr std::int64_t leave_limit_ms = 5'000; // in the destructor
 constexpr int callbacks_max = 256;             // served a poll
+// Behind its limit: librdkafka sends a commit three times at most, and waits a minute for each answer.
+constexpr std::int64_t stuck_ms = 240'000;
 
 // What a callback saw, for poll() to judge. Callbacks run in the thread that polls.
 struct seen_rebalance {
@@ -247,7 +248,8 @@ struct group_member::impl {
   std::vector<topic_partition> given;
   std::uint64_t epoch = 0, next_id = 1;
   std::map<std::uint64_t, commit_under_way> waiting; // not answered to the application
-  std::set<std::uint64_t> in_library;                // not answered by librdkafka
+  std::map<std::uint64_t, std::int64_t> in_library;  // not answered by librdkafka: the limit of each
+  bool told_stuck = false;                           // that one of them gets no answer at all
   std::int64_t session_timeout = 0, max_poll_interval = 0;
 
   std::string name() const { return "group " + options.group; }
@@ -273,6 +275,14 @@ struct group_member::impl {
              {"kafka", name() + ": no answer to a commit within its limit", ""});
       it = waiting.erase(it);
     }
+    if (told_stuck || in_library.empty() || in_library.begin()->second + stuck_ms > now_ms()) return;
+    told_stuck = true;
+    events.push_back(broken{{"kafka", name() + ": librdkafka does not answer a commit", ""}});
+  }
+  // Some ran into their limits and have no answer yet. librdkafka may send them again, after what is committed
+  // meanwhile.
+  bool late() const {
+    return std::any_of(in_library.begin(), in_library.end(), [&](const auto& c) { return c.second <= now_ms(); });
   }
   commit_answer judge(const seen_commit& c, const commit_under_way& sent, const topic_partition& w) const {
     auto own = c.own.find(w);
@@ -321,6 +331,7 @@ struct group_member::impl {
   result<void> renew(const char* why) {
     give_up_commits(why);
     in_library.clear();
+    told_stuck = false;
     at = state::outside;
     given.clear();
     ++epoch;
@@ -457,13 +468,21 @@ std::uint64_t group_member::start_commit(const std::vector<offset_commit>& offse
     impl_->answer(id, c, commit_status::rejected, make_error(code, impl_->name() + ", committing"));
     return id;
   }
-  impl_->in_library.insert(id);
+  impl_->in_library.emplace(id, c.deadline);
   impl_->waiting.emplace(id, std::move(c));
   return id;
 }
 
 std::vector<commit_answer> group_member::commit(const std::vector<offset_commit>& offsets, std::int64_t limit_ms) {
-  auto id = start_commit(offsets, limit_ms);
+  const auto until = now_ms() + limit_of(limit_ms);
+  while (impl_->late() && now_ms() < until) impl_->serve(until - now_ms());
+  std::vector<commit_answer> not_now;
+  if (impl_->late()) {
+    const error why{"kafka", impl_->name() + ": an earlier commit has no answer yet", ""};
+    for (const auto& o : offsets) not_now.push_back({o.where, commit_status::not_now, why});
+    return not_now;
+  }
+  auto id = start_commit(offsets, std::max<std::int64_t>(until - now_ms(), 0));
   // Every commit is answered at its deadline at the latest, so this ends.
   while (true) {
     for (auto it = impl_->events.begin(); it != impl_->events.end(); ++it) {

@@ -113,7 +113,8 @@ public:
   // Commits offsets of any partitions. The answer comes out of poll(), after `limit_ms` at the latest (unknown). One
   // request carries them all: keep it under 256 KiB. Refused at once without an assignment.
   std::uint64_t start_commit(const std::vector<offset_commit>& offsets, std::int64_t limit_ms);
-  // The same, and waits. Other events are kept for the next poll().
+  // The same, and waits. Other events are kept for the next poll(). While one that ran into its limit has no answer
+  // nothing is committed (not_now): librdkafka may send that one again, and it would undo what came meanwhile.
   std::vector<commit_answer> commit(const std::vector<offset_commit>& offsets, std::int64_t limit_ms);
   // Commits that librdkafka has not answered yet, those that ran into their limit included.
   std::size_t unanswered() const;

@@ -262,6 +262,21 @@ TEST_CASE("a commit without an answer does not outlive its membership") {
   CHECK(a.handle->committed({t.at(0)}, 10'000)[0].metadata == "mine"); // nothing of before came after it
 }
 
+TEST_CASE("nothing is committed behind a commit that has no answer") {
+  topic_and_group t(1);
+  member a(t.group, {t.topic});
+  REQUIRE(settle({&a}, [&] { return a.has.size() == 1; }));
+  a.handle->start_commit({{t.at(0), {1}, "x"}}, 0); // no time to answer
+  const auto second = a.handle->commit({{t.at(0), {2}, "y"}}, 0);
+  REQUIRE(second.size() == 1);
+  CHECK(second[0].status == commit_status::not_now);
+  CHECK(second[0].where == t.at(0));
+  CHECK(second[0].why.has_value());
+  CHECK(a.commit(t.at(0), 3, "z") == commit_status::ok); // the first one's answer has come meanwhile
+  CHECK(a.handle->unanswered() == 0);
+  CHECK(a.handle->committed({t.at(0)}, 10'000)[0].metadata == "z");
+}
+
 TEST_CASE("complete_revoke with an unanswered commit makes the membership anew") {
   topic_and_group t(2);
   member a(t.group, {t.topic});

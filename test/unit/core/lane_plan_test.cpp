@@ -552,6 +552,20 @@ TEST_CASE("a single rejected record goes where the topology says") {
   }
 }
 
+TEST_CASE("on_bad_record: stop names no record whose rows were made for the columns of before") {
+  harness h;
+  h.config.on_bad_record = bad_record_policy::stop;
+  h.first_start();
+  h.planned(1);
+  std::erase_if(h.out, [](const auto& e) { return std::holds_alternative<fx_read>(e); });
+  h.machine->columns_changed(h.now, 34); // while the request waits for its turn
+  CHECK(h.take<fx_read>().from == offset_t{1});
+  h.rejected();
+  CHECK(h.machine->phase() == lane_phase::streaming);
+  CHECK_FALSE(h.has<fx_stopped>());
+  CHECK(h.take<fx_read>().from == offset_t{0});
+}
+
 TEST_CASE("rejected where something may have landed: a doubt") {
   harness h;
   h.first_start();

@@ -93,3 +93,18 @@ TEST_CASE("registry: only its own word makes an id unknown; all else is asked ag
   CHECK(fetch_schema(5, r.get(), cache).why ==
         "GET /schemas/ids/5 is answered with status 401: check registry.user, password or token");
 }
+
+TEST_CASE("registry: ids without a schema do not gather without end, and schemas are kept") {
+  schema_cache cache;
+  constexpr auto most = static_cast<std::uint32_t>(schema_cache::unknown_most);
+  cache.put(0, nullptr);
+  cache.put(0, std::make_shared<schema_text>()); // registered since
+  for (std::uint32_t id = 1; id <= most; ++id) cache.put(id, nullptr);
+  CHECK(cache.find(1).has_value());
+  cache.put(most + 1, nullptr);
+  CHECK_FALSE(cache.find(1).has_value());
+  REQUIRE(cache.find(0).has_value());
+  CHECK(cache.find(0)->schema != nullptr);
+  CHECK(cache.find(2).has_value());
+  CHECK(cache.find(most + 1).has_value());
+}
