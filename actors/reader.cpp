@@ -232,25 +232,36 @@ void forget_hopeless(converter_ptr self, const std::string& topic, const convert
                        s.context->config.name, topic, d.hopeless.size());
 }
 
-// False: schemas are missing, and asked for.
-bool convert(converter_ptr self, const convert_request& r) {
+// Its decoder; null: there can be none, which was told.
+decoder* decoder_of(converter_ptr self, const convert_request& r) {
   auto& s = self->state;
   auto& d = s.by_topic[r.topic];
-  if (d.spec != r.spec) {
-    const auto& spec = *r.spec;
-    auto made = spec.make ? make_decoder(spec.format, spec.make, spec.targets, spec.options)
-                          : make_decoder(spec.format, spec.targets, spec.options);
-    if (!made.ok()) {
-      self->send(s.boss, msg::failed{made.failure().text()});
-      return true;
-    }
-    d.with = std::move(*made);
-    d.spec = r.spec;
-    d.hopeless.clear();
+  if (d.spec == r.spec) return d.with.get();
+  const auto& spec = *r.spec;
+  auto made = spec.make ? make_decoder(spec.format, spec.make, spec.targets, spec.options)
+                        : make_decoder(spec.format, spec.targets, spec.options);
+  if (!made.ok()) {
+    self->send(s.boss, msg::failed{made.failure().text()});
+    return nullptr;
   }
-  std::vector<std::uint32_t> missing;
-  d.with->wanted_schemas(r.raw->records, missing);
-  if (!missing.empty()) return ask_for(self, std::move(missing)), false;
+  d.with = std::move(*made);
+  d.spec = r.spec;
+  d.hopeless.clear();
+  return d.with.get();
+}
+
+struct conversion {
+  chunk_ptr out;                      // null: it had to wait, or there is no decoder
+  std::vector<std::uint32_t> missing; // ids of schemas that it waits for
+  std::vector<new_field> fields;      // without a column
+};
+
+conversion try_to_convert(converter_ptr self, const convert_request& r) {
+  conversion c;
+  auto* with = decoder_of(self, r);
+  if (!with) return c;
+  with->wanted_schemas(r.raw->records, c.missing);
+  if (!c.missing.empty()) return c;
   auto out = std::make_shared<chunk>();
   out->topic = r.topic;
   out->partition = r.partition;
@@ -259,24 +270,57 @@ bool convert(converter_ptr self, const convert_request& r) {
   out->arrived_at = r.arrived_at;
   out->at_end = r.raw->at_end;
   out->log_end = r.raw->end ? r.raw->end->value : r.raw->log_end;
-  d.with->decode(r.raw->records, *r.raw, *out);
-  auto fields = d.with->take_new_fields();
-  forget_hopeless(self, r.topic, d, fields);
-  if (!fields.empty()) {
-    s.held = out;
+  with->decode(r.raw->records, *r.raw, *out);
+  c.fields = with->take_new_fields();
+  forget_hopeless(self, r.topic, self->state.by_topic[r.topic], c.fields);
+  c.out = std::move(out);
+  return c;
+}
+
+// False: it waits for schemas, or for columns, which were asked for.
+bool convert(converter_ptr self, const convert_request& r) {
+  auto& s = self->state;
+  auto c = try_to_convert(self, r);
+  if (!c.missing.empty()) return ask_for(self, std::move(c.missing)), false;
+  if (!c.fields.empty()) {
+    s.held = c.out;
     s.fetching = true;
-    for (const auto& f : fields) d.hopeless.insert(f.name);
-    self->send(s.boss, msg::fields_found{r.topic, r.spec, std::move(fields), converter_actor(self)});
+    for (const auto& f : c.fields) s.by_topic[r.topic].hopeless.insert(f.name);
+    self->send(s.boss, msg::fields_found{r.topic, r.spec, std::move(c.fields), converter_actor(self)});
     return false;
   }
-  self->send(r.to, msg::converted{r.epoch, out});
+  if (c.out) self->send(r.to, msg::converted{r.epoch, c.out});
   return true;
+}
+
+// While the first one waits, others need not, if all is there that they need: those of each partition in their order.
+// Where it waits for columns, all of its topic do: records of others may have the same fields.
+void pass_over(converter_ptr self) {
+  auto& s = self->state;
+  const auto partition_of = [](const convert_request& r) { return std::pair(r.topic, r.partition); };
+  const auto topic = s.held ? s.waiting.front().topic : std::string();
+  s.blocked.insert(partition_of(s.waiting.front()));
+  for (auto r = s.waiting.begin(); r != s.waiting.end();) {
+    if (r->topic == topic || s.blocked.contains(partition_of(*r))) {
+      ++r;
+      continue;
+    }
+    auto c = try_to_convert(self, *r);
+    if (!c.missing.empty() || !c.fields.empty()) {
+      s.blocked.insert(partition_of(*r));
+      continue;
+    }
+    if (c.out) self->send(r->to, msg::converted{r->epoch, c.out});
+    r = s.waiting.erase(r);
+  }
 }
 
 void convert_waiting(converter_ptr self) {
   auto& s = self->state;
   try {
+    if (!s.fetching) s.blocked.clear();
     while (!s.waiting.empty() && !s.fetching && convert(self, s.waiting.front())) s.waiting.pop_front();
+    if (!s.waiting.empty()) pass_over(self);
   } catch (const std::exception& e) {
     s.waiting.pop_front();
     self->send(s.boss, msg::failed{std::string("a converter failed: ") + e.what()});

@@ -58,9 +58,10 @@ struct converter_state {
   std::map<std::string, decoding> by_topic;
   pipeline_actor boss;
   pool_actor clerks;
-  std::deque<convert_request> waiting; // bounded by the credits of the readers: see add_waiting
-  bool fetching = false;               // or about to; or waits for columns
-  chunk_ptr held;                      // of the first that waits: it has fields without a column
+  std::deque<convert_request> waiting;                    // bounded by the credits of the readers: see add_waiting
+  bool fetching = false;                                  // or about to; or waits for columns
+  chunk_ptr held;                                         // of the first that waits: it has fields without a column
+  std::set<std::pair<std::string, partition_id>> blocked; // while it waits: whose records wait, too
   int tries = 0;
   std::set<std::string> told_hopeless; // topics that have hopeless_max of them, which was logged
 };

@@ -22,9 +22,9 @@ def framed(i, schema=1):
 
 
 class Registry(harness.Scenario):
-    def send(self, topic, values):
+    def send(self, topic, values, partition=0):
         self.kit("produce", topic, "--stdin", text="\n".join(json.dumps(
-            {"partition": 0, "key": "k", "value_base64": base64.b64encode(v).decode()}) for v in values))
+            {"partition": partition, "key": "k", "value_base64": base64.b64encode(v).decode()}) for v in values))
 
     def test_tls_and_a_bearer_token(self):
         topic, table = self.topic(1), self.table(columns="id UInt64, name String")
@@ -53,6 +53,27 @@ class Registry(harness.Scenario):
         self.arrived(table, 50, 60, engine)
         self.assertEqual(engine.stop(), 0)
         self.exact(topic, table, "--offsets-only", records=50, unverified=50)
+
+    def test_what_needs_no_new_schema_goes_on_while_the_registry_is_away(self):
+        partitions = 8
+        topic, table = self.topic(partitions), self.table(columns="id UInt64, name String")
+        registry = formats_test.Registry(self, {1: {"schema": SCHEMA}, 2: {"schema": SCHEMA}})
+        engine = self.engine(topic, table, format="avro", top={"registry": {"url": registry.url}}, batch={"rows": 1000, "wait": "200ms"})
+        for p in range(partitions):
+            self.send(topic, [framed(i) for i in range(5)], p)
+        self.arrived(table, 5 * partitions, 60, engine)
+        registry.away = True
+        self.send(topic, [framed(100, 2), framed(101)], 0)
+        engine.says("waiting for the schema registry", limit=60)
+        for p in range(partitions):
+            self.send(topic, [framed(i) for i in range(200, 210)], p)
+        self.arrived(table, 5 * partitions + 10 * (partitions - 1), 30, engine)
+        self.assertEqual(self.found(table), 5 * partitions + 10 * (partitions - 1), "what came behind the one that waits waits, too")
+        registry.away = False
+        total = 15 * partitions + 2
+        self.arrived(table, total, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(topic, table, "--offsets-only", records=total, unverified=total)
 
     def complaints(self, topic, table, registry, pem):
         """How often `chute check` names the registry."""
