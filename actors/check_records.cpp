@@ -79,7 +79,7 @@ bool fetch_wanted(const context_ptr& c, const decoder& d, const kafka::raw_batch
   return std::all_of(ids.begin(), ids.end(), [&](std::uint32_t id) {
     constexpr int asked_max = 3; // until then an id that is not there may come yet
     for (int i = 0; i < asked_max; ++i) {
-      const auto f = fetch_schema(id, get, into);
+      const auto f = fetch_schema(id, get, into, i * schema_cache::apart_ms);
       if (f.what == fetched_schema::verdict::later) return false;
       if (f.what != fetched_schema::verdict::missing) return true;
     }

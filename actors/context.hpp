@@ -87,7 +87,8 @@ std::int64_t session_timeout_of(const topology& t);
 struct services {
   pipeline_actor pipeline;
   keeper_actor keeper;
-  pool_actor inserters, clerks;
+  // Clerks answer lanes; rounds go from topic to topic; helpers fetch schemas and add columns. None holds up another.
+  pool_actor inserters, clerks, rounds, helpers;
   std::vector<converter_actor> converters; // a partition always uses the same one: its chunks stay in order
   std::shared_ptr<kafka::fetcher> fetcher;
 };

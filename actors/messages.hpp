@@ -4,7 +4,7 @@
 //      ▲                                      │  ▲                              │ raw batch
 //      │ assigned, revoked                    │  └──────── chunk ── converter ◀─┘
 //   keeper ◀────────── load, save ────────────┤
-//      (one a pipeline: group and store)      └── jobs ──▶ pool ──▶ workers (inserters, clerks: they may block)
+//      (one a pipeline: group and store)      └── jobs ──▶ pool ──▶ workers (they may block)
 //
 // Big payloads travel as shared pointers to const; single records never travel.
 #pragma once

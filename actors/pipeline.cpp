@@ -108,7 +108,7 @@ template <class F> void for_each_topic(const std::vector<kafka::topic_info>& top
       ++begun;
     } catch (const not_yet& e) {
       out.troubles[info.name] = e.what();
-      last.emplace(e);
+      if (!last || last->fatal) last.emplace(e); // fatal only if all are
     }
   }
   if (last && begun == 0) throw *last;
@@ -324,7 +324,7 @@ void join(self_ptr self, const findings& f) {
   auto boss = pipeline_actor(self);
   auto threads = std::max(1u, std::thread::hardware_concurrency());
   for (unsigned i = 0; i < threads; ++i) {
-    s.with.converters.push_back(self->spawn(converter, context_ptr(s.context), boss, s.with.clerks));
+    s.with.converters.push_back(self->spawn(converter, context_ptr(s.context), boss, s.with.helpers));
     watch(self, s.with.converters.back());
   }
   s.with.inserters = self->spawn(pool, context_ptr(s.context),
@@ -454,10 +454,14 @@ void start_lanes(self_ptr self, const findings& f) {
   s.topics_wait_for.clear();
   for (auto& [name, why] : troubles) {
     const auto told = "topic " + name + " waits: " + why;
-    s.context->log->warn("pipeline {}: {}", s.context->config.name, told);
-    s.context->board->trouble(s.context->config.name, told);
+    const auto before = s.troubles_told.find(name);
+    if (before == s.troubles_told.end() || before->second != why) { // not at each try
+      s.context->log->warn("pipeline {}: {}", s.context->config.name, told);
+      s.context->board->trouble(s.context->config.name, told);
+    }
     if (s.topics_wait_for.empty()) s.topics_wait_for = told;
   }
+  s.troubles_told = troubles;
   if (troubles.size() > 1)
     s.topics_wait_for += " (and " + std::to_string(troubles.size() - 1) + " more of its topics wait)";
   show_running(self);
@@ -478,7 +482,8 @@ void finish(self_ptr self) {
   if (only_told) why = "told to end before it was drained; the next start recovers what was under way";
   for (auto& c : s.with.converters) self->send_exit(c, caf::exit_reason::user_shutdown);
   if (s.with.inserters) self->send_exit(s.with.inserters, caf::exit_reason::user_shutdown);
-  self->send_exit(s.with.clerks, caf::exit_reason::user_shutdown);
+  for (const auto& p : {s.with.clerks, s.with.rounds, s.with.helpers})
+    self->send_exit(p, caf::exit_reason::user_shutdown);
   s.with = {};
   show(self, why.empty() ? shown::drained : shown::stopped, why);
   if (only_told) s.context->log->warn("pipeline {} stopped: {}", s.context->config.name, why);
@@ -674,7 +679,7 @@ template <class T, class F> void ask_in_turn(self_ptr self, const round_ptr& rou
   if (about.empty() || round->under_way.exchange(true)) return;
   // Its last copy goes with the job, however that ends.
   std::shared_ptr<void> done(nullptr, [round](void*) { round->under_way = false; });
-  self->send(self->state.with.clerks, msg::job{[=, about = std::move(about)](worker_tools& tools) {
+  self->send(self->state.with.rounds, msg::job{[=, about = std::move(about)](worker_tools& tools) {
                const auto until = mono_now() + round_limit_ms;
                const auto n = about.size(), first = round->next;
                for (std::size_t k = 0; k < n && mono_now() < until; ++k) {
@@ -721,10 +726,13 @@ void on_described(self_ptr self, const msg::described& m) {
   auto& [wanted, now] = *std::static_pointer_cast<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(m.what);
   auto lane = s.lanes.find(wanted.name);
   auto topic = s.topics.find(wanted.name.topic);
-  const bool asked = wanted.ticket != 0; // by a lane
-  if (topic == s.topics.end() || (asked && lane == s.lanes.end())) return;
+  const bool asked = wanted.ticket != 0;                       // by a lane
+  const auto answer = [&](bool same, const std::string& why) { // the lane may be gone: the columns are all lanes'
+    if (asked && lane != s.lanes.end()) self->send(lane->second.actor, msg::refreshed_table{wanted.ticket, same, why});
+  };
+  if (topic == s.topics.end()) return;
   if (!now.ok() && !asked) return s.context->log->warn("pipeline {}: {}", s.context->config.name, now.failure().text());
-  if (!now.ok()) return self->send(lane->second.actor, msg::refreshed_table{wanted.ticket, true, now.failure().text()});
+  if (!now.ok()) return answer(true, now.failure().text());
   bool same = (*now)->fingerprint == topic->second.spec->fingerprint;
   if (!same) {
     topic->second.spec = *now;
@@ -733,7 +741,7 @@ void on_described(self_ptr self, const msg::described& m) {
     for (auto& [name, l] : s.lanes)
       if (name.topic == wanted.name.topic) self->send(l.actor, msg::new_columns{*now});
   }
-  if (asked) self->send(lane->second.actor, msg::refreshed_table{wanted.ticket, same, {}});
+  answer(same, {});
 }
 
 void on_order(self_ptr self, const msg::order& m) {
@@ -768,7 +776,7 @@ void on_fields_found(self_ptr self, const msg::fields_found& m) {
   if (topic == s.topics.end()) return self->send(m.from, msg::fields_added{nullptr, {}});
   if (topic->second.spec->fingerprint != m.spec->fingerprint) // they were told already
     return self->send(m.from, msg::fields_added{topic->second.spec, {}});
-  self->send(s.with.clerks, msg::job{[dest = topic->second.dest, m, me = pipeline_actor(self)](worker_tools& t) {
+  self->send(s.with.helpers, msg::job{[dest = topic->second.dest, m, me = pipeline_actor(self)](worker_tools& t) {
                auto now = dest->add_columns(t, m.fields, m.spec);
                auto out = std::make_shared<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(
                    msg::refresh_wanted{{m.topic, {}}, 0}, now);
@@ -856,8 +864,14 @@ pipeline_actor::behavior_type pipeline(self_ptr self, std::shared_ptr<pipeline_c
   s.context = std::move(context);
   s.opened_store = std::move(opened_store);
   s.with.pipeline = pipeline_actor(self);
-  s.with.clerks = self->spawn(pool, context_ptr(s.context), std::size_t{2}, s.with.pipeline);
-  watch(self, s.with.clerks);
+  const auto pool_of = [&](std::size_t workers) {
+    auto p = self->spawn(pool, context_ptr(s.context), workers, s.with.pipeline);
+    watch(self, p);
+    return p;
+  };
+  s.with.clerks = pool_of(2);
+  s.with.rounds = pool_of(1);
+  s.with.helpers = pool_of(2);
   self->set_down_handler([=](const caf::down_msg& m) {
     if (!m.reason || m.reason == caf::exit_reason::user_shutdown) return;
     lane_died(self, m.source); // or it would be waited for

@@ -189,22 +189,26 @@ namespace {
 using converter_ptr = converter_actor::stateful_pointer<converter_state>;
 constexpr std::int64_t registry_limit_ms = 10'000; // for one request
 
-// On a worker's thread. Some at a time, so that other questions get their turn: records that are none have an id each.
+// On a worker's thread. Some at a time, so that others get their turn: records that are none have an id each, and a
+// registry can be slow.
 msg::schemas_fetched fetch_schemas(worker_tools& tools, std::vector<std::uint32_t> ids, std::string missing,
                                    schema_cache& into) {
   constexpr std::size_t ids_at_once = 256;
+  constexpr mono_ms at_once_ms = 3'000;
+  const auto until = mono_now() + at_once_ms;
   const auto end = ids.begin() + static_cast<std::ptrdiff_t>(std::min(ids.size(), ids_at_once));
+  auto id = ids.begin();
   try {
     const registry_get get = [&](const std::string& path) { return get_schema(tools, path, registry_limit_ms); };
-    for (auto id = ids.begin(); id != end; ++id) {
-      auto f = fetch_schema(*id, get, into);
+    for (; id != end && mono_now() < until; ++id) {
+      auto f = fetch_schema(*id, get, into, mono_now());
       if (f.what == fetched_schema::verdict::later) return {false, f.why, {}};
       if (f.what == fetched_schema::verdict::missing) missing = f.why;
     }
   } catch (const std::exception& e) {
     return {false, e.what(), {}};
   }
-  ids.erase(ids.begin(), end);
+  ids.erase(ids.begin(), id);
   const bool all = ids.empty() && missing.empty();
   return {all, std::move(missing), std::move(ids)};
 }
@@ -323,8 +327,21 @@ void convert_waiting(converter_ptr self) {
     if (!s.waiting.empty()) pass_over(self);
   } catch (const std::exception& e) {
     s.waiting.pop_front();
+    s.held.reset();
     self->send(s.boss, msg::failed{std::string("a converter failed: ") + e.what()});
   }
+}
+
+// What the first one waits for may never come. Its partition goes behind the others, who ask for what they need.
+void let_others_ask(converter_ptr self) {
+  auto& s = self->state;
+  s.fetching = false;
+  s.held.reset();
+  if (s.waiting.empty()) return;
+  const auto first = std::pair(s.waiting.front().topic, s.waiting.front().partition);
+  std::stable_partition(s.waiting.begin(), s.waiting.end(),
+                        [&](const convert_request& r) { return std::pair(r.topic, r.partition) != first; });
+  convert_waiting(self);
 }
 
 // Whose records wait is not delivered, and says why.
@@ -398,11 +415,7 @@ converter_actor::behavior_type converter(converter_ptr self, context_ptr context
       },
       [=](const msg::schemas_fetched& m) { on_fetched(self, m); },
       [=](const msg::fields_added& m) { on_added(self, m); },
-      [=](const msg::wake&) {
-        self->state.fetching = false; // asks anew
-        self->state.held.reset();
-        convert_waiting(self);
-      },
+      [=](const msg::wake&) { let_others_ask(self); },
   };
 }
 

@@ -198,7 +198,10 @@ void lane::saved(instant now, ticket_t ticket, save_outcome outcome, const std::
     break;
   }
   waiting_ = "a save: " + why;
-  saving_->retry_at = now.mono + backoff(saving_->tries - 1);
+  // Not now: soon.
+  constexpr int tries_most = 3;
+  const auto tries = saving_->tries - 1;
+  saving_->retry_at = now.mono + backoff(outcome == save_outcome::not_now ? std::min(tries, tries_most) : tries);
   check_released(now);
 }
 

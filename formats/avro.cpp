@@ -56,6 +56,7 @@ private:
   avro::type_ptr reader_;                            // the reader's schema, if there is one
   plan bare_;                                        // framing: none
   std::unordered_map<std::uint32_t, plan> by_id_;    // framing: confluent
+  plan unknown_;                                     // of the id that was last found to have no schema
   std::unordered_map<std::uint64_t, plan> by_print_; // framing: single_object
 };
 
@@ -141,11 +142,15 @@ void avro_decoder::wanted_schemas(std::span<const record_view> records, std::vec
 const plan* avro_decoder::plan_by_id(std::uint32_t id) {
   if (const auto at = by_id_.find(id); at != by_id_.end()) return &at->second;
   const auto entry = options_.schemas->find(id);
-  if (!entry) throw std::logic_error("schema " + std::to_string(id) + " was not fetched");
+  if (!entry && !options_.schemas->forgets())
+    throw std::logic_error("schema " + std::to_string(id) + " was not fetched");
   const auto who = "the schema of id " + std::to_string(id);
+  if (!entry || !entry->schema) { // not kept: of records that are none each has another
+    unknown_.wrong = who + " is not known to the registry";
+    return &unknown_;
+  }
   plan p;
-  if (!entry->schema) p.wrong = who + " is not known to the registry";
-  else if (entry->schema->type != "AVRO") p.wrong = who + " is no Avro schema";
+  if (entry->schema->type != "AVRO") p.wrong = who + " is no Avro schema";
   else p = make_plan(avro::parse_schema(*entry->schema), who);
   return &by_id_.emplace(id, std::move(p)).first->second;
 }

@@ -46,6 +46,7 @@ private:
   std::unique_ptr<proto::schema> file_; // framing: none
   plan bare_;
   std::unordered_map<std::uint32_t, known_schema> by_id_; // framing: confluent
+  known_schema unknown_;                                  // of the id that was last found to have no schema
   std::vector<std::int64_t> path_;                        // of the record at work
   proto::message_reader reader_;
 };
@@ -90,11 +91,15 @@ void protobuf_decoder::wanted_schemas(std::span<const record_view> records, std:
 known_schema& protobuf_decoder::schema_of(std::uint32_t id) {
   if (const auto at = by_id_.find(id); at != by_id_.end()) return at->second;
   const auto entry = options_.schemas->find(id);
-  if (!entry) throw std::logic_error("schema " + std::to_string(id) + " was not fetched");
-  auto& k = by_id_[id];
+  if (!entry && !options_.schemas->forgets())
+    throw std::logic_error("schema " + std::to_string(id) + " was not fetched");
   const auto who = "the schema of id " + std::to_string(id);
-  if (!entry->schema) k.wrong = who + " is not known to the registry";
-  else if (entry->schema->type != "PROTOBUF") k.wrong = who + " is no Protobuf schema";
+  if (!entry || !entry->schema) { // not kept: of records that are none each has another
+    unknown_.wrong = who + " is not known to the registry";
+    return unknown_;
+  }
+  auto& k = by_id_[id];
+  if (entry->schema->type != "PROTOBUF") k.wrong = who + " is no Protobuf schema";
   else if (auto made = proto::schema::make(*entry->schema); made) k.schema = std::move(*made);
   else k.wrong = who + " " + made.failure().cause;
   return k;

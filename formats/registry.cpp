@@ -93,12 +93,12 @@ private:
 
 } // namespace
 
-fetched_schema fetch_schema(std::uint32_t id, const registry_get& get, schema_cache& into) {
+fetched_schema fetch_schema(std::uint32_t id, const registry_get& get, schema_cache& into, std::int64_t now_ms) {
   using verdict = fetched_schema::verdict;
   fetcher f(get);
   auto s = f.fetch("/schemas/ids/" + std::to_string(id), 0);
   if (!s && !f.not_found()) return {verdict::later, f.why()};
-  if (!s && into.missed(id) < believed_after)
+  if (!s && into.missed(id, now_ms) < believed_after)
     return {verdict::missing, "schema " + std::to_string(id) + " is not known to it"};
   const auto what = s ? verdict::known : verdict::unknown;
   into.put(id, std::move(s));

@@ -30,6 +30,7 @@ struct fetched_schema {
 
 // Fetches a schema and those that it refers to. Only a registry that says so by its own error code does not know an id:
 // any other 404 may be a proxy or a wrong URL, and must not cost a record.
-fetched_schema fetch_schema(std::uint32_t id, const registry_get& get, schema_cache& into);
+// `now_ms`: of a clock that only goes on.
+fetched_schema fetch_schema(std::uint32_t id, const registry_get& get, schema_cache& into, std::int64_t now_ms);
 
 } // namespace chute
