@@ -219,6 +219,7 @@ struct schemas_fetched {
   bool all = false;
   std::string why;                 // not all: for people
   std::vector<std::uint32_t> left; // not asked about yet
+  bool later = false;              // it did not answer, or not to the point: that may go on for long
 };
 
 // New columns for fields without one: stays, or another spec, of the table as it is now; `why`: not yet.

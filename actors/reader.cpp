@@ -202,15 +202,15 @@ msg::schemas_fetched fetch_schemas(worker_tools& tools, std::vector<std::uint32_
     const registry_get get = [&](const std::string& path) { return get_schema(tools, path, registry_limit_ms); };
     for (; id != end && mono_now() < until; ++id) {
       auto f = fetch_schema(*id, get, into, mono_now());
-      if (f.what == fetched_schema::verdict::later) return {false, f.why, {}};
+      if (f.what == fetched_schema::verdict::later) return {false, f.why, {}, true};
       if (f.what == fetched_schema::verdict::missing) missing = f.why;
     }
   } catch (const std::exception& e) {
-    return {false, e.what(), {}};
+    return {false, e.what(), {}, true};
   }
   ids.erase(ids.begin(), id);
   const bool all = ids.empty() && missing.empty();
-  return {all, std::move(missing), std::move(ids)};
+  return {all, std::move(missing), std::move(ids), false};
 }
 
 void ask_for(converter_ptr self, std::vector<std::uint32_t> ids, std::string missing = {}) {
@@ -332,12 +332,12 @@ void convert_waiting(converter_ptr self) {
   }
 }
 
-// What the first one waits for may never come. Its partition goes behind the others, who ask for what they need.
-void let_others_ask(converter_ptr self) {
+// What the first one waits for may never come. Then its partition goes behind the others, who ask for what they need.
+void ask_anew(converter_ptr self) {
   auto& s = self->state;
   s.fetching = false;
   s.held.reset();
-  if (s.waiting.empty()) return;
+  if (!std::exchange(s.may_last, false) || s.waiting.empty()) return convert_waiting(self);
   const auto first = std::pair(s.waiting.front().topic, s.waiting.front().partition);
   std::stable_partition(s.waiting.begin(), s.waiting.end(),
                         [&](const convert_request& r) { return std::pair(r.topic, r.partition) != first; });
@@ -361,6 +361,7 @@ void on_added(converter_ptr self, const msg::fields_added& m) {
     s.context->board->trouble(s.context->config.name, text);
     tell_waiting(self, why);
     s.by_topic[s.waiting.front().topic].hopeless.clear();
+    s.may_last = true;
     self->delayed_send(self, std::chrono::seconds(2), msg::wake{});
     return;
   }
@@ -383,6 +384,7 @@ void on_fetched(converter_ptr self, const msg::schemas_fetched& m) {
     s.fetching = false;
     return convert_waiting(self);
   }
+  s.may_last = m.later;
   const auto why = "the schema registry: " + m.why, text = "waiting for " + why;
   if (s.tries++ == 0) s.context->log->warn("pipeline {}: {}", s.context->config.name, text);
   s.context->board->trouble(s.context->config.name, text);
@@ -415,7 +417,7 @@ converter_actor::behavior_type converter(converter_ptr self, context_ptr context
       },
       [=](const msg::schemas_fetched& m) { on_fetched(self, m); },
       [=](const msg::fields_added& m) { on_added(self, m); },
-      [=](const msg::wake&) { let_others_ask(self); },
+      [=](const msg::wake&) { ask_anew(self); },
   };
 }
 

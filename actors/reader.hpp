@@ -60,6 +60,7 @@ struct converter_state {
   pool_actor clerks;
   std::deque<convert_request> waiting;                    // bounded by the credits of the readers: see add_waiting
   bool fetching = false;                                  // or about to; or waits for columns
+  bool may_last = false;                                  // what it waits for: nobody knows for how long
   chunk_ptr held;                                         // of the first that waits: it has fields without a column
   std::set<std::pair<std::string, partition_id>> blocked; // while it waits: whose records wait, too
   int tries = 0;

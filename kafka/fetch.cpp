@@ -112,16 +112,6 @@ record_view view_of(const rd_kafka_message_t* m) {
   return r;
 }
 
-// Messages lie apart, each in an allocation of librdkafka's, and where many partitions take turns they have left the
-// processor's cache since: the one that comes some places later is sent for.
-void send_for(const std::vector<rd_kafka_message_t*>& messages, std::size_t i) {
-  constexpr std::size_t places = 8, line = 64;
-  if (i + places >= messages.size()) return;
-  const auto* at = reinterpret_cast<const char*>(messages[i + places]);
-  __builtin_prefetch(at);
-  __builtin_prefetch(at + line);
-}
-
 // A fetch that is smaller than a producer's batches gets only one of them a request, for one partition, so it is not
 // made small, even if very many partitions then need more memory than they were given, should all of them stand still
 // with much to read.
@@ -231,10 +221,7 @@ struct raw_batch::held {
   std::shared_ptr<connection> from; // messages point into its topics
   std::vector<rd_kafka_message_t*> messages;
   ~held() {
-    for (std::size_t i = 0; i < messages.size(); ++i) {
-      send_for(messages, i);
-      rd_kafka_message_destroy(messages[i]);
-    }
+    for (auto* m : messages) rd_kafka_message_destroy(m);
   }
 };
 
@@ -402,7 +389,6 @@ raw_batch stream::take(std::size_t max_records, std::uint64_t max_bytes) {
     bool full =
         out.records.size() >= std::max<std::size_t>(max_records, 1) || (out.bytes >= max_bytes && !out.records.empty());
     if (full) break;
-    send_for(s.taken, s.taken_at);
     s.next();
     if (m->err) {
       if (!s.pass_event(out, m)) break;

@@ -75,6 +75,29 @@ class Registry(harness.Scenario):
         self.assertEqual(engine.stop(), 0)
         self.exact(topic, table, "--offsets-only", records=total, unverified=total)
 
+    def test_one_schema_that_is_not_told_keeps_no_others_from_being_asked_for(self):
+        class Partly(formats_test.Registry):
+            broken = True
+
+            def answer(self, path, headers):
+                if self.broken and path.startswith("/schemas/ids/2"):
+                    return 500, {"error_code": 50001, "message": "the store failed"}
+                return super().answer(path, headers)
+
+        partitions = 8
+        topic, table = self.topic(partitions), self.table(columns="id UInt64, name String")
+        registry = Partly(self, {i: {"schema": SCHEMA} for i in range(1, 4)})
+        engine = self.engine(topic, table, format="avro", top={"registry": {"url": registry.url}}, batch={"rows": 1000, "wait": "200ms"})
+        self.send(topic, [framed(100, 2)], 0)
+        engine.says("waiting for the schema registry", limit=60)
+        for p in range(1, partitions):
+            self.send(topic, [framed(i, 3) for i in range(10)], p)
+        self.arrived(table, 10 * (partitions - 1), 60, engine)
+        registry.broken = False
+        self.arrived(table, 10 * (partitions - 1) + 1, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(topic, table, "--offsets-only", records=10 * (partitions - 1) + 1, unverified=10 * (partitions - 1) + 1)
+
     def complaints(self, topic, table, registry, pem):
         """How often `chute check` names the registry."""
         file, _ = self.topology(topic, table, name="check", format="avro",
