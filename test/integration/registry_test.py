@@ -86,12 +86,13 @@ class Registry(harness.Scenario):
 
         partitions = 8
         topic, table = self.topic(partitions), self.table(columns="id UInt64, name String")
-        registry = Partly(self, {i: {"schema": SCHEMA} for i in range(1, 4)})
+        # An id each: what one converter fetched all of them know.
+        registry = Partly(self, {i: {"schema": SCHEMA} for i in (2, *range(10, 10 + partitions))})
         engine = self.engine(topic, table, format="avro", top={"registry": {"url": registry.url}}, batch={"rows": 1000, "wait": "200ms"})
         self.send(topic, [framed(100, 2)], 0)
         engine.says("waiting for the schema registry", limit=60)
         for p in range(1, partitions):
-            self.send(topic, [framed(i, 3) for i in range(10)], p)
+            self.send(topic, [framed(i, 10 + p) for i in range(10)], p)
         self.arrived(table, 10 * (partitions - 1), 60, engine)
         registry.broken = False
         self.arrived(table, 10 * (partitions - 1) + 1, 60, engine)
