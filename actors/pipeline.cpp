@@ -48,6 +48,17 @@ void show_running(self_ptr self) {
   show(self, s.topics_wait_for.empty() ? shown::streaming : shown::waiting, s.topics_wait_for);
 }
 
+// Not at each try.
+void tell_trouble(self_ptr self, const std::string& what) {
+  constexpr mono_ms again_ms = 600'000;
+  auto& s = self->state;
+  const auto now = mono_now();
+  std::erase_if(s.troubles_told, [&](const auto& t) { return now - t.second >= again_ms; });
+  if (!s.troubles_told.emplace(what, now).second) return;
+  s.context->log->warn("pipeline {} waits: {}", s.context->config.name, what);
+  s.context->board->trouble(s.context->config.name, what);
+}
+
 void order_all(self_ptr self, enum msg::control::what order) {
   for (auto& [name, l] : self->state.lanes) self->send(l.actor, msg::control{order});
 }
@@ -454,17 +465,13 @@ void start_lanes(self_ptr self, const findings& f) {
   s.topics_wait_for.clear();
   for (auto& [name, why] : troubles) {
     const auto told = "topic " + name + " waits: " + why;
-    const auto before = s.troubles_told.find(name);
-    if (before == s.troubles_told.end() || before->second != why) { // not at each try
-      s.context->log->warn("pipeline {}: {}", s.context->config.name, told);
-      s.context->board->trouble(s.context->config.name, told);
-    }
+    tell_trouble(self, told);
     if (s.topics_wait_for.empty()) s.topics_wait_for = told;
   }
-  s.troubles_told = troubles;
   if (troubles.size() > 1)
     s.topics_wait_for += " (and " + std::to_string(troubles.size() - 1) + " more of its topics wait)";
   show_running(self);
+  if (troubles.empty()) s.troubles_told.clear();
   if (troubles.empty()) s.tries = 0;
   else if (!s.draining) s.retry_at = retry_after(s);
 }
@@ -572,8 +579,7 @@ void on_prepared(self_ptr self, const msg::prepared& m) {
     if (m.fatal && s.lanes.empty()) return end_now(self, m.failure); // else it is one topic's, and the others go on
     if (s.draining) return check_finished(self);
     s.retry_at = retry_after(s);
-    s.context->log->warn("pipeline {} waits: {}", s.context->config.name, m.failure);
-    s.context->board->trouble(s.context->config.name, m.failure);
+    tell_trouble(self, m.failure);
     if (s.lanes.empty()) {
       show(self, s.paused ? shown::paused : shown::waiting, m.failure);
     } else if (s.at == phase::running) {
@@ -870,7 +876,7 @@ pipeline_actor::behavior_type pipeline(self_ptr self, std::shared_ptr<pipeline_c
     return p;
   };
   s.with.clerks = pool_of(2);
-  s.with.rounds = pool_of(1);
+  s.with.rounds = pool_of(3);
   s.with.helpers = pool_of(2);
   self->set_down_handler([=](const caf::down_msg& m) {
     if (!m.reason || m.reason == caf::exit_reason::user_shutdown) return;

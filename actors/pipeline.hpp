@@ -61,7 +61,7 @@ struct pipeline_state {
   std::set<std::string> first_topics; // of a pattern: those that there were when this process began
   bool none_listed = false;           // there were none: all that come are new
   std::string topics_wait_for;        // of a pattern: why some of its topics cannot begin yet; empty: all have
-  std::map<std::string, std::string> troubles_told; // of topics: what was logged of each
+  std::map<std::string, mono_ms> troubles_told; // within the last minutes: what it waits for, and when that was logged
   bool revoking = false;
   mono_ms revoke_deadline = 0, retry_at = 0;
   mono_ms without_since = 0; // the group took the partitions back, and gave none since

@@ -377,7 +377,10 @@ void on_added(converter_ptr self, const msg::fields_added& m) {
 
 void on_fetched(converter_ptr self, const msg::schemas_fetched& m) {
   auto& s = self->state;
-  if (!m.left.empty()) return ask_for(self, m.left, m.why);
+  if (!m.left.empty()) {
+    tell_waiting(self, "the schema registry: " + std::to_string(m.left.size()) + " more schemas are asked for");
+    return ask_for(self, m.left, m.why);
+  }
   if (m.all) {
     if (s.tries > 0) s.context->log->info("pipeline {}: the registry answers again", s.context->config.name);
     s.tries = 0;

@@ -308,9 +308,7 @@ void lane::read_failed(instant now, std::uint64_t epoch, partition_id p, read_er
   if (what == read_error::other || what == read_error::unconverted) {
     const bool unconverted = what == read_error::unconverted;
     unread_[*index_of(p)] = {(unconverted ? "" : "Kafka: ") + why, unconverted, false};
-    if (!unconverted || *index_of(p) >= reads_.size() || mutant(bug::end_not_heard)) return;
-    reads_[*index_of(p)].behind = reads_[*index_of(p)].leaving = false; // others that wait for their turn go on
-    return grant(now);
+    return;
   }
   if (what == read_error::halted && !building() && !mutant(bug::halted_at_once)) {
     halted_ = why;

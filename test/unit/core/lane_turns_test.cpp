@@ -192,16 +192,6 @@ TEST_CASE("turns: a partition of which nothing comes does not keep the others wa
   CHECK(h.on == turns::ids{1});
 }
 
-TEST_CASE("turns: a partition that waits to be converted does not keep the others waiting") {
-  turns h(3);
-  h.begin();
-  h.more(0, 10);
-  CHECK(h.on == turns::ids{0});
-  h.machine->read_failed(h.now, h.take<fx_take>().epoch, {0}, read_error::unconverted, "the registry is away");
-  h.follow();
-  CHECK(h.on == turns::ids{0, 1});
-}
-
 TEST_CASE("turns: a partition that falls behind beside others waits like them") {
   turns h(3);
   h.begin(0);
