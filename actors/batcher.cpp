@@ -22,8 +22,8 @@ mono_ms heartbeat_ms(const batcher_state& s) {
 }
 
 // Blocking work: the job answers with a message; what it throws becomes that message too.
-template <class F> void run_job(self_ptr self, pool_actor& pool, F&& work) {
-  self->send(pool, msg::job{std::forward<F>(work)});
+template <class F> void run_job(self_ptr self, const pool_actor& by, F&& work) {
+  run_job(self, by, self->state.setup.name.topic, std::forward<F>(work));
 }
 
 // --- effects ---------------------------------------------------------------------------------------------------------
@@ -183,8 +183,7 @@ void perform(self_ptr self, const fx_insert& fx) {
     auto holds = [&fx, word] { return mono_now() < std::min(fx.lease_mono, word) && wall_now() < fx.lease_wall; };
     fault_point("before_insert");
     if (fx.dead_letters) fault_point("in_dead_letter", fault_at::soon);
-    auto answer = fx.dead_letters ? dest->insert_dead_letters(t, *fx.what, holds)
-                                  : dest->insert_rows(t, *fx.what, fx.again, fx.refreshed, holds);
+    auto answer = fx.dead_letters ? dest->insert_dead_letters(t, *fx.what, holds) : dest->insert_rows(t, fx, holds);
     if (answer.what == insert_answer::verdict::acknowledged) fault_point("applied_not_acknowledged");
     caf::anon_send(to, msg::inserted_batch{fx.ticket, answer});
   });

@@ -54,6 +54,7 @@ struct destination::impl {
   table_standing standing;                     // as last described, like
   std::vector<counted_table> counted;          // table, dead letters, views' targets; those of views that are gone stay
   std::map<std::string, mono_ms> silent_since; // URLs that did not tell what runs there
+  answering answers;                           // what runs there, all of them
 
   decoder_spec_ptr spec_now() {
     std::lock_guard hold(lock);
@@ -73,6 +74,14 @@ struct destination::impl {
   void is_silent_now(const std::string& url) {
     std::lock_guard hold(lock);
     silent_since[url] = mono_now();
+  }
+
+  // Of all lanes' questions: each counts for all.
+  std::optional<answering::span> answering_of(mono_ms asked, ch::token_answer::state is) {
+    using state = ch::token_answer::state;
+    std::lock_guard hold(lock);
+    if (is != state::running) answers.heard(asked, mono_now(), is == state::not_running); // else not all were asked
+    return answers.now();
   }
 
   table_standing standing_now() {
@@ -496,10 +505,10 @@ result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const 
   bool lasting = false;
   if (auto r = fill_defaults(tools.http(), *targets, zone_of(d.facts), d.question_ms(), lasting); !r.ok())
     return r.failure();
+  decoder_spec_ptr spec = make_spec(d.facts, d.context, d.topic, *std::move(targets), ++d.generation);
+  if (spec->fingerprint == before->fingerprint) spec = before;
+  d.spec_is(spec); // whoever finds the columns to be those that were seen compares with it
   d.columns_seen = ch::columns_hash(table->columns);
-  auto spec = make_spec(d.facts, d.context, d.topic, *std::move(targets), ++d.generation);
-  if (spec->fingerprint == before->fingerprint) return before;
-  d.spec_is(spec);
   return spec;
 }
 
@@ -597,12 +606,12 @@ void doubt_for_views(const destination::impl& d, worker_tools& tools, const std:
 }
 } // namespace
 
-insert_answer destination::insert_rows(worker_tools& tools, const batch& b, bool again, bool refreshed,
-                                       std::function<bool()> lease_holds) {
+insert_answer destination::insert_rows(worker_tools& tools, const fx_insert& fx, std::function<bool()> lease_holds) {
   auto& d = *impl_;
+  const auto& b = *fx.what;
   using v = insert_answer::verdict;
   if (auto no = refuse_another_table(d, identity, tools)) return *no;
-  if (again)
+  if (fx.again)
     if (auto no = refuse_unknown_again(d, identity, tools)) return *no;
   row_counter count;
   auto rows = rows_of(b, count);
@@ -622,7 +631,7 @@ insert_answer destination::insert_rows(worker_tools& tools, const batch& b, bool
     if (d.facts.knows(name)) r.settings[name] = value;
   r.limit_ms = d.context->top.clickhouse.insert_limit_ms;
   r.lease = std::move(lease_holds);
-  r.context = {refreshed, d.standing_now().trust.dependent_views, p.format == "passthrough",
+  r.context = {fx.refreshed, d.standing_now().trust.dependent_views, p.format == "passthrough",
                !d.described.partition_key.empty()};
   auto answer = ch::insert(tools.http(), d.known, r);
   doubt_for_views(d, tools, d.database, d.table, answer);
@@ -632,7 +641,7 @@ insert_answer destination::insert_rows(worker_tools& tools, const batch& b, bool
     if (!differ.ok()) {
       answer.what = v::retry;
       answer.message += "; whether the table's columns changed meanwhile is not known: " + differ.failure().text();
-    } else if (*differ) answer.what = v::columns_changed;
+    } else if (*differ || fx.made_for != d.spec_now()->fingerprint) answer.what = v::columns_changed;
   }
   note(d, tools, answer);
   return answer;
@@ -791,7 +800,9 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
   }
   if (fx.running) {
     auto servers = tools.all_servers();
+    const auto asked = mono_now();
     auto r = ch::token_running(servers, *fx.running, d.question_ms());
+    out.all_answer = d.answering_of(asked, r.is);
     token_running = r.is == ch::token_answer::state::running;
     if (r.is == ch::token_answer::state::unknown) {
       out.why = r.why;

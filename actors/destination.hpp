@@ -42,9 +42,7 @@ public:
 
   // Nothing: the server is up since before `before` (on its clock). Else why nothing may be sent.
   std::optional<insert_answer> restarted(worker_tools& tools, wall_ms before);
-  // `again`, `refreshed`: as in fx_insert.
-  insert_answer insert_rows(worker_tools& tools, const batch& b, bool again, bool refreshed,
-                            std::function<bool()> lease_holds);
+  insert_answer insert_rows(worker_tools& tools, const fx_insert& fx, std::function<bool()> lease_holds);
   insert_answer insert_dead_letters(worker_tools& tools, const batch& b, std::function<bool()> lease_holds);
   // `token_running`: the answer's `why` says where.
   table_answer ask(worker_tools& tools, const fx_ask& question, bool& token_running);

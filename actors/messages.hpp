@@ -230,9 +230,13 @@ struct fields_added {
 
 // to a pool and its workers
 struct job {
-  std::function<void(worker_tools&)> run;
+  std::function<void(worker_tools&)> run; // none: the worker is to end
+  std::string about;                      // a topic: what hangs of one must not keep the others waiting
 };
-struct idle {};
+struct idle {
+  std::string about; // the job that is done
+};
+struct late {}; // to itself: is there a topic that waits though nothing of it is run?
 
 } // namespace msg
 
@@ -288,8 +292,9 @@ using keeper_actor = caf::typed_actor<caf::reacts_to<msg::load_lane>, caf::react
 
 // Runs one job after another; may block.
 using worker_actor = caf::typed_actor<caf::reacts_to<msg::job>>;
-// Hands jobs to idle workers, in order.
-using pool_actor = caf::typed_actor<caf::reacts_to<msg::job>, caf::reacts_to<msg::idle, worker_actor>>;
+// Hands jobs to idle workers: in order, and to each topic its share.
+using pool_actor =
+    caf::typed_actor<caf::reacts_to<msg::job>, caf::reacts_to<msg::idle, worker_actor>, caf::reacts_to<msg::late>>;
 
 // Starts, supervises and ends everything of one pipeline.
 using pipeline_actor = caf::typed_actor<
@@ -352,5 +357,6 @@ CHUTE_MESSAGE(chute::msg::fields_answered)
 CHUTE_MESSAGE(chute::msg::fields_added)
 CHUTE_MESSAGE(chute::msg::job)
 CHUTE_MESSAGE(chute::msg::idle)
+CHUTE_MESSAGE(chute::msg::late)
 CHUTE_MESSAGE(chute::convert_request)
 #undef CHUTE_MESSAGE

@@ -226,20 +226,20 @@ template <class F> void run_prepare(self_ptr self, findings known, F&& work) {
   s.job_running = true;
   s.retry_at = 0;
   context_ptr c = s.context;
-  self->send(s.with.clerks, msg::job{[=, me = pipeline_actor(self)](worker_tools& t) {
-               auto out = std::make_shared<findings>(known);
-               msg::prepared answer{out, {}, false};
-               try {
-                 work(t, c, *out);
-               } catch (const not_yet& e) {
-                 answer.failure = e.what();
-                 answer.fatal = e.fatal;
-               } catch (const std::exception& e) {
-                 answer.failure = e.what();
-                 answer.fatal = true;
-               }
-               caf::anon_send(me, answer);
-             }});
+  run_job(self, s.with.clerks, {}, [=, me = pipeline_actor(self)](worker_tools& t) {
+    auto out = std::make_shared<findings>(known);
+    msg::prepared answer{out, {}, false};
+    try {
+      work(t, c, *out);
+    } catch (const not_yet& e) {
+      answer.failure = e.what();
+      answer.fatal = e.fatal;
+    } catch (const std::exception& e) {
+      answer.failure = e.what();
+      answer.fatal = true;
+    }
+    caf::anon_send(me, answer);
+  });
 }
 
 void start_prepare(self_ptr self) {
@@ -338,8 +338,8 @@ void join(self_ptr self, const findings& f) {
     s.with.converters.push_back(self->spawn(converter, context_ptr(s.context), boss, s.with.helpers));
     watch(self, s.with.converters.back());
   }
-  s.with.inserters = self->spawn(pool, context_ptr(s.context),
-                                 std::min<std::size_t>(inserters_max, std::max<std::size_t>(2, partitions)), boss);
+  const auto inserters = std::min<std::size_t>(inserters_max, std::max<std::size_t>(2, partitions));
+  s.with.inserters = self->spawn(pool, context_ptr(s.context), pool_size{inserters, 3 * inserters}, boss);
   watch(self, s.with.inserters);
   s.with.keeper = self->spawn<caf::detached>(keeper, context_ptr(s.context), boss, s.opened_store);
   watch(self, s.with.keeper);
@@ -519,20 +519,20 @@ void ask_about_others(self_ptr self) {
   if (s.confirming || now < s.confirm_at) return;
   s.confirming = true;
   s.confirm_at = now + 500;
-  self->send(s.with.clerks,
-             msg::job{[c = context_ptr(s.context), until = s.until, me = pipeline_actor(self)](worker_tools&) {
-               bool all = true;
-               for (auto& [topic, ends] : until) {
-                 std::vector<kafka::topic_partition> parts;
-                 for (auto& [partition, end] : ends)
-                   if (end > 0) parts.push_back({topic, {partition}});
-                 auto found = kafka::read_offsets(c->kafka_client(), c->config.group, parts, question_ms);
-                 for (std::size_t i = 0; i < parts.size(); ++i)
-                   all = all && found[i].what == kafka::committed_offset::status::found &&
-                         found[i].next.value >= ends.at(parts[i].partition.value);
-               }
-               caf::anon_send(me, msg::others_drained{all});
-             }});
+  run_job(self, s.with.clerks, {},
+          [c = context_ptr(s.context), until = s.until, me = pipeline_actor(self)](worker_tools&) {
+            bool all = true;
+            for (auto& [topic, ends] : until) {
+              std::vector<kafka::topic_partition> parts;
+              for (auto& [partition, end] : ends)
+                if (end > 0) parts.push_back({topic, {partition}});
+              auto found = kafka::read_offsets(c->kafka_client(), c->config.group, parts, question_ms);
+              for (std::size_t i = 0; i < parts.size(); ++i)
+                all = all && found[i].what == kafka::committed_offset::status::found &&
+                      found[i].next.value >= ends.at(parts[i].partition.value);
+            }
+            caf::anon_send(me, msg::others_drained{all});
+          });
 }
 
 // Whether all that can be done is done.
@@ -673,27 +673,27 @@ void on_refresh(self_ptr self, const msg::refresh_wanted& m) {
   auto& s = self->state;
   auto it = s.topics.find(m.name.topic);
   if (it == s.topics.end()) return;
-  self->send(s.with.clerks, msg::job{[dest = it->second.dest, before = it->second.spec, m,
-                                      me = pipeline_actor(self)](worker_tools& t) {
-               auto now = dest->describe_again(t, before);
-               auto out = std::make_shared<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(m, std::move(now));
-               caf::anon_send(me, msg::described{out});
-             }});
+  run_job(self, s.with.clerks, m.name.topic,
+          [dest = it->second.dest, before = it->second.spec, m, me = pipeline_actor(self)](worker_tools& t) {
+            auto now = dest->describe_again(t, before);
+            auto out = std::make_shared<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(m, std::move(now));
+            caf::anon_send(me, msg::described{out});
+          });
 }
 
 template <class T, class F> void ask_in_turn(self_ptr self, const round_ptr& round, std::vector<T> about, F&& ask) {
   if (about.empty() || round->under_way.exchange(true)) return;
   // Its last copy goes with the job, however that ends.
   std::shared_ptr<void> done(nullptr, [round](void*) { round->under_way = false; });
-  self->send(self->state.with.rounds, msg::job{[=, about = std::move(about)](worker_tools& tools) {
-               const auto until = mono_now() + round_limit_ms;
-               const auto n = about.size(), first = round->next;
-               for (std::size_t k = 0; k < n && mono_now() < until; ++k) {
-                 round->next = (first + k + 1) % n;
-                 ask(tools, about[(first + k) % n]);
-               }
-               (void)done;
-             }});
+  run_job(self, self->state.with.rounds, {}, [=, about = std::move(about)](worker_tools& tools) {
+    const auto until = mono_now() + round_limit_ms;
+    const auto n = about.size(), first = round->next;
+    for (std::size_t k = 0; k < n && mono_now() < until; ++k) {
+      round->next = (first + k + 1) % n;
+      ask(tools, about[(first + k) % n]);
+    }
+    (void)done;
+  });
 }
 
 struct topic_lanes {
@@ -782,16 +782,15 @@ void on_fields_found(self_ptr self, const msg::fields_found& m) {
   if (topic == s.topics.end()) return self->send(m.from, msg::fields_added{nullptr, {}});
   if (topic->second.spec->fingerprint != m.spec->fingerprint) // they were told already
     return self->send(m.from, msg::fields_added{topic->second.spec, {}});
-  self->send(s.with.helpers, msg::job{[dest = topic->second.dest, m, me = pipeline_actor(self)](worker_tools& t) {
-               auto now = dest->add_columns(t, m.fields, m.spec);
-               auto out = std::make_shared<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(
-                   msg::refresh_wanted{{m.topic, {}}, 0}, now);
-               if (now.ok()) caf::anon_send(me, msg::described{out});
-               // By way of the pipeline, which has told the lanes by then.
-               caf::anon_send(
-                   me, msg::fields_answered{
-                           m.from, {now.ok() ? *now : nullptr, now.ok() ? std::string() : now.failure().text()}});
-             }});
+  run_job(self, s.with.helpers, m.topic, [dest = topic->second.dest, m, me = pipeline_actor(self)](worker_tools& t) {
+    auto now = dest->add_columns(t, m.fields, m.spec);
+    auto out = std::make_shared<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(
+        msg::refresh_wanted{{m.topic, {}}, 0}, now);
+    if (now.ok()) caf::anon_send(me, msg::described{out});
+    // By way of the pipeline, which has told the lanes by then.
+    caf::anon_send(
+        me, msg::fields_answered{m.from, {now.ok() ? *now : nullptr, now.ok() ? std::string() : now.failure().text()}});
+  });
 }
 
 // Tells the lanes how many inserts their table has seen, by all writers: a token is forgotten by count, too.
@@ -870,14 +869,14 @@ pipeline_actor::behavior_type pipeline(self_ptr self, std::shared_ptr<pipeline_c
   s.context = std::move(context);
   s.opened_store = std::move(opened_store);
   s.with.pipeline = pipeline_actor(self);
-  const auto pool_of = [&](std::size_t workers) {
-    auto p = self->spawn(pool, context_ptr(s.context), workers, s.with.pipeline);
+  const auto pool_of = [&](std::size_t few, std::size_t most) {
+    auto p = self->spawn(pool, context_ptr(s.context), pool_size{few, most}, s.with.pipeline);
     watch(self, p);
     return p;
   };
-  s.with.clerks = pool_of(2);
-  s.with.rounds = pool_of(3);
-  s.with.helpers = pool_of(2);
+  s.with.clerks = pool_of(2, 16);
+  s.with.rounds = pool_of(3, 3);
+  s.with.helpers = pool_of(2, 8);
   self->set_down_handler([=](const caf::down_msg& m) {
     if (!m.reason || m.reason == caf::exit_reason::user_shutdown) return;
     lane_died(self, m.source); // or it would be waited for

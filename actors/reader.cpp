@@ -216,10 +216,9 @@ msg::schemas_fetched fetch_schemas(worker_tools& tools, std::vector<std::uint32_
 void ask_for(converter_ptr self, std::vector<std::uint32_t> ids, std::string missing = {}) {
   auto& s = self->state;
   s.fetching = true;
-  self->send(s.clerks, msg::job{[ids = std::move(ids), missing = std::move(missing), me = converter_actor(self),
-                                 cache = s.context->schemas](worker_tools& tools) {
-               caf::anon_send(me, fetch_schemas(tools, ids, missing, *cache));
-             }});
+  run_job(self, s.helpers, {},
+          [ids = std::move(ids), missing = std::move(missing), me = converter_actor(self), cache = s.context->schemas](
+              worker_tools& tools) { caf::anon_send(me, fetch_schemas(tools, ids, missing, *cache)); });
 }
 
 // Names that are data (a key an order) would be remembered, and asked about, without end.
@@ -408,11 +407,11 @@ void add_waiting(std::deque<convert_request>& waiting, bool at_work, const conve
 }
 
 converter_actor::behavior_type converter(converter_ptr self, context_ptr context, pipeline_actor boss,
-                                         pool_actor clerks) {
+                                         pool_actor helpers) {
   auto& s = self->state;
   s.context = std::move(context);
   s.boss = std::move(boss);
-  s.clerks = std::move(clerks);
+  s.helpers = std::move(helpers);
   return {
       [=](const convert_request& r) {
         add_waiting(self->state.waiting, self->state.fetching, r);

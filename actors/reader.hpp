@@ -57,7 +57,7 @@ struct converter_state {
   };
   std::map<std::string, decoding> by_topic;
   pipeline_actor boss;
-  pool_actor clerks;
+  pool_actor helpers;
   std::deque<convert_request> waiting;                    // bounded by the credits of the readers: see add_waiting
   bool fetching = false;                                  // or about to; or waits for columns
   bool may_last = false;                                  // what it waits for: nobody knows for how long
@@ -73,6 +73,6 @@ inline constexpr std::size_t hopeless_max = 10'000; // then what else is new get
 void add_waiting(std::deque<convert_request>& waiting, bool at_work, const convert_request& r);
 
 converter_actor::behavior_type converter(converter_actor::stateful_pointer<converter_state> self, context_ptr context,
-                                         pipeline_actor boss, pool_actor clerks);
+                                         pipeline_actor boss, pool_actor helpers);
 
 } // namespace chute

@@ -73,32 +73,111 @@ worker_actor::behavior_type worker(worker_actor::stateful_pointer<worker_state> 
                                    std::size_t number, pool_actor pool, pipeline_actor boss) {
   self->state.tools = std::make_unique<worker_tools>(std::move(context), number);
   return {[=](const msg::job& j) {
+    if (!j.run) return self->quit();
     try {
       j.run(*self->state.tools);
     } catch (const std::exception& e) {
       self->send(boss, msg::failed{e.what()});
     }
-    self->send(pool, msg::idle{}, worker_actor(self));
+    self->send(pool, msg::idle{j.about}, worker_actor(self));
   }};
 }
 
-pool_actor::behavior_type pool(pool_actor::stateful_pointer<pool_state> self, context_ptr context, std::size_t workers,
-                               pipeline_actor boss) {
-  for (std::size_t i = 0; i < workers; ++i)
-    self->state.free.push_back(self->spawn<caf::detached + caf::linked>(worker, context, i, pool_actor(self), boss));
+namespace {
+
+using pool_ptr = pool_actor::stateful_pointer<pool_state>;
+constexpr mono_ms late_ms = 1'000;
+
+struct pool_parts {
+  context_ptr context;
+  pool_size size;
+  pipeline_actor boss;
+};
+
+worker_actor new_worker(pool_ptr self, const pool_parts& with) {
+  return self->spawn<caf::detached + caf::linked>(worker, with.context, self->state.workers++, pool_actor(self),
+                                                  with.boss);
+}
+
+// The topic whose next job is to be run; null: none may.
+pool_state::topic* next_topic(pool_state& s, std::size_t few) {
+  pool_state::topic* next = nullptr;
+  for (auto& [name, t] : s.topics) {
+    if (t.waiting.empty() || t.running >= few) continue;
+    const auto before = [](const pool_state::topic& a, const pool_state::topic& b) {
+      return std::pair(a.running, a.waiting.front().first) < std::pair(b.running, b.waiting.front().first);
+    };
+    if (!next || before(t, *next)) next = &t;
+  }
+  return next;
+}
+
+void run_next(pool_ptr self, pool_state::topic& t, const worker_actor& w) {
+  self->send(w, std::move(t.waiting.front().second));
+  t.waiting.pop_front();
+  --self->state.waiting;
+  ++t.running;
+}
+
+void look_later(pool_ptr self, const pool_parts& with) {
+  auto& s = self->state;
+  if (s.looks || s.waiting == 0 || s.workers >= with.size.most) return;
+  s.looks = true;
+  self->delayed_send(self, std::chrono::milliseconds(late_ms), msg::late{});
+}
+
+void hand_out(pool_ptr self, const pool_parts& with) {
+  auto& s = self->state;
+  while (!s.free.empty() && s.waiting > 0) {
+    const auto t = next_topic(s, with.size.few);
+    if (!t) break;
+    run_next(self, *t, s.free.back());
+    s.free.pop_back();
+  }
+  look_later(self, with);
+}
+
+void on_job(pool_ptr self, const pool_parts& with, const msg::job& j) {
+  auto& s = self->state;
+  s.topics[j.about].waiting.emplace_back(mono_now(), j);
+  ++s.waiting;
+  hand_out(self, with);
+}
+
+void on_idle(pool_ptr self, const pool_parts& with, const msg::idle& m, const worker_actor& w) {
+  auto& s = self->state;
+  const auto t = s.topics.find(m.about);
+  if (--t->second.running == 0 && t->second.waiting.empty()) s.topics.erase(t);
+  s.free.push_back(w);
+  hand_out(self, with);
+  while (s.workers > with.size.few && !s.free.empty() && s.workers - s.free.size() < with.size.few) { // nothing hangs
+    self->send(s.free.back(), msg::job{});
+    s.free.pop_back();
+    --s.workers;
+  }
+}
+
+void on_late(pool_ptr self, const pool_parts& with) {
+  auto& s = self->state;
+  s.looks = false;
+  const auto now = mono_now();
+  for (auto& [name, t] : s.topics) {
+    if (s.workers >= with.size.most) break;
+    if (t.running == 0 && !t.waiting.empty() && now - t.waiting.front().first >= late_ms)
+      run_next(self, t, new_worker(self, with));
+  }
+  look_later(self, with);
+}
+
+} // namespace
+
+pool_actor::behavior_type pool(pool_ptr self, context_ptr context, pool_size size, pipeline_actor boss) {
+  const pool_parts with{std::move(context), size, std::move(boss)};
+  while (self->state.workers < size.few) self->state.free.push_back(new_worker(self, with));
   return {
-      [=](const msg::job& j) {
-        auto& s = self->state;
-        if (s.free.empty()) return s.waiting.push_back(j);
-        self->send(s.free.back(), j);
-        s.free.pop_back();
-      },
-      [=](const msg::idle&, const worker_actor& w) {
-        auto& s = self->state;
-        if (s.waiting.empty()) return s.free.push_back(w);
-        self->send(w, s.waiting.front());
-        s.waiting.pop_front();
-      },
+      [=](const msg::job& j) { on_job(self, with, j); },
+      [=](const msg::idle& m, const worker_actor& w) { on_idle(self, with, m, w); },
+      [=](const msg::late&) { on_late(self, with); },
   };
 }
 

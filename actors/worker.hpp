@@ -7,7 +7,10 @@
 #include "kafka/inspect.hpp"
 
 #include <deque>
+#include <map>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace chute {
@@ -46,11 +49,28 @@ struct worker_state {
 worker_actor::behavior_type worker(worker_actor::stateful_pointer<worker_state> self, context_ptr context,
                                    std::size_t number, pool_actor pool, pipeline_actor boss);
 
-struct pool_state {
-  std::deque<msg::job> waiting; // bounded: each lane has at most a handful of requests open
-  std::vector<worker_actor> free;
+// `few` workers serve all topics, in the order of their jobs; of those that wait, whichever has the fewest running is
+// next. A topic of which nothing is run for a second, as what others wait for hangs, gets a worker beyond those, up to
+// `most` in all. No topic has more than `few` at once.
+struct pool_size {
+  std::size_t few, most;
 };
-pool_actor::behavior_type pool(pool_actor::stateful_pointer<pool_state> self, context_ptr context, std::size_t workers,
+struct pool_state {
+  struct topic {
+    std::deque<std::pair<mono_ms, msg::job>> waiting; // bounded: each lane has at most a handful of requests open
+    std::size_t running = 0;
+  };
+  std::map<std::string, topic> topics; // of which anything waits or runs
+  std::vector<worker_actor> free;
+  std::size_t workers = 0, waiting = 0;
+  bool looks = false; // a msg::late is on its way
+};
+pool_actor::behavior_type pool(pool_actor::stateful_pointer<pool_state> self, context_ptr context, pool_size size,
                                pipeline_actor boss);
+
+// `about`: see msg::job.
+template <class Self, class F> void run_job(Self self, const pool_actor& by, const std::string& about, F&& work) {
+  self->send(by, msg::job{std::forward<F>(work), about});
+}
 
 } // namespace chute

@@ -1,6 +1,7 @@
 // What ClickHouse answered, as the lane needs to know it. clickhouse/ makes these from replies; core/ decides on them.
 #pragma once
 
+#include "core/answering.hpp"
 #include "core/ids.hpp"
 
 #include <cstdint>
@@ -78,8 +79,9 @@ struct table_answer {
   // If they were asked for: the offsets of each range that are there, in either table; ascending, each once.
   std::vector<std::vector<std::int64_t>> present;
   block_sum blocks;
-  std::int64_t server_started_ms = 0; // on the server's clock, Unix ms; 0: not known
-  std::optional<table_standing> now;  // nothing: as it was told before
+  std::int64_t server_started_ms = 0;        // on the server's clock, Unix ms; 0: not known
+  std::optional<table_standing> now;         // nothing: as it was told before
+  std::optional<answering::span> all_answer; // in which all servers did, as far as is known
 };
 
 } // namespace chute

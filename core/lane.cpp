@@ -251,6 +251,7 @@ void lane::tick(instant now) {
     else if (w.at == step::counting && w.ask_ticket == 0 && now.mono >= w.rest_until) ask_count(now);
     else if (w.at == step::looking && w.ask_ticket == 0 && now.mono >= w.rest_until) look(now);
   }
+  tell_late(now);
   compare_unbuilt(now);
   ask_quiet_readers(now);
   set_aside_unread(now);
@@ -258,6 +259,19 @@ void lane::tick(instant now) {
   maybe_plan(now);
   if (free && work_) grant(now);
   check_released(now);
+}
+
+// What was asked for, and has no answer for long, though nothing failed.
+void lane::tell_late(instant now) {
+  constexpr mono_ms late_look_ms = 2'000, late_ms = 10'000;
+  if (!waiting_.empty()) return;
+  if (look_wanted_ && look_ticket_ != 0 && now.mono - look_sent_ >= late_look_ms) {
+    waiting_ = "the log, which is looked at before anything more is planned";
+    look_failed_ = true; // cleared with it
+  } else if (insert_under_way() && now.mono - work_->sent_mono >= late_ms)
+    waiting_ = "ClickHouse, which has not answered an insert of " + describe_plan() + " yet";
+  else if (saving_ && saving_->ticket != 0 && now.mono - saving_->sent_mono >= late_ms)
+    waiting_ = "a save of its state, which has no answer yet";
 }
 
 mono_ms lane::next_wake() const {

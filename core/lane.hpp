@@ -177,6 +177,7 @@ struct fx_insert { // send it once. `lease_mono`, `lease_wall`: send only before
   bool dead_letters = false;
   bool again = false;     // something may have landed of it before
   bool refreshed = false; // the columns were described anew, and are the same, since nothing of the lane got through
+  std::uint64_t made_for = 0; // the fingerprint of the columns that the rows are for
   mono_ms lease_mono = 0;
   wall_ms lease_wall = 0;
   // A repetition to a server whose host may crash, and its deduplication log with it: from `word_mono` on the server is
@@ -366,7 +367,8 @@ private:
     bool rows_done = false;     // acknowledged or settled
     attempt_history rows, dead; // of the attempts to insert
     ticket_t insert_ticket = 0, ask_ticket = 0, refresh_ticket = 0;
-    mono_ms rest_until = 0, confirm_until = 0, count_until = 0, quiet_since = 0, asked_at = 0;
+    mono_ms rest_until = 0, confirm_until = 0, count_until = 0, quiet_since = 0;
+    mono_ms sent_mono = 0;                                      // the last attempt
     wall_ms first_attempt = 0, attempt_before = 0, sent_at = 0; // server's time, of attempts that left
     wall_ms last_attempt = 0;                                   // server's time
     mono_ms looked_at = 0;                                      // when the table was last asked before a repetition
@@ -374,6 +376,7 @@ private:
     wall_ms tried_since() const { return loaded || first_attempt == 0 ? p.since : first_attempt; }
     int tries = 0;
     std::string doubt;             // why it is in doubt
+    std::string quiet_why;         // what the wait is held up by
     bool halve_if_none = false;    // it was too big, or rejected
     std::string halve_for;         // why
     std::uint64_t late_blocks = 0; // of tables that were found since it was made: see block_sum
@@ -398,6 +401,7 @@ private:
   ticket_t new_ticket() { return ++tickets_; }
   void took(lane_edge e) { ++counters_.edges[static_cast<std::size_t>(e)]; }
   mono_ms backoff(int tries);
+  void tell_late(instant now);
   bool commit_outstanding() const { // a save without a definite answer may still land
     return saving_ && (saving_->ticket != 0 || saving_->unanswered) && !mutant(bug::stale_handle_kept);
   }
@@ -584,6 +588,7 @@ private:
   std::vector<offset_t> reached_;   // when that was asked: the log's ends cannot lie below
   ticket_t look_ticket_ = 0;
   mono_ms look_at_ = 0, compared_at_ = 0; // compared_at_: recovery asked for the log's bounds
+  mono_ms look_sent_ = 0;                 // the look that is on its way
   mono_ms look_at_all_at_ = 0;            // then every partition is looked at, not only the suspected ones
   bool looks_at_all_ = false;             // the look that is on its way
   std::vector<mono_ms> unread_since_;     // one a partition: nothing was asked of its reader since; 0: something is

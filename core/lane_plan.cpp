@@ -7,7 +7,7 @@ namespace {
 constexpr mono_ms looked_for_ms = 15'000; // a save that renews the lease may come in between
 constexpr mono_ms confirm_every_ms = 500, runs_every_ms = 2'000;
 constexpr wall_ms window_most_ms = 32'000'000'000; // a year and some days
-constexpr mono_ms quiet_ask_every_ms = 5'000, quiet_answer_ms = 3'000;
+constexpr mono_ms quiet_ask_every_ms = answering::every_ms;
 } // namespace
 
 std::string lane::describe_plan() const {
@@ -223,12 +223,14 @@ void lane::send(instant now) {
   w.insert_ticket = new_ticket();
   w.attempt_before = w.last_attempt;
   w.last_attempt = w.sent_at = now.server;
+  w.sent_mono = now.mono;
   ++counters_.inserts;
   took(w.tries > 0 || w.loaded ? lane_edge::sent_again : lane_edge::sent);
   if (w.tries++ > 0) ++counters_.insert_retries;
   bool dead = w.rows_done != (mutant(bug::dead_letters_before_rows) && w.what->rows > 0 && w.what->dead > 0);
   const auto& h = w.history();
-  fx_insert fx{w.insert_ticket, w.what, dead, h.landed_maybe > 0 || h.loaded, refreshed_, INT64_MAX, INT64_MAX};
+  fx_insert fx{w.insert_ticket,       w.what,    dead,     h.landed_maybe > 0 || h.loaded, refreshed_,
+               w.content_fingerprint, INT64_MAX, INT64_MAX};
   if (leased()) {
     fx.lease_mono = save_sent_mono_ + config_.lease_ms;
     fx.lease_wall = save_sent_wall_ + config_.lease_ms;
@@ -590,21 +592,26 @@ bool lane::quiet(instant) const {
   return unanswered == 0 || (config_.trust.plain_merge_tree && server_started_ > w.last_attempt);
 }
 
-void lane::wait_quiet(instant now) {
+void lane::wait_quiet(instant) {
   auto& w = *work_;
   w.at = step::waiting_quiet;
-  waiting_ = describe_plan() + " is in doubt (" + w.doubt + "): waiting until no attempt can still be running";
+  waiting_ = describe_plan() + " is in doubt (" + w.doubt + "): waiting until no attempt can still be running" +
+             (w.quiet_why.empty() ? "" : ", which time tells only while ClickHouse answers: " + w.quiet_why);
   w.ask_ticket = new_ticket();
-  w.asked_at = now.mono;
   effects_.push_back(fx_ask{w.ask_ticket, {}, w.p.token, false});
 }
 
 void lane::quiet_answered(instant now, const table_answer& answer, bool token_running) {
   auto& w = *work_;
-  // The wait counts only while the server answers: a request can lie in a socket of one that hangs.
-  bool silent = !answer.answered || now.mono - w.asked_at > quiet_answer_ms;
-  if (silent && !mutant(bug::silence_counts)) w.quiet_since = now.mono;
-  bool over = quiet(now) || now.mono - w.quiet_since >= config_.lease_ms + config_.insert_limit_ms;
+  // The wait counts only while the servers answer: a request can lie in a socket of one that hangs.
+  w.quiet_why = !answer.answered ? answer.why
+                : !answer.all_answer
+                    ? "not every question is answered within " + std::to_string(answering::within_ms / 1000) + " s"
+                    : "";
+  const auto waited = mutant(bug::silence_counts) ? now.mono - w.quiet_since
+                      : answer.all_answer         ? answer.all_answer->length_from(w.quiet_since)
+                                                  : 0;
+  bool over = quiet(now) || waited >= config_.lease_ms + config_.insert_limit_ms;
   if (mutant(bug::running_query_ignored)) token_running = false;
   if (answer.answered && !token_running && over && w.alone) {
     if (auto why = token_trouble(now); !why.empty()) return doubt(now, why);

@@ -301,6 +301,7 @@ void lane::look_at_log(instant now) {
   look_at_ = look_at_all_at_;
   if (config_.delivery == delivery_mode::at_least_once) return;
   look_ticket_ = new_ticket();
+  look_sent_ = now.mono;
   const auto& base = advance_ ? *advance_ : record_; // all that is done
   suspects_.resize(base.partitions.size());
   suspect_asked_.assign(base.partitions.size(), false);

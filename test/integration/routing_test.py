@@ -125,6 +125,29 @@ class Patterns(harness.Scenario):
         self.each_once(table_b, 300)
         self.assertEqual(self.count(table_a), 0)
 
+    def test_inserts_that_hang_keep_no_other_topic_waiting(self):
+        """More than are sent at once, into one topic's table."""
+        proxy = harness.Proxy(self, self.server.url)
+        slow, quick = self.topic(16, suffix="_a"), self.topic(2, suffix="_b")
+        table_slow, table_quick = self.table(suffix="_a"), self.table(suffix="_b")
+        engine = self.run_pattern(url=proxy.url, start="earliest", batch={"wait": "50ms"})
+        self.produce(slow, 3_200)
+        self.produce(quick, 100)
+        wait_until(lambda: (self.count(table_slow), self.count(table_quick)) == (3_200, 100), 60, lambda: f"both land: {engine.reasons()}")
+        proxy.fault("delay", match=f"INSERT INTO*{table_slow.split('.')[1]}*", ms=30_000)
+        self.produce(slow, 3_200, "--first", 3_200)
+        wait_until(lambda: proxy.counts().get("delay", 0) >= 8, 20, lambda: f"inserts hang: {proxy.counts()}", every=0.05)
+        for first in range(100, 300, 50):
+            self.produce(quick, 50, "--first", first)
+            wait_until(lambda: self.count(table_quick) == first + 50, 20, lambda: f"{quick} lands: {engine.reasons()}", every=0.05)
+        self.assertEqual(self.count(table_slow), 3_200, "they hang still")
+        engine.says("has not answered an insert")
+        proxy.clear()
+        wait_until(lambda: self.count(table_slow) == 6_400, 90, lambda: f"{slow} lands: {engine.reasons()}")
+        self.assertEqual(engine.stop(), 0)
+        self.exact_one(slow, table_slow, 6_400)
+        self.exact_one(quick, table_quick, 300)
+
     def test_where_no_topic_matched_at_first_all_are_new(self):
         engine = self.run_pattern()
         engine.says("no topic matches")

@@ -309,6 +309,7 @@ void world::ask(std::uint8_t n, std::uint8_t l, const fx_ask& fx) {
   q.process = n;
   q.lane = l;
   q.asked = fx;
+  q.sent = now_;
   questions_.push_back(std::move(q));
   auto e = to_lane(n, l, ev::ask_arrives, fx.ticket);
   e.ref = static_cast<std::uint32_t>(questions_.size() - 1);

@@ -222,6 +222,8 @@ void world::dispatch_process(process& p, const event& e) {
   case ev::answered: {
     auto& q = questions_[e.ref];
     if (q.answer.answered) p.server_offset = q.server_time - (now_ + p.mono_base);
+    if (q.asked.running && !q.running) p.answers.heard(q.sent + p.mono_base, now_ + p.mono_base, q.answer.answered);
+    q.answer.all_answer = p.answers.now();
     return lane_event(n, e.lane, [&](lane& m, instant now) { m.answered(now, q.asked.ticket, q.answer, q.running); });
   }
   case ev::count_told: return lane_event(n, e.lane, [&](lane& m, instant now) { m.set_blocks({e.tag}, now); });
@@ -316,6 +318,7 @@ void world::start_process(std::uint8_t n) {
   p.awake_since = now_;
   p.columns = server_.columns;
   p.server_offset = server_now() - (now_ + p.mono_base);
+  p.answers = {};
   p.at = membership::joining;
   p.handle = ++handles_;
   p.generation = -1;

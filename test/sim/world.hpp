@@ -179,7 +179,8 @@ struct process {
   std::uint32_t life = 0;
   ms paused_at = 0, awake_since = 0;
   ms mono_base = 0, wall_offset = 0, server_offset = 0; // server_offset: its idea of ClickHouse's time, from `mono`
-  std::uint32_t columns = 0;                            // as last described
+  answering answers;
+  std::uint32_t columns = 0; // as last described
   membership at = membership::outside;
   std::uint32_t handle = 0; // of its membership; new whenever it joins anew
   int generation = -1;
@@ -230,7 +231,7 @@ struct question {
   fx_ask asked;
   table_answer answer;
   bool running = false;
-  ms server_time = 0;
+  ms sent = 0, server_time = 0;
 };
 
 struct look {

@@ -67,6 +67,58 @@ TEST_CASE("the wait counts only while the server answers") {
   CHECK(h.now.mono - silent >= whole_wait(h));
 }
 
+TEST_CASE("what other lanes are answered counts for the wait: one's own questions may stand in line") {
+  harness h;
+  h.doubted();
+  h.tell({{}, rows_found(10)});
+  bool others = true;
+  SUBCASE("others are answered") {}
+  SUBCASE("nobody is") { others = false; }
+  bool asks_the_table = false; // "none" would be believed
+  for (mono_ms passed = 0; passed < whole_wait(h) + 60'000 && !asks_the_table; passed += 2'000) {
+    if (others) h.answers.heard(h.now.mono, h.now.mono, true);
+    for (auto& [ticket, at] : h.asked) at = h.now.mono; // when they left
+    if (passed % 20'000 == 0 && h.has<fx_ask>()) asks_the_table = !h.tell({}).ranges.empty();
+    h.pass(2'000);
+  }
+  CHECK(asks_the_table == others);
+}
+
+TEST_CASE("an answer that arrives late says nothing of the time since it was given") {
+  for (int over : {0, 1}) {
+    harness h;
+    h.doubted();
+    const auto began = h.now.mono;
+    h.tell({{}, rows_found(10)});
+    const auto fx = h.take<fx_ask>();
+    h.wait(whole_wait(h) + 20'000);
+    table_answer a;
+    a.answered = true;
+    a.all_answer = {0, began + whole_wait(h) - 1 + over};
+    h.machine->answered(h.now, fx.ticket, a, false);
+    h.pass(6'000);
+    CHECK(h.take<fx_ask>().ranges.empty() == (over == 0));
+  }
+}
+
+TEST_CASE("what the wait for an attempt is held up by is named") {
+  harness h;
+  h.doubted();
+  h.tell({{}, rows_found(10)});
+  const auto reason = [&] { return h.machine->status().waiting_for; };
+  CHECK(reason().ends_with("no attempt can still be running"));
+  h.no_answer();
+  h.pass(5'000);
+  CHECK(reason().ends_with("only while ClickHouse answers: no answer"));
+  h.pass(4'000);
+  h.tell({});
+  h.pass(5'000);
+  CHECK(reason().ends_with("only while ClickHouse answers: not every question is answered within 3 s"));
+  h.tell({});
+  h.pass(5'000);
+  CHECK(reason().ends_with("no attempt can still be running"));
+}
+
 TEST_CASE("nothing there is not believed of one server while another still runs the token") {
   harness h;
   h.doubted();
@@ -95,6 +147,7 @@ TEST_CASE("a fill in doubt: what the table has, and the log has no more, is not 
       const auto fx = h.take<fx_ask>();
       table_answer a;
       a.answered = true;
+      a.all_answer = h.heard(fx);
       a.present = {{8, 9, 10, 11, 12, 13}};
       for (std::size_t k = 0; k < fx.ranges.size(); ++k)
         a.counts.push_back(rows_found(k == 0 ? (fx.list ? 6 : 12) : 10));

@@ -63,6 +63,8 @@ struct harness {
   std::unique_ptr<lane> machine;
   instant now{1'000'000, 1'700'000'000'000, 1'700'000'000'000};
   std::deque<effect> out; // not yet looked at
+  std::map<ticket_t, mono_ms> asked;
+  answering answers;
 
   explicit harness(int partitions = 1, int lanes = 1) {
     config.pipeline = "p";
@@ -83,7 +85,10 @@ struct harness {
     return *machine;
   }
   void collect() {
-    for (auto& e : machine->take_effects()) out.push_back(std::move(e));
+    for (auto& e : machine->take_effects()) {
+      if (auto* f = std::get_if<fx_ask>(&e)) asked[f->ticket] = now.mono;
+      out.push_back(std::move(e));
+    }
   }
   void pass(std::int64_t ms) {
     now.mono += ms;
@@ -158,12 +163,17 @@ struct harness {
   }
   std::optional<table_standing> standing; // told with each answer, as are
   block_sum blocks;
+  std::optional<answering::span> heard(const fx_ask& fx, bool answered = true) {
+    if (fx.running) answers.heard(asked[fx.ticket], now.mono, answered);
+    return answers.now();
+  }
   // The table's answer: what it holds of each range, in order; of the ranges
   // behind, nothing.
   fx_ask tell(const std::vector<range_count>& counts, bool token_running = false) {
     auto fx = take<fx_ask>();
     table_answer a;
     a.answered = true;
+    a.all_answer = heard(fx);
     a.now = standing;
     a.blocks = blocks;
     a.counts = counts;
@@ -184,6 +194,7 @@ struct harness {
     CHECK(fx.list);
     table_answer a;
     a.answered = true;
+    a.all_answer = heard(fx);
     a.now = standing;
     a.blocks = blocks;
     a.present = present;
@@ -195,6 +206,7 @@ struct harness {
     auto fx = take<fx_ask>();
     table_answer a;
     a.why = "no answer";
+    a.all_answer = heard(fx, false);
     machine->answered(now, fx.ticket, a, false);
     return fx;
   }
@@ -202,6 +214,7 @@ struct harness {
     auto fx = take<fx_ask>();
     table_answer a;
     a.answered = true;
+    a.all_answer = heard(fx);
     a.now = standing;
     a.blocks = blocks;
     a.server_started_ms = server_started;

@@ -521,3 +521,36 @@ TEST_CASE("what was acknowledged is saved with the next plan, or alone after a w
     CHECK(h.saved().partitions[0].next == offset_t{10});
   }
 }
+
+TEST_CASE("an insert, and a save, that have no answer for long are what the lane waits for") {
+  harness h;
+  h.first_start();
+  const auto reason = [&] { return h.machine->status().waiting_for; };
+  h.planned(10);
+  h.wait(10'000);
+  CHECK(reason().find("has not answered an insert of plan") != std::string::npos);
+  h.acknowledge();
+  CHECK(reason().empty());
+  h.wait(1'000);
+  CHECK(h.has<fx_save>());
+  CHECK(reason().empty());
+  h.wait(10'000);
+  CHECK(reason() == "a save of its state, which has no answer yet");
+  h.accept();
+  CHECK(reason().empty());
+}
+
+TEST_CASE("a look at the log that takes long is what the lane waits for") {
+  harness h;
+  h.config.unseen_limit_ms = 1'000;
+  h.first_start();
+  const auto reason = [&] { return h.machine->status().waiting_for; };
+  h.give(records(0, 0, 5));
+  h.pass(2'000); // nobody saw it
+  REQUIRE(h.machine->looks_at_log());
+  CHECK(reason().empty());
+  for (int i = 0; i < 5; ++i) h.pass(500);
+  CHECK(reason() == "the log, which is looked at before anything more is planned");
+  h.inspect();
+  CHECK(reason().empty());
+}
