@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
+#include <optional>
 
 namespace chute {
 
@@ -26,6 +28,23 @@ public:
 private:
   static constexpr std::int64_t unset = INT64_MIN;
   std::atomic<std::int64_t> offset_{unset};
+};
+
+// Of all lanes: what one of them is answered counts for all.
+class shared_answering {
+public:
+  void heard(mono_ms asked, mono_ms now) {
+    const std::lock_guard hold(mutex_);
+    of_.heard(asked, now);
+  }
+  std::optional<answering::span> times() const {
+    const std::lock_guard hold(mutex_);
+    return of_.times();
+  }
+
+private:
+  mutable std::mutex mutex_;
+  answering of_;
 };
 
 // Randomness for tokens, lineages and marks: the system's secure source (getrandom).

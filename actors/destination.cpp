@@ -48,13 +48,13 @@ struct destination::impl {
   std::atomic<std::uint64_t> columns_seen{0}; // the hash of those that were last described
   std::atomic<std::uint64_t> generation{1};
 
+  std::mutex describing;                       // whoever reads the columns later has the last word
   std::mutex reading;                          // one reads the standing for all that wait for it
   std::mutex lock;                             // guards:
   decoder_spec_ptr latest;                     // of the columns as last described
   table_standing standing;                     // as last described, like
   std::vector<counted_table> counted;          // table, dead letters, views' targets; those of views that are gone stay
   std::map<std::string, mono_ms> silent_since; // URLs that did not tell what runs there
-  answering answers;                           // what runs there, all of them
 
   decoder_spec_ptr spec_now() {
     std::lock_guard hold(lock);
@@ -74,14 +74,6 @@ struct destination::impl {
   void is_silent_now(const std::string& url) {
     std::lock_guard hold(lock);
     silent_since[url] = mono_now();
-  }
-
-  // Of all lanes' questions: each counts for all.
-  std::optional<answering::span> answering_of(mono_ms asked, ch::token_answer::state is) {
-    using state = ch::token_answer::state;
-    std::lock_guard hold(lock);
-    if (is != state::running) answers.heard(asked, mono_now(), is == state::not_running); // else not all were asked
-    return answers.now();
   }
 
   table_standing standing_now() {
@@ -477,8 +469,9 @@ result<std::shared_ptr<destination>> destination::open(worker_tools& tools, cont
 
 table_standing destination::standing() const { return impl_->standing_now(); }
 
-result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const decoder_spec_ptr& before) {
+result<decoder_spec_ptr> destination::describe_again(worker_tools& tools) {
   auto& d = *impl_;
+  std::lock_guard one(d.describing);
   auto table = elsewhere_next(tools, ch::describe(tools.http(), d.facts, d.database, d.table, d.question_ms()));
   if (!table.ok()) return table.failure();
   auto name = ch::table_name(d.database, d.table);
@@ -506,14 +499,13 @@ result<decoder_spec_ptr> destination::describe_again(worker_tools& tools, const 
   if (auto r = fill_defaults(tools.http(), *targets, zone_of(d.facts), d.question_ms(), lasting); !r.ok())
     return r.failure();
   decoder_spec_ptr spec = make_spec(d.facts, d.context, d.topic, *std::move(targets), ++d.generation);
-  if (spec->fingerprint == before->fingerprint) spec = before;
+  if (const auto before = d.spec_now(); spec->fingerprint == before->fingerprint) spec = before;
   d.spec_is(spec); // whoever finds the columns to be those that were seen compares with it
   d.columns_seen = ch::columns_hash(table->columns);
   return spec;
 }
 
-result<decoder_spec_ptr> destination::add_columns(worker_tools& tools, const std::vector<new_field>& fields,
-                                                  const decoder_spec_ptr& before) {
+result<decoder_spec_ptr> destination::add_columns(worker_tools& tools, const std::vector<new_field>& fields) {
   constexpr std::size_t columns_max = 1'000; // a field's name may be anything, but not any number of things
   auto& d = *impl_;
   const auto now =
@@ -535,7 +527,7 @@ result<decoder_spec_ptr> destination::add_columns(worker_tools& tools, const std
     if (!done.ok) return ch::query_error(tools.http(), "adding columns to " + name, done);
     d.context->log->info("pipeline {}: added to {} for new fields: {}", d.context->config.name, name, names);
   }
-  return describe_again(tools, before);
+  return describe_again(tools);
 }
 
 result<bool> destination::columns_differ(worker_tools& tools) {
@@ -771,7 +763,7 @@ namespace {
 // Every repetition asks this: a server that does not tell is not waited for, nor asked again for a while.
 ch::token_answer running_still(destination::impl& d, worker_tools& tools, const token_t& token) {
   constexpr std::int64_t limit_ms = 2'000;
-  ch::token_answer out{ch::token_answer::state::not_running, {}};
+  ch::token_answer out{ch::token_answer::state::not_running, {}, true};
   const auto servers = tools.all_servers();
   for (auto* s : servers) {
     if (servers.size() > 1 && d.is_silent(s->url())) continue; // the only one is asked other things next
@@ -802,7 +794,8 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
     auto servers = tools.all_servers();
     const auto asked = mono_now();
     auto r = ch::token_running(servers, *fx.running, d.question_ms());
-    out.all_answer = d.answering_of(asked, r.is);
+    if (r.all_answered) d.context->answering->heard(asked, mono_now());
+    out.all_answer = d.context->answering->times();
     token_running = r.is == ch::token_answer::state::running;
     if (r.is == ch::token_answer::state::unknown) {
       out.why = r.why;

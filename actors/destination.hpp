@@ -29,11 +29,11 @@ public:
   static result<std::shared_ptr<destination>> open(worker_tools& tools, context_ptr context, const std::string& topic,
                                                    bool& fatal);
 
-  // The columns now. Same fingerprint as before: the same spec. An error names what is gone that cannot be gone.
-  result<decoder_spec_ptr> describe_again(worker_tools& tools, const decoder_spec_ptr& before);
+  // The columns now. Same fingerprint as last described: the same spec, else one of a later generation. An error names
+  // what is gone that cannot be gone.
+  result<decoder_spec_ptr> describe_again(worker_tools& tools);
   // Adds columns for fields that have none, unless they are there by now, and describes the table again.
-  result<decoder_spec_ptr> add_columns(worker_tools& tools, const std::vector<new_field>& fields,
-                                       const decoder_spec_ptr& before);
+  result<decoder_spec_ptr> add_columns(worker_tools& tools, const std::vector<new_field>& fields);
   // Whether they are others than those that were last described.
   result<bool> columns_differ(worker_tools& tools);
 

@@ -673,12 +673,11 @@ void on_refresh(self_ptr self, const msg::refresh_wanted& m) {
   auto& s = self->state;
   auto it = s.topics.find(m.name.topic);
   if (it == s.topics.end()) return;
-  run_job(self, s.with.clerks, m.name.topic,
-          [dest = it->second.dest, before = it->second.spec, m, me = pipeline_actor(self)](worker_tools& t) {
-            auto now = dest->describe_again(t, before);
-            auto out = std::make_shared<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(m, std::move(now));
-            caf::anon_send(me, msg::described{out});
-          });
+  run_job(self, s.with.clerks, m.name.topic, [dest = it->second.dest, m, me = pipeline_actor(self)](worker_tools& t) {
+    auto now = dest->describe_again(t);
+    auto out = std::make_shared<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(m, std::move(now));
+    caf::anon_send(me, msg::described{out});
+  });
 }
 
 template <class T, class F> void ask_in_turn(self_ptr self, const round_ptr& round, std::vector<T> about, F&& ask) {
@@ -722,7 +721,7 @@ void look_at_columns(self_ptr self, mono_ms now) {
                 const auto& t = about.of;
                 if (const auto differ = t.dest->columns_differ(tools); !differ.ok() || !*differ) return;
                 auto out = std::make_shared<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(
-                    msg::refresh_wanted{{about.topic, {}}, 0}, t.dest->describe_again(tools, t.spec));
+                    msg::refresh_wanted{{about.topic, {}}, 0}, t.dest->describe_again(tools));
                 caf::anon_send(me, msg::described{out});
               });
 }
@@ -739,9 +738,11 @@ void on_described(self_ptr self, const msg::described& m) {
   if (topic == s.topics.end()) return;
   if (!now.ok() && !asked) return s.context->log->warn("pipeline {}: {}", s.context->config.name, now.failure().text());
   if (!now.ok()) return answer(true, now.failure().text());
-  bool same = (*now)->fingerprint == topic->second.spec->fingerprint;
+  auto& known = topic->second.spec;
+  // Of two that were on their way the later one may have come first.
+  bool same = (*now)->fingerprint == known->fingerprint || (*now)->generation < known->generation;
   if (!same) {
-    topic->second.spec = *now;
+    known = *now;
     s.context->log->info("pipeline {}: the columns of {} changed", s.context->config.name,
                          topic->second.dest->table_name);
     for (auto& [name, l] : s.lanes)
@@ -783,7 +784,7 @@ void on_fields_found(self_ptr self, const msg::fields_found& m) {
   if (topic->second.spec->fingerprint != m.spec->fingerprint) // they were told already
     return self->send(m.from, msg::fields_added{topic->second.spec, {}});
   run_job(self, s.with.helpers, m.topic, [dest = topic->second.dest, m, me = pipeline_actor(self)](worker_tools& t) {
-    auto now = dest->add_columns(t, m.fields, m.spec);
+    auto now = dest->add_columns(t, m.fields);
     auto out = std::make_shared<std::pair<msg::refresh_wanted, result<decoder_spec_ptr>>>(
         msg::refresh_wanted{{m.topic, {}}, 0}, now);
     if (now.ok()) caf::anon_send(me, msg::described{out});

@@ -86,7 +86,7 @@ worker_actor::behavior_type worker(worker_actor::stateful_pointer<worker_state> 
 namespace {
 
 using pool_ptr = pool_actor::stateful_pointer<pool_state>;
-constexpr mono_ms late_ms = 1'000;
+constexpr mono_ms late_ms = 1'000, kept_ms = 30'000; // kept_ms: what hangs often hangs again
 
 struct pool_parts {
   context_ptr context;
@@ -99,11 +99,12 @@ worker_actor new_worker(pool_ptr self, const pool_parts& with) {
                                                   with.boss);
 }
 
-// The topic whose next job is to be run; null: none may.
+// The topic whose next job is to be run; null: none may. What is beyond the few is for those that would have none.
 pool_state::topic* next_topic(pool_state& s, std::size_t few) {
+  const auto most = s.workers - s.free.size() < few ? few : 1;
   pool_state::topic* next = nullptr;
   for (auto& [name, t] : s.topics) {
-    if (t.waiting.empty() || t.running >= few) continue;
+    if (t.waiting.empty() || t.running >= most) continue;
     const auto before = [](const pool_state::topic& a, const pool_state::topic& b) {
       return std::pair(a.running, a.waiting.front().first) < std::pair(b.running, b.waiting.front().first);
     };
@@ -150,7 +151,8 @@ void on_idle(pool_ptr self, const pool_parts& with, const msg::idle& m, const wo
   if (--t->second.running == 0 && t->second.waiting.empty()) s.topics.erase(t);
   s.free.push_back(w);
   hand_out(self, with);
-  while (s.workers > with.size.few && !s.free.empty() && s.workers - s.free.size() < with.size.few) { // nothing hangs
+  if (s.workers - s.free.size() >= with.size.few) s.strained_at = mono_now();
+  while (s.workers > with.size.few && !s.free.empty() && mono_now() - s.strained_at > kept_ms) {
     self->send(s.free.back(), msg::job{});
     s.free.pop_back();
     --s.workers;

@@ -51,7 +51,7 @@ worker_actor::behavior_type worker(worker_actor::stateful_pointer<worker_state> 
 
 // `few` workers serve all topics, in the order of their jobs; of those that wait, whichever has the fewest running is
 // next. A topic of which nothing is run for a second, as what others wait for hangs, gets a worker beyond those, up to
-// `most` in all. No topic has more than `few` at once.
+// `most` in all. No topic has more than `few` at once, nor more than one beyond them.
 struct pool_size {
   std::size_t few, most;
 };
@@ -63,7 +63,8 @@ struct pool_state {
   std::map<std::string, topic> topics; // of which anything waits or runs
   std::vector<worker_actor> free;
   std::size_t workers = 0, waiting = 0;
-  bool looks = false; // a msg::late is on its way
+  bool looks = false;      // a msg::late is on its way
+  mono_ms strained_at = 0; // when more than the few were last wanted
 };
 pool_actor::behavior_type pool(pool_actor::stateful_pointer<pool_state> self, context_ptr context, pool_size size,
                                pipeline_actor boss);

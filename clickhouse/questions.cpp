@@ -218,16 +218,23 @@ table_answer ask(session& s, const server_facts& facts, const question& q) {
 }
 
 token_answer token_running(std::span<session* const> servers, const token_t& token, std::int64_t limit_ms) {
-  token_answer out{token_answer::state::not_running, {}};
+  using state = token_answer::state;
+  token_answer out{state::not_running, {}, true};
   for (auto* s : servers) {
     auto a = run(*s,
                  "SELECT count() FROM system.processes WHERE Settings['insert_deduplication_token'] = " +
                      quote_text(token.hex()),
                  limit_ms);
     auto count = a.ok && a.rows.size() == 1 && a.rows[0].size() == 1 ? parse_number(a.rows[0][0]) : std::nullopt;
-    if (count && *count > 0)
-      return {token_answer::state::running, "an insert with the token " + token.hex() + " still runs at " + s->url()};
-    if (!count) out = {token_answer::state::unknown, s->url() + ": " + a.text};
+    out.all_answered &= count.has_value();
+    if (out.is == state::running) continue;
+    if (count && *count > 0) {
+      out.is = state::running;
+      out.why = "an insert with the token " + token.hex() + " still runs at " + s->url();
+    } else if (!count) {
+      out.is = state::unknown;
+      out.why = s->url() + ": " + a.text;
+    }
   }
   return out;
 }

@@ -52,7 +52,8 @@ query_answer sync_replica(session& s, const std::string& database, const std::st
 // Is a query with this token running anywhere? A silent server may be running it, so it counts as `unknown`.
 struct token_answer {
   enum class state : std::uint8_t { not_running, running, unknown } is = state::unknown;
-  std::string why; // running: where; unknown: which server, and why
+  std::string why;           // running: where; unknown: which server, and why
+  bool all_answered = false; // and told a number
 };
 token_answer token_running(std::span<session* const> servers, const token_t& token, std::int64_t limit_ms);
 

@@ -81,7 +81,7 @@ struct table_answer {
   block_sum blocks;
   std::int64_t server_started_ms = 0;        // on the server's clock, Unix ms; 0: not known
   std::optional<table_standing> now;         // nothing: as it was told before
-  std::optional<answering::span> all_answer; // in which all servers did, as far as is known
+  std::optional<answering::span> all_answer; // of late: see answering
 };
 
 } // namespace chute

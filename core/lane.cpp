@@ -263,15 +263,21 @@ void lane::tick(instant now) {
 
 // What was asked for, and has no answer for long, though nothing failed.
 void lane::tell_late(instant now) {
-  constexpr mono_ms late_look_ms = 2'000, late_ms = 10'000;
-  if (!waiting_.empty()) return;
-  if (look_wanted_ && look_ticket_ != 0 && now.mono - look_sent_ >= late_look_ms) {
-    waiting_ = "the log, which is looked at before anything more is planned";
-    look_failed_ = true; // cleared with it
-  } else if (insert_under_way() && now.mono - work_->sent_mono >= late_ms)
-    waiting_ = "ClickHouse, which has not answered an insert of " + describe_plan() + " yet";
+  constexpr mono_ms late_look_ms = 2'000, late_ms = 15'000;
+  if (!waiting_for().empty()) return;
+  late_.clear();
+  if (look_wanted_ && look_ticket_ != 0 && now.mono - look_sent_ >= late_look_ms)
+    late_ = "the log, which is looked at before anything more is planned";
+  else if (insert_under_way() && now.mono - work_->sent_mono >= late_ms)
+    late_ = "ClickHouse, which has not answered an insert for " + std::to_string(late_ms / 1000) + " s";
   else if (saving_ && saving_->ticket != 0 && now.mono - saving_->sent_mono >= late_ms)
-    waiting_ = "a save of its state, which has no answer yet";
+    late_ = "a save of its state, which has no answer for " + std::to_string(late_ms / 1000) + " s";
+  waiting_ = late_;
+}
+
+void lane::answer_came() {
+  if (!late_.empty() && waiting_ == late_) waiting_.clear();
+  late_.clear();
 }
 
 mono_ms lane::next_wake() const {

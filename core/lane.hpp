@@ -367,7 +367,7 @@ private:
     bool rows_done = false;     // acknowledged or settled
     attempt_history rows, dead; // of the attempts to insert
     ticket_t insert_ticket = 0, ask_ticket = 0, refresh_ticket = 0;
-    mono_ms rest_until = 0, confirm_until = 0, count_until = 0, quiet_since = 0;
+    mono_ms rest_until = 0, confirm_until = 0, count_until = 0, quiet_since = 0, asked_at = 0;
     mono_ms sent_mono = 0;                                      // the last attempt
     wall_ms first_attempt = 0, attempt_before = 0, sent_at = 0; // server's time, of attempts that left
     wall_ms last_attempt = 0;                                   // server's time
@@ -402,6 +402,7 @@ private:
   void took(lane_edge e) { ++counters_.edges[static_cast<std::size_t>(e)]; }
   mono_ms backoff(int tries);
   void tell_late(instant now);
+  void answer_came();
   bool commit_outstanding() const { // a save without a definite answer may still land
     return saving_ && (saving_->ticket != 0 || saving_->unanswered) && !mutant(bug::stale_handle_kept);
   }
@@ -623,7 +624,7 @@ private:
   bool differed_ = false;
   bool refreshed_ = false; // see fx_insert
   bool paused_ = false, revoking_ = false, draining_ = false, closing_all_ = false;
-  std::string waiting_, stopped_, stop_for_;
+  std::string waiting_, late_, stopped_, stop_for_; // late_: as waiting_ was set by tell_late()
   // Why nothing comes of a partition, until something does.
   struct unread {
     std::string why;

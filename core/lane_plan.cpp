@@ -7,7 +7,6 @@ namespace {
 constexpr mono_ms looked_for_ms = 15'000; // a save that renews the lease may come in between
 constexpr mono_ms confirm_every_ms = 500, runs_every_ms = 2'000;
 constexpr wall_ms window_most_ms = 32'000'000'000; // a year and some days
-constexpr mono_ms quiet_ask_every_ms = answering::every_ms;
 } // namespace
 
 std::string lane::describe_plan() const {
@@ -268,6 +267,7 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
   if (!work_ || (work_->insert_ticket != ticket && !mutant(bug::old_answer_taken))) return;
   auto& w = *work_;
   w.insert_ticket = 0;
+  answer_came();
   if (a.server_started_ms) set_server_started(a.server_started_ms);
   if (a.what != insert_answer::verdict::acknowledged) w.alone = false;
   if (!a.never_sent) w.last_attempt = now.server;
@@ -592,22 +592,26 @@ bool lane::quiet(instant) const {
   return unanswered == 0 || (config_.trust.plain_merge_tree && server_started_ > w.last_attempt);
 }
 
-void lane::wait_quiet(instant) {
+void lane::wait_quiet(instant now) {
   auto& w = *work_;
   w.at = step::waiting_quiet;
-  waiting_ = describe_plan() + " is in doubt (" + w.doubt + "): waiting until no attempt can still be running" +
-             (w.quiet_why.empty() ? "" : ", which time tells only while ClickHouse answers: " + w.quiet_why);
+  waiting_ =
+      describe_plan() + " is in doubt (" + w.doubt + "): waiting until no attempt can still be running" + w.quiet_why;
   w.ask_ticket = new_ticket();
+  w.asked_at = now.mono;
   effects_.push_back(fx_ask{w.ask_ticket, {}, w.p.token, false});
 }
 
 void lane::quiet_answered(instant now, const table_answer& answer, bool token_running) {
   auto& w = *work_;
   // The wait counts only while the servers answer: a request can lie in a socket of one that hangs.
-  w.quiet_why = !answer.answered ? answer.why
-                : !answer.all_answer
-                    ? "not every question is answered within " + std::to_string(answering::within_ms / 1000) + " s"
-                    : "";
+  const auto& times = answer.all_answer;
+  const bool silent = !times || now.mono - times->until > answering::every_ms + answering::within_ms;
+  w.quiet_why = token_running ? "; " + answer.why
+                : silent      ? ", which time tells only while ClickHouse answers within " +
+                               std::to_string(answering::within_ms / 1000) + " s" +
+                               (answer.why.empty() ? "" : ": " + answer.why)
+                         : "";
   const auto waited = mutant(bug::silence_counts) ? now.mono - w.quiet_since
                       : answer.all_answer         ? answer.all_answer->length_from(w.quiet_since)
                                                   : 0;
@@ -622,7 +626,7 @@ void lane::quiet_answered(instant now, const table_answer& answer, bool token_ru
     took(lane_edge::waited_quiet);
     return ask(now);
   }
-  w.rest_until = now.mono + quiet_ask_every_ms;
+  w.rest_until = std::max(w.asked_at + answering::every_ms, now.mono + 1);
 }
 
 // All rows of a batch may have been merged away (a row that came and went), so that the table never confirms it. But

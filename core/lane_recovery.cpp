@@ -330,6 +330,7 @@ bool lane::log_differs(std::size_t i, const lane_partition& p, const log_facts::
 
 void lane::looked_at_log(instant now, const log_facts& facts) {
   look_ticket_ = 0;
+  answer_came();
   if (!facts.answered) {
     look_at_ = now.mono + look_retry_ms;
     if (looks_at_all_) look_at_all_at_ = look_at_;

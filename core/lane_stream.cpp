@@ -178,6 +178,7 @@ void lane::saved(instant now, ticket_t ticket, save_outcome outcome, const std::
   seen(now);
   if (!saving_ || saving_->ticket != ticket) return;
   saving_->ticket = 0;
+  answer_came();
   if (mutant(bug::refused_save_accepted) && outcome == save_outcome::refused) outcome = save_outcome::accepted;
   if (mutant(bug::unknown_save_accepted) && outcome == save_outcome::unknown) outcome = save_outcome::accepted;
   if (mutant(bug::unknown_save_refused) && outcome == save_outcome::unknown) outcome = save_outcome::refused;

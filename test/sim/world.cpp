@@ -222,8 +222,8 @@ void world::dispatch_process(process& p, const event& e) {
   case ev::answered: {
     auto& q = questions_[e.ref];
     if (q.answer.answered) p.server_offset = q.server_time - (now_ + p.mono_base);
-    if (q.asked.running && !q.running) p.answers.heard(q.sent + p.mono_base, now_ + p.mono_base, q.answer.answered);
-    q.answer.all_answer = p.answers.now();
+    if (q.asked.running && q.answer.answered) p.answers.heard(q.sent + p.mono_base, now_ + p.mono_base);
+    q.answer.all_answer = p.answers.times();
     return lane_event(n, e.lane, [&](lane& m, instant now) { m.answered(now, q.asked.ticket, q.answer, q.running); });
   }
   case ev::count_told: return lane_event(n, e.lane, [&](lane& m, instant now) { m.set_blocks({e.tag}, now); });

@@ -58,7 +58,7 @@ struct with_pool {
     return j.within(limit, [&] { return std::find(j.begun.begin(), j.begun.end(), name) != j.begun.end(); });
   }
   ~with_pool() {
-    for (const auto* name : {"a1", "a2", "a3", "b1", "b2", "b3", "c1"}) j.let_end(name);
+    for (const auto* name : {"a1", "a2", "a3", "b1", "b2", "b3", "c1", "d1"}) j.let_end(name);
     self->send_exit(p, caf::exit_reason::user_shutdown);
   }
 };
@@ -81,6 +81,7 @@ TEST_CASE("what hangs of one topic does not keep another waiting, nor its next j
   w.add("c", "c1");
   CHECK(w.begun("c1"));
   CHECK_FALSE(w.begun("a3", std::chrono::milliseconds(0))); // a has its share
+  w.j.let_end("c1");
   w.j.let_end("a1");
   CHECK(w.begun("a3"));
 }
@@ -100,4 +101,19 @@ TEST_CASE("of those that wait, whoever has the fewest running is next, and then 
   w.j.let_end("a1");
   CHECK(w.begun("a2"));
   CHECK_FALSE(w.begun("b3", std::chrono::milliseconds(0)));
+}
+
+TEST_CASE("workers beyond the few are for topics that would have none, and no more are made than told") {
+  with_pool w;
+  for (const auto* name : {"a1", "a2", "a3"}) w.add("a", name);
+  w.add("b", "b1");
+  w.add("b", "b2");
+  REQUIRE(w.begun("b1"));
+  w.add("c", "c1");
+  REQUIRE(w.begun("c1"));
+  w.add("d", "d1"); // two for a, one for b, one for c: all four
+  w.j.let_end("c1");
+  CHECK(w.begun("d1"));
+  const std::lock_guard hold(w.j.lock);
+  CHECK(w.j.begun == std::vector<std::string>{w.j.begun[0], w.j.begun[1], "b1", "c1", "d1"});
 }

@@ -164,8 +164,8 @@ struct harness {
   std::optional<table_standing> standing; // told with each answer, as are
   block_sum blocks;
   std::optional<answering::span> heard(const fx_ask& fx, bool answered = true) {
-    if (fx.running) answers.heard(asked[fx.ticket], now.mono, answered);
-    return answers.now();
+    if (fx.running && answered) answers.heard(asked[fx.ticket], now.mono);
+    return answers.times();
   }
   // The table's answer: what it holds of each range, in order; of the ranges
   // behind, nothing.
@@ -178,6 +178,7 @@ struct harness {
     a.blocks = blocks;
     a.counts = counts;
     a.counts.resize(fx.ranges.size());
+    if (token_running) a.why = "it runs somewhere";
     machine->answered(now, fx.ticket, a, token_running);
     return fx;
   }
