@@ -54,7 +54,7 @@ result<std::vector<std::vector<std::int64_t>>> listed(session& s, const question
 
 result<std::vector<std::vector<std::int64_t>>> list_offsets(session& s, const question& q, const settings_map& settings,
                                                             std::string* server) {
-  return listed(s, q, "arraySort(groupUniqArray(chute_o))", settings, server);
+  return listed(s, q, "arraySort(groupArray(chute_o))", settings, server);
 }
 
 result<std::vector<std::optional<offset_t>>> highest_offsets(session& s, const question& q,

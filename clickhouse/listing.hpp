@@ -5,10 +5,10 @@
 
 namespace chute::clickhouse {
 
-// For each range the offsets that are there, in the table or among the dead letters; ascending, each once. The ranges
-// are of different partitions. The reply is bounded by the session's reply_bytes_max: more is no answer.
-// `settings`: reading_settings() of the server; `server`: who answered. As a rule ask() with question.list is what is
-// wanted: it counts and lists on one server, which caught up before.
+// For each range the offsets that are there, in the table or among the dead letters; ascending, one for each row and
+// dead letter. The ranges are of different partitions. The reply is bounded by the session's reply_bytes_max: more is
+// no answer. `settings`: reading_settings() of the server; `server`: who answered. As a rule ask() with question.list
+// is what is wanted: it counts and lists on one server, which caught up before.
 result<std::vector<std::vector<std::int64_t>>>
 list_offsets(session& s, const question& q, const settings_map& settings = {}, std::string* server = nullptr);
 

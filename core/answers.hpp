@@ -76,7 +76,7 @@ struct table_answer {
   bool answered = false;           // false: no answer, ask again
   std::string why;                 // if not answered
   std::vector<range_count> counts; // one a range asked for, in order
-  // If they were asked for: the offsets of each range that are there, in either table; ascending, each once.
+  // If they were asked for: the offsets of each range that are there; ascending, one for each row and dead letter.
   std::vector<std::vector<std::int64_t>> present;
   block_sum blocks;
   std::int64_t server_started_ms = 0;        // on the server's clock, Unix ms; 0: not known

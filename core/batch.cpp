@@ -212,8 +212,7 @@ batch make_batch(const plan& p, const cut& c, std::string reason) {
   return b;
 }
 
-batch make_fill(const plan& p, const cut& c, std::string reason,
-                const std::vector<std::vector<std::int64_t>>& present) {
+batch make_fill(const plan& p, const cut& c, std::string reason, const offsets_there& present) {
   batch b = make_batch(p, c, std::move(reason));
   b.ranges.clear();
   b.records = b.rows = b.dead = b.dropped = b.more_rows = 0;
@@ -238,6 +237,17 @@ batch make_fill(const plan& p, const cut& c, std::string reason,
       }
     }
   return b;
+}
+
+bool any_in_part(const cut& c, const offsets_there& present) {
+  for (std::size_t i = 0; i < c.pieces.size(); ++i)
+    for (const auto& x : c.pieces[i])
+      for (auto k = x.first; k < x.first + x.count; ++k) {
+        if (x.from->outcomes[k] != outcome::row) continue;
+        const auto [first, last] = std::equal_range(present[i].begin(), present[i].end(), x.from->offsets[k]);
+        if (first != last && static_cast<std::uint64_t>(last - first) < x.from->rows_of(k)) return true;
+      }
+  return false;
 }
 
 } // namespace chute

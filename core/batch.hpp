@@ -89,7 +89,11 @@ private:
 };
 
 batch make_batch(const plan& p, const cut& c, std::string reason);
-// Of a fill: only the records that are not `present` (one ascending list a partition of the lane).
-batch make_fill(const plan& p, const cut& c, std::string reason, const std::vector<std::vector<std::int64_t>>& present);
+// What of a plan is there: one list a partition of the lane, ascending, of an offset for each row and dead letter.
+using offsets_there = std::vector<std::vector<std::int64_t>>;
+// Of a fill: only the records that are not `present`.
+batch make_fill(const plan& p, const cut& c, std::string reason, const offsets_there& present);
+// Whether a record is there with fewer rows than it makes.
+bool any_in_part(const cut& c, const offsets_there& present);
 
 } // namespace chute

@@ -524,15 +524,13 @@ void lane::listed(instant now, const table_answer& answer, bool token_running) {
   // where it was compacted since.
   if (t.rows + t.dead > t.either + w.content.more_rows)
     return stop("the table holds more of " + describe_plan() + " than its records" + say_landed());
-  std::vector<std::vector<std::int64_t>> present(w.p.last.size());
+  offsets_there present(w.p.last.size());
   auto ranges = slices();
   expect(answer.present.size() == ranges.size(), "a list has an entry for each range");
   for (std::size_t k = 0; k < ranges.size(); ++k) present[*index_of(ranges[k].partition)] = answer.present[k];
   auto missing = make_fill(w.p, w.content, w.reason, present);
-  // An offset that is there may lack some of its rows; which does not show.
-  const auto left = missing.rows + missing.dead + missing.more_rows;
-  const auto whole = w.p.as == plan_as::rows ? w.content.rows + w.content.dead + w.content.more_rows : left;
-  if (config_.trust.split && w.content.more_rows > 0 && t.rows + t.dead + left < whole &&
+  // Looked at record by record: in their sum, one that is dropped by now could stand for what another lacks.
+  if (config_.trust.split && w.p.as == plan_as::rows && w.content.more_rows > 0 && any_in_part(w.content, present) &&
       !mutant(bug::fill_in_part_believed)) {
     if (w.rows.loaded || w.rows.unanswered > 0) // the rest may be on its way
       return doubt(now, "records of it are in the table with a part of their rows only");
@@ -678,10 +676,11 @@ void lane::asked(instant now, const table_answer& answer, bool token_running) {
     found = landed::some;
   auto control = add_up(answer, plan_ranges, answer.counts.size());
   bool not_there = config_.trust.not_there || replaces || mutant(bug::merged_rows_believed);
-  // Those that the log has no more, or that the mapping drops now, may stand for as many that are missing: a fill's own
-  // list tells.
-  if (found == landed::all && w.p.kind == plan_kind::fill && not_there && !config_.trust.dependent_views &&
-      !mutant(bug::fill_counted))
+  // Those that the log has no more, or that the mapping drops now, may stand for as many that are missing, and their
+  // rows for rows of others: a fill's own list tells.
+  const bool other_rows = w.content_fingerprint != w.p.fingerprint && w.content.more_rows > 0 && config_.trust.split;
+  if (found == landed::all && (w.p.kind == plan_kind::fill || other_rows) && not_there &&
+      !config_.trust.dependent_views && !mutant(bug::fill_counted))
     found = landed::some;
   auto say = [&](const std::string& what) {
     stop(describe_plan() + " is in doubt: " + w.doubt + "; " + what + say_landed());

@@ -346,7 +346,7 @@ void world::ask_arrives(const event& e) {
       c.dead += dead;
       c.dead_distinct += dead > 0;
       c.either += rows + dead > 0;
-      if (q.asked.list && rows + dead > 0) present.push_back(o);
+      if (q.asked.list) present.insert(present.end(), rows + dead, o);
     }
     a.counts.push_back(c);
     if (q.asked.list) a.present.push_back(std::move(present));
