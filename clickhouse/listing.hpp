@@ -5,12 +5,12 @@
 
 namespace chute::clickhouse {
 
-// For each range the offsets that are there, in the table or among the dead letters; ascending, one for each row and
-// dead letter. The ranges are of different partitions. The reply is bounded by the session's reply_bytes_max: more is
-// no answer. `settings`: reading_settings() of the server; `server`: who answered. As a rule ask() with question.list
-// is what is wanted: it counts and lists on one server, which caught up before.
-result<std::vector<std::vector<std::int64_t>>>
-list_offsets(session& s, const question& q, const settings_map& settings = {}, std::string* server = nullptr);
+// For each range the offsets that are there, in the table and among the dead letters. The ranges are of different
+// partitions. The reply is bounded by the session's reply_bytes_max: more is no answer.
+// `settings`: reading_settings() of the server; `server`: who answered. As a rule ask() with question.list is what is
+// wanted: it counts and lists on one server, which caught up before.
+result<offset_lists> list_offsets(session& s, const question& q, const settings_map& settings = {},
+                                  std::string* server = nullptr);
 
 // For each range the highest offset that is there, in the table or among the dead letters; nothing: none is.
 // The ranges are of different partitions. Otherwise as list_offsets().

@@ -208,10 +208,10 @@ table_answer ask(session& s, const server_facts& facts, const question& q) {
   }
   if (q.list) {
     std::string who;
-    auto present = list_offsets(s, q, settings, &who);
-    if (!present) return no_answer(present.failure().cause);
+    auto found = list_offsets(s, q, settings, &who);
+    if (!found) return no_answer(found.failure().cause);
     if (!server.empty() && who != server) return elsewhere(who);
-    out.present = *std::move(present);
+    out.listed = *std::move(found);
   }
   out.answered = true;
   return out;

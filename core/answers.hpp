@@ -72,12 +72,17 @@ struct table_standing {
   std::uint64_t window_ids = 0;
 };
 
+// Which offsets of each range are there; ascending.
+struct offset_lists {
+  std::vector<std::vector<std::int64_t>> all;  // one for each row and dead letter
+  std::vector<std::vector<std::int64_t>> dead; // those of which there is a dead letter, each once
+};
+
 struct table_answer {
   bool answered = false;           // false: no answer, ask again
   std::string why;                 // if not answered
   std::vector<range_count> counts; // one a range asked for, in order
-  // If they were asked for: the offsets of each range that are there; ascending, one for each row and dead letter.
-  std::vector<std::vector<std::int64_t>> present;
+  offset_lists listed;             // if they were asked for
   block_sum blocks;
   std::int64_t server_started_ms = 0;        // on the server's clock, Unix ms; 0: not known
   std::optional<table_standing> now;         // nothing: as it was told before

@@ -93,7 +93,11 @@ batch make_batch(const plan& p, const cut& c, std::string reason);
 using offsets_there = std::vector<std::vector<std::int64_t>>;
 // Of a fill: only the records that are not `present`.
 batch make_fill(const plan& p, const cut& c, std::string reason, const offsets_there& present);
-// Whether a record is there with fewer rows than it makes.
-bool any_in_part(const cut& c, const offsets_there& present);
+// Whether a record that becomes rows is there with fewer or with more than it makes. `dead`: those that are there as
+// dead letters, each once.
+struct rows_there {
+  bool any_in_part = false, any_more = false;
+};
+rows_there count_rows(const plan& p, const cut& c, const offsets_there& present, const offsets_there& dead);
 
 } // namespace chute

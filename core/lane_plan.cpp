@@ -520,18 +520,22 @@ void lane::listed(instant now, const table_answer& answer, bool token_running) {
   }
   if (runs_still(now, answer, token_running)) return;
   auto t = add_up(answer, 0, answer.counts.size());
-  // Whatever the columns were when a part of it landed: no record twice. Some may be there that the log has no more,
-  // where it was compacted since.
-  if (t.rows + t.dead > t.either + w.content.more_rows)
-    return stop("the table holds more of " + describe_plan() + " than its records" + say_landed());
-  offsets_there present(w.p.last.size());
+  offsets_there present(w.p.last.size()), dead(w.p.last.size());
   auto ranges = slices();
-  expect(answer.present.size() == ranges.size(), "a list has an entry for each range");
-  for (std::size_t k = 0; k < ranges.size(); ++k) present[*index_of(ranges[k].partition)] = answer.present[k];
+  expect(answer.listed.all.size() == ranges.size() && answer.listed.dead.size() == ranges.size(),
+         "a list has an entry for each range");
+  for (std::size_t k = 0; k < ranges.size(); ++k) {
+    const auto i = *index_of(ranges[k].partition);
+    present[i] = answer.listed.all[k];
+    dead[i] = answer.listed.dead[k];
+  }
   auto missing = make_fill(w.p, w.content, w.reason, present);
-  // Looked at record by record: in their sum, one that is dropped by now could stand for what another lacks.
-  if (config_.trust.split && w.p.as == plan_as::rows && w.content.more_rows > 0 && any_in_part(w.content, present) &&
-      !mutant(bug::fill_in_part_believed)) {
+  // Looked at record by record: some may be there that the log has no more, where it was compacted since, or that other
+  // columns made rows of; in their sum they could stand for what another lacks.
+  const auto rows_there = count_rows(w.p, w.content, present, dead);
+  if (rows_there.any_more || t.dead > t.dead_distinct || t.distinct + t.dead_distinct > t.either)
+    return stop("the table holds more of " + describe_plan() + " than its records" + say_landed());
+  if (config_.trust.split && rows_there.any_in_part && !mutant(bug::fill_in_part_believed)) {
     if (w.rows.loaded || w.rows.unanswered > 0) // the rest may be on its way
       return doubt(now, "records of it are in the table with a part of their rows only");
     return stop("records of " + describe_plan() + " are in the table with a part of their rows only" + say_landed());
@@ -667,18 +671,19 @@ void lane::asked(instant now, const table_answer& answer, bool token_running) {
   bool replaces = config_.trust.replaces && (!config_.trust.dependent_views || mutant(bug::replacing_views_doubled));
   auto rows = config_.trust.replaces ? t.either : t.rows + t.dead;
   auto found = judge(wanted, rows, t.either, w.content.more_rows, config_.trust.split);
-  if (w.content_fingerprint != w.p.fingerprint) { // other columns may have made rows of other records: a fill finds out
+  const bool other_columns = w.content_fingerprint != w.p.fingerprint;
+  if (other_columns) { // other columns may have made rows of other records: a fill finds out
     found = judge(w.content.records, rows, t.either, w.content.more_rows, config_.trust.split);
     wanted = w.content.records;
   }
-  // Of a fill some may be there that the log has no more, as in listed(): which are missing it asks then.
-  if (found == landed::more && w.p.kind == plan_kind::fill && t.rows + t.dead <= t.either + w.content.more_rows)
-    found = landed::some;
+  // Some may be there that the log has no more, or that the mapping drops now, as in listed(): which are missing a fill
+  // asks then.
+  if (found == landed::more && (w.p.kind == plan_kind::fill || other_columns)) found = landed::some;
   auto control = add_up(answer, plan_ranges, answer.counts.size());
   bool not_there = config_.trust.not_there || replaces || mutant(bug::merged_rows_believed);
   // Those that the log has no more, or that the mapping drops now, may stand for as many that are missing, and their
   // rows for rows of others: a fill's own list tells.
-  const bool other_rows = w.content_fingerprint != w.p.fingerprint && w.content.more_rows > 0 && config_.trust.split;
+  const bool other_rows = other_columns && w.content.more_rows > 0 && config_.trust.split;
   if (found == landed::all && (w.p.kind == plan_kind::fill || other_rows) && not_there &&
       !config_.trust.dependent_views && !mutant(bug::fill_counted))
     found = landed::some;

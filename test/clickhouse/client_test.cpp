@@ -609,9 +609,11 @@ TEST_CASE("offsets are counted once over the table and the dead letters, and lis
   q.list = true;
   auto a = ask(server(), facts(), q);
   CHECK(text_of(a) == "5/5 3/3 6; 0/0 0/0 0; ");
-  REQUIRE(a.present.size() == 2);
-  CHECK(a.present[0] == std::vector<std::int64_t>{5, 6, 7, 8, 8, 9, 9, 10}); // two are in both
-  CHECK(a.present[1].empty());
+  REQUIRE(a.listed.all.size() == 2);
+  REQUIRE(a.listed.dead.size() == 2);
+  CHECK(a.listed.all[0] == std::vector<std::int64_t>{5, 6, 7, 8, 8, 9, 9, 10}); // two are in both
+  CHECK(a.listed.dead[0] == std::vector<std::int64_t>{8, 9, 10});
+  CHECK(a.listed.all[1].empty());
   q.dead_letters->pipeline = "another";
   CHECK(text_of(ask(server(), facts(), q)) == "5/5 0/0 5; 0/0 0/0 0; ");
 }

@@ -12,7 +12,8 @@ namespace chute::sim {
 // --- the log ---------------------------------------------------------------------------------------------------------
 
 std::uint8_t world::rows_of(const log_entry& e) const {
-  return s_.two_rows && e.kind == record_kind::row && (e.hash >> 20 & 1) ? 2 : 1;
+  const bool makes_rows = e.kind == record_kind::row || e.kind == record_kind::changing;
+  return s_.two_rows && makes_rows && (e.hash >> 20 & 1) ? 2 : 1;
 }
 
 void world::append(kafka_partition& p) {

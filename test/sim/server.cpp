@@ -334,7 +334,7 @@ void world::ask_arrives(const event& e) {
     seen_until -= strikes_.any_length(10, 5'000);
   for (auto& r : q.asked.ranges) {
     range_count c;
-    std::vector<std::int64_t> present;
+    std::vector<std::int64_t> present, letters;
     auto& k = kafka_[static_cast<std::size_t>(r.partition.value)];
     auto end = std::min<std::int64_t>(r.last.value, static_cast<std::int64_t>(k.landed.size()) - 1);
     for (auto o = std::max<std::int64_t>(0, r.first.value); o <= end; ++o) {
@@ -347,9 +347,12 @@ void world::ask_arrives(const event& e) {
       c.dead_distinct += dead > 0;
       c.either += rows + dead > 0;
       if (q.asked.list) present.insert(present.end(), rows + dead, o);
+      if (q.asked.list && dead > 0) letters.push_back(o);
     }
     a.counts.push_back(c);
-    if (q.asked.list) a.present.push_back(std::move(present));
+    if (!q.asked.list) continue;
+    a.listed.all.push_back(std::move(present));
+    a.listed.dead.push_back(std::move(letters));
   }
   if (s_.count_told) a.blocks.all = server_.rows.count + server_.dead.count + 2 * writers() + 1;
   a.server_started_ms = told_start();

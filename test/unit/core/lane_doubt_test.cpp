@@ -158,7 +158,7 @@ TEST_CASE("a fill in doubt: what the table has, and the log has no more, is not 
       table_answer a;
       a.answered = true;
       a.all_answer = h.heard(fx);
-      a.present = {{8, 9, 10, 11, 12, 13}};
+      a.listed = {{{8, 9, 10, 11, 12, 13}}, {{}}};
       for (std::size_t k = 0; k < fx.ranges.size(); ++k)
         a.counts.push_back(rows_found(k == 0 ? (fx.list ? 6 : 12) : 10));
       h.machine->answered(h.now, fx.ticket, a, false);
@@ -210,9 +210,9 @@ struct two_rows_each : harness {
     table_answer a;
     a.answered = true;
     range_count c{};
-    a.present.emplace_back();
+    a.listed = {{{}}, {{}}};
     for (std::size_t i = 0; i < rows_each.size(); ++i) {
-      a.present[0].insert(a.present[0].end(), rows_each[i], static_cast<std::int64_t>(i));
+      a.listed.all[0].insert(a.listed.all[0].end(), rows_each[i], static_cast<std::int64_t>(i));
       c.rows += rows_each[i];
       c.distinct += rows_each[i] > 0;
     }

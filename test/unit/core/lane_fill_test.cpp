@@ -181,7 +181,7 @@ TEST_CASE("a fill is not sent again while an attempt is seen on the server") {
   CHECK(fx.still == h.saved().open->token);
   table_answer a;
   a.answered = true;
-  a.present = {{}};
+  a.listed = {{{}}, {{}}};
   a.counts.resize(1);
   h.machine->answered(h.now, fx.ticket, a, true);
   CHECK_FALSE(h.has<fx_insert>());

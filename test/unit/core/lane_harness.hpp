@@ -198,7 +198,7 @@ struct harness {
     a.all_answer = heard(fx);
     a.now = standing;
     a.blocks = blocks;
-    a.present = present;
+    a.listed = {present, offsets_there(present.size())};
     for (auto& p : present) a.counts.push_back(rows_found(p.size()));
     machine->answered(now, fx.ticket, a, false);
     return fx;
