@@ -75,6 +75,7 @@ struct findings {
   bool none_listed = false;                    // no topic matched
   std::size_t listed = 0;                      // partitions of all topics, those in trouble too
   std::map<std::string, std::string> troubles; // topics whose lanes cannot begin yet, and why: the others go on
+  std::shared_ptr<topic_at_work> at = std::make_shared<topic_at_work>();
 };
 
 struct not_yet : std::runtime_error {
@@ -115,6 +116,7 @@ template <class F> void for_each_topic(const std::vector<kafka::topic_info>& top
   for (const auto& info : topics) {
     try {
       if (info.failure) throw not_yet(info.failure->text());
+      out.at->is(info.name);
       begin(info);
       ++begun;
     } catch (const not_yet& e) {
@@ -224,6 +226,7 @@ void begin_topics(worker_tools& t, const context_ptr& c, const std::map<std::str
 template <class F> void run_prepare(self_ptr self, findings known, F&& work) {
   auto& s = self->state;
   s.job_running = true;
+  s.job_at = known.at;
   s.retry_at = 0;
   context_ptr c = s.context;
   run_job(self, s.with.clerks, {}, [=, me = pipeline_actor(self)](worker_tools& t) {
@@ -842,6 +845,21 @@ void lane_died(self_ptr self, const caf::actor_addr& who) {
   }
 }
 
+// No lane says anything of a topic that has none yet.
+void tell_slow_begin(self_ptr self, mono_ms now) {
+  constexpr mono_ms slow_ms = 5'000;
+  auto& s = self->state;
+  if (!s.job_running || s.draining || s.paused || s.tries > 0 || !s.topics_wait_for.empty()) return;
+  const auto at = s.job_at->now();
+  if (now - at.since < slow_ms) return;
+  const auto why = (at.topic.empty() ? "Kafka, which does not tell of the topics"
+                                     : "topic " + at.topic + " to begin: ClickHouse or Kafka does not answer") +
+                   " for more than 5 s";
+  if (s.at == phase::preparing) return show(self, shown::waiting, why);
+  s.topics_wait_for = why;
+  show_running(self);
+}
+
 void on_tick(self_ptr self) {
   auto& s = self->state;
   if (s.at == phase::over) return;
@@ -850,6 +868,7 @@ void on_tick(self_ptr self) {
     if (s.at == phase::preparing) start_prepare(self);
     else if (s.at == phase::running && !s.revoking && !s.assignment.empty()) start_begin(self);
   }
+  tell_slow_begin(self, now);
   if (now >= s.count_at) count_blocks(self, now);
   if (now >= s.look_at) look_at_columns(self, now);
   if (now >= s.ends_at) ask_log_ends(self, now);

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <set>
 
@@ -35,6 +36,27 @@ struct lane_entry {
   bool stopped = false;
 };
 
+// Which topic a job that begins several is at; written by its thread.
+class topic_at_work {
+public:
+  struct step {
+    std::string topic; // empty: none yet
+    mono_ms since = mono_now();
+  };
+  void is(const std::string& topic) {
+    const std::lock_guard hold(mutex_);
+    now_ = {topic, mono_now()};
+  }
+  step now() const {
+    const std::lock_guard hold(mutex_);
+    return now_;
+  }
+
+private:
+  mutable std::mutex mutex_;
+  step now_;
+};
+
 struct pipeline_state {
   enum class phase : std::uint8_t { preparing, running, ending, over };
   std::shared_ptr<pipeline_context> context;
@@ -55,6 +77,7 @@ struct pipeline_state {
   round_ptr counts = std::make_shared<question_round>(), looks = std::make_shared<question_round>(),
             ends = std::make_shared<question_round>();
   bool job_running = false;
+  std::shared_ptr<topic_at_work> job_at; // of that job
   std::size_t assigned_times = 0;
   std::size_t fetched_partitions = 0; // that the fetcher's memory is divided by
   std::size_t warned_lanes = 0;       // for which memory is little

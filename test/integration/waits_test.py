@@ -46,6 +46,17 @@ class Waits(harness.Scenario):
         self.table()
         self.mended(engine, topic, table, 1_000)
 
+    def test_a_server_that_hangs_at_the_start(self):
+        proxy = Proxy(self, self.server.url)
+        topic, table = self.topic(2), self.table()
+        self.produce(topic, 1_000)
+        proxy.fault("delay", ms=9_000)
+        engine = self.engine(topic, table, url=proxy.url)
+        self.says(engine, "to begin", "does not answer for more than 5 s")
+        self.assertEqual(engine.state(), "waiting")
+        proxy.clear()
+        self.mended(engine, topic, table, 1_000)
+
     def test_missing_table_on_the_way(self):
         topic, table = self.topic(2), self.table()
         engine = self.begin(topic, table)
