@@ -383,6 +383,8 @@ lane_setup setup_of(const pipeline_state& s, const std::string& topic, const top
   c.destination = t.dest->identity;
   c.fingerprint = t.spec->fingerprint;
   c.delivery = p.delivery;
+  c.several_rows =
+      p.deletes == delete_policy::collapsing || t.spec->make; // an update, or what the host's decoder likes
   c.on_bad_record = p.on_bad_record;
   c.on_data_loss = p.on_data_loss;
   c.batch = p.batch;
@@ -430,9 +432,12 @@ void warn_of_memory(pipeline_state& s, std::size_t lanes) {
 void start_lanes(self_ptr self, const findings& f) {
   auto& s = self->state;
   for (auto& [name, t] : f.topics) {
-    auto spec = s.topics.count(name) ? s.topics[name].spec : nullptr;
+    const auto before = s.topics[name];
     s.topics[name] = t;
-    if (spec) s.topics[name].spec = spec; // columns that were described again since
+    if (before.spec) { // columns that were described again since
+      s.topics[name].spec = before.spec;
+      s.topics[name].described = before.described;
+    }
     s.context->board->table(s.context->config.name, t.dest->table_name);
   }
   // Topics of a pattern come and go: each partition's part of the memory must stay about what it was meant to be. Lanes
@@ -743,7 +748,9 @@ void on_described(self_ptr self, const msg::described& m) {
   if (!now.ok()) return answer(true, now.failure().text());
   auto& known = topic->second.spec;
   // Of two that were on their way the later one may have come first.
-  bool same = (*now)->fingerprint == known->fingerprint || (*now)->generation < known->generation;
+  auto& newest = topic->second.described;
+  bool same = (*now)->fingerprint == known->fingerprint || (*now)->generation < newest;
+  newest = std::max(newest, (*now)->generation);
   if (!same) {
     known = *now;
     s.context->log->info("pipeline {}: the columns of {} changed", s.context->config.name,

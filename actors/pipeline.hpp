@@ -19,6 +19,7 @@ struct topic_runtime {
   std::shared_ptr<destination> dest;
   std::int32_t lanes = 0, partitions = 0;
   decoder_spec_ptr spec;                      // in force: changes with the table's columns
+  std::uint64_t described = 0;                // the latest generation that was told
   std::map<std::int32_t, std::int64_t> until; // --until-end: partition → end
 };
 

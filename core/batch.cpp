@@ -239,17 +239,19 @@ batch make_fill(const plan& p, const cut& c, std::string reason, const offsets_t
   return b;
 }
 
-rows_there count_rows(const plan& p, const cut& c, const offsets_there& present, const offsets_there& dead) {
+rows_there count_rows(const plan& p, const cut& c, const offsets_there& present, const offsets_there& dead,
+                      bool several) {
   rows_there out;
   for (std::size_t i = 0; i < c.pieces.size() && p.as == plan_as::rows; ++i)
     for (const auto& x : c.pieces[i])
       for (auto k = x.first; k < x.first + x.count; ++k) {
-        if (x.from->outcomes[k] != outcome::row) continue;
+        const auto what = x.from->outcomes[k];
+        if (what != outcome::row && !several) continue;
         if (std::binary_search(dead[i].begin(), dead[i].end(), x.from->offsets[k])) continue;
         const auto [first, last] = std::equal_range(present[i].begin(), present[i].end(), x.from->offsets[k]);
         const auto there = static_cast<std::size_t>(last - first);
-        out.any_in_part |= there > 0 && there < x.from->rows_of(k);
-        out.any_more |= there > x.from->rows_of(k);
+        out.any_in_part |= there > 0 && (what != outcome::row || there < x.from->rows_of(k));
+        out.any_more |= what == outcome::row && there > x.from->rows_of(k);
       }
   return out;
 }

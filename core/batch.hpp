@@ -94,10 +94,12 @@ using offsets_there = std::vector<std::vector<std::int64_t>>;
 // Of a fill: only the records that are not `present`.
 batch make_fill(const plan& p, const cut& c, std::string reason, const offsets_there& present);
 // Whether a record that becomes rows is there with fewer or with more than it makes. `dead`: those that are there as
-// dead letters, each once.
+// dead letters, each once. `several`: a record may make several rows; of one that is none by now, nobody knows how
+// many it made.
 struct rows_there {
   bool any_in_part = false, any_more = false;
 };
-rows_there count_rows(const plan& p, const cut& c, const offsets_there& present, const offsets_there& dead);
+rows_there count_rows(const plan& p, const cut& c, const offsets_there& present, const offsets_there& dead,
+                      bool several);
 
 } // namespace chute

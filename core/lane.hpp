@@ -82,6 +82,7 @@ struct lane_config {
   // So far back from `next` a row or dead letter of this lane is looked for before "none" is believed. A pipeline that
   // takes few of the records finds none nearby.
   std::int64_t control_offsets = 1'000'000;
+  bool several_rows = false;       // a record may make more than one
   std::vector<std::int64_t> until; // one a partition of the lane: stop there (exclusive); empty: stream for ever
   // Readers hold records ahead, so of the partitions with more than `behind_bytes` to read only so many are read at
   // once, each for `turn_bytes`, or until nothing is known to be left; then it is the next one's turn. 0: all at once,
@@ -318,7 +319,8 @@ public:
     return wants ? build_bytes_ - gathered_.bytes() : 0;
   }
   const std::string& waiting_for() const { // as in its status
-    return unread_.empty() || (!waiting_.empty() && !building()) ? waiting_ : unread_.begin()->second.why;
+    return unread_.empty() || (!waiting_.empty() && waiting_ != late_ && !building()) ? waiting_
+                                                                                      : unread_.begin()->second.why;
   }
   const lane_counters& counters() const { return counters_; }
   const lane_record& record() const { return record_; }

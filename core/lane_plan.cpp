@@ -264,7 +264,7 @@ std::string lane::rejection(const insert_answer& a) const {
 
 void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
   seen(now);
-  if (!work_ || (work_->insert_ticket != ticket && !mutant(bug::old_answer_taken))) return;
+  if (!work_ || (work_->insert_ticket != ticket && !(mutant(bug::old_answer_taken) && work_->what))) return;
   auto& w = *work_;
   w.insert_ticket = 0;
   answer_came();
@@ -532,8 +532,9 @@ void lane::listed(instant now, const table_answer& answer, bool token_running) {
   auto missing = make_fill(w.p, w.content, w.reason, present);
   // Looked at record by record: some may be there that the log has no more, where it was compacted since, or that other
   // columns made rows of; in their sum they could stand for what another lacks.
-  const auto rows_there = count_rows(w.p, w.content, present, dead);
-  if (rows_there.any_more || t.dead > t.dead_distinct || t.distinct + t.dead_distinct > t.either)
+  const auto rows_there = count_rows(w.p, w.content, present, dead, config_.several_rows);
+  const bool any_twice = !config_.several_rows && t.rows + t.dead > t.either;
+  if (any_twice || rows_there.any_more || t.dead > t.dead_distinct || t.distinct + t.dead_distinct > t.either)
     return stop("the table holds more of " + describe_plan() + " than its records" + say_landed());
   if (config_.trust.split && rows_there.any_in_part && !mutant(bug::fill_in_part_believed)) {
     if (w.rows.loaded || w.rows.unanswered > 0) // the rest may be on its way
@@ -607,13 +608,15 @@ void lane::wait_quiet(instant now) {
 void lane::quiet_answered(instant now, const table_answer& answer, bool token_running) {
   auto& w = *work_;
   // The wait counts only while the servers answer: a request can lie in a socket of one that hangs.
+  // What others are answered counts, but not for one that is not.
+  if (!answer.answered && !mutant(bug::silence_counts)) w.quiet_since = now.mono;
   const auto& times = answer.all_answer;
   const bool silent = !times || now.mono - times->until > answering::every_ms + answering::within_ms;
-  w.quiet_why = token_running ? "; " + answer.why
-                : silent      ? ", which time tells only while ClickHouse answers within " +
-                               std::to_string(answering::within_ms / 1000) + " s" +
-                               (answer.why.empty() ? "" : ": " + answer.why)
-                         : "";
+  if (answer.answered && token_running) w.quiet_why = "; " + answer.why;
+  else if (answer.answered && !silent) w.quiet_why.clear();
+  else
+    w.quiet_why = ", which time tells only while ClickHouse answers within " +
+                  std::to_string(answering::within_ms / 1000) + " s" + (answer.why.empty() ? "" : ": " + answer.why);
   const auto waited = mutant(bug::silence_counts) ? now.mono - w.quiet_since
                       : answer.all_answer         ? answer.all_answer->length_from(w.quiet_since)
                                                   : 0;
@@ -670,21 +673,23 @@ void lane::asked(instant now, const table_answer& answer, bool token_running) {
   // What replaces itself may be sent again, and be there twice; but a view would count it twice.
   bool replaces = config_.trust.replaces && (!config_.trust.dependent_views || mutant(bug::replacing_views_doubled));
   auto rows = config_.trust.replaces ? t.either : t.rows + t.dead;
-  auto found = judge(wanted, rows, t.either, w.content.more_rows, config_.trust.split);
+  const auto more_rows = w.p.as == plan_as::rows ? w.content.more_rows : 0;
+  auto found = judge(wanted, rows, t.either, more_rows, config_.trust.split);
   const bool other_columns = w.content_fingerprint != w.p.fingerprint;
   if (other_columns) { // other columns may have made rows of other records: a fill finds out
-    found = judge(w.content.records, rows, t.either, w.content.more_rows, config_.trust.split);
+    found = judge(w.content.records, rows, t.either, more_rows, config_.trust.split);
     wanted = w.content.records;
   }
   // Some may be there that the log has no more, or that the mapping drops now, as in listed(): which are missing a fill
   // asks then.
-  if (found == landed::more && (w.p.kind == plan_kind::fill || other_columns)) found = landed::some;
+  const bool may_be_more = w.p.kind == plan_kind::fill || (other_columns && t.either <= w.content.records);
+  if (found == landed::more && may_be_more) found = landed::some;
   auto control = add_up(answer, plan_ranges, answer.counts.size());
   bool not_there = config_.trust.not_there || replaces || mutant(bug::merged_rows_believed);
   // Those that the log has no more, or that the mapping drops now, may stand for as many that are missing, and their
   // rows for rows of others: a fill's own list tells.
-  const bool other_rows = other_columns && w.content.more_rows > 0 && config_.trust.split;
-  if (found == landed::all && (w.p.kind == plan_kind::fill || other_rows) && not_there &&
+  const bool other_rows = other_columns && config_.several_rows && config_.trust.split;
+  if (found == landed::all && (w.p.kind == plan_kind::fill || other_rows) && (not_there || other_rows) &&
       !config_.trust.dependent_views && !mutant(bug::fill_counted))
     found = landed::some;
   auto say = [&](const std::string& what) {

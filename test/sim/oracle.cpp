@@ -251,7 +251,7 @@ void world::stopped(std::uint8_t n, std::uint8_t l, const std::string& reason) {
 }
 
 // Some of a record's rows are there without the rest, and none of its inserts runs that could bring them; or they are
-// of a record that the log has no more.
+// of a record that the log has no more, or that may be none by now, of which nobody knows how many rows it made.
 bool world::landed_in_part(std::uint8_t l) const {
   const auto on_its_way = [&](int partition, std::int64_t offset) {
     return std::any_of(attempts_.begin(), attempts_.end(), [&](const attempt& a) {
@@ -270,6 +270,7 @@ bool world::landed_in_part(std::uint8_t l) const {
       const auto& c = p.landed[static_cast<std::size_t>(o)];
       if (c.old_rows > 0) return true;
       const bool passed = c.forgotten && o < next;
+      if (!passed && c.rows > 0 && p.log[static_cast<std::size_t>(o)].kind == record_kind::changing) return true;
       if (!passed && c.rows > 0 && lacks_rows(p, o) && !on_its_way(k, o)) return true;
     }
   }

@@ -135,7 +135,7 @@ scenario draw_scenario(std::uint64_t seed, const wishes& w) {
   draw_turns(s, w);
   s.shared_memory = s.seed % 16 == 11; // the others' schedules stay
   s.notes = s.seed % 8 == 1 && s.store != store_type::kafka;
-  s.two_rows = s.seed % 8 == 6 || s.seed % 16 == 3;
+  s.lane.several_rows = s.two_rows = s.seed % 8 == 6 || s.seed % 16 == 3;
   c.trust.split = s.table_partitions > 1;
   return s;
 }

@@ -123,3 +123,18 @@ TEST_CASE("answers and records of a life before are of no consequence") {
   CHECK(h.machine->phase() == lane_phase::settling);
   CHECK(h.machine->status().buffered_bytes == 0);
 }
+
+TEST_CASE("an answer counts for the insert that was asked for, not for the next one") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  const auto old = h.take<fx_insert>();
+  insert_answer a;
+  a.what = insert_answer::verdict::acknowledged;
+  a.answered = true;
+  h.machine->inserted(h.now, old.ticket, a);
+  h.planned(10, 10);
+  h.take<fx_insert>();
+  h.machine->inserted(h.now, old.ticket, a);
+  CHECK(h.machine->insert_under_way());
+}
