@@ -304,7 +304,7 @@ enum : std::uint32_t {
   spoiled_gone = 8,
   spoiled_foreign = 16,
   spoiled_in_flight = 32, // the store went back while an insert was on its way
-  spoiled_held = 64,      // the server stood still for longer than its window, or more inserts came than were told
+  spoiled_held = 64, // the server stood still for longer than half of its window, or more inserts came than were told
 };
 
 enum class stop_kind : std::uint8_t {
