@@ -99,7 +99,8 @@ void print_counts(const outcome_counts& c, double seconds, const options& o) {
       std::printf("  %-45s %llu\n", name_of(static_cast<stop_kind>(i)), static_cast<unsigned long long>(c.by_stop[i]));
   std::printf(
       "doubles that cannot be prevented: the store went back while an insert was on its way %llu, the server stood "
-      "still for longer than half of its window with a request in its socket %llu, more inserts came while one ran "
+      "still for longer than its window, or half of it, with a request in its socket %llu, more inserts came while one "
+      "ran "
       "than the "
       "lane was told %llu\n",
       static_cast<unsigned long long>(c.went_back), static_cast<unsigned long long>(c.held),

@@ -155,6 +155,13 @@ bool world::plan_forgotten(std::size_t lane, ms planned, ms sent) const {
   return at >= 0 && planned <= at && sent <= at + s_.lane.lease_ms;
 }
 
+// Whether the same token was noted for this part of the table before; by now it is noted for this insert too.
+bool world::noted_before(const attempt& a, int part) const {
+  const auto& t = a.fx.dead_letters ? server_.dead : server_.rows;
+  return std::count_if(t.ids.begin(), t.ids.end(),
+                       [&](const auto& i) { return i.token == a.fx.what->token && i.partition == part; }) > 1;
+}
+
 // The token was noted for this part of the table, and more inserts came since than the lane was told that can come.
 bool world::rushed(const attempt& a, int part) const {
   const auto& t = a.fx.dead_letters ? server_.dead : server_.rows;
@@ -172,8 +179,10 @@ void world::doubled(const attempt& a, int part, int partition, std::int64_t offs
   auto l = static_cast<std::size_t>(partition % s_.lanes);
   auto& c = kafka_[static_cast<std::size_t>(partition)].landed[static_cast<std::size_t>(offset)];
   bool went_back = plan_forgotten(l, c.planned, c.sent) || plan_forgotten(l, planned_at(a), a.sent);
-  // By a server that stood still. Repetitions leave in the first half of the window; none runs for the other by itself.
-  bool held = !s_.plain && now_ - a.sent >= s_.lane.window_ms / 2;
+  // By a server that stood still. Of one token it need not have been for the whole window: a repetition leaves in the
+  // first half, and what it takes from then on is the server's. Of two tokens, half of it excuses nothing.
+  const bool forgotten = now_ - a.sent >= s_.lane.window_ms / 2 && noted_before(a, part);
+  bool held = !s_.plain && (now_ - a.sent >= s_.lane.window_ms || forgotten);
   const bool fast = !went_back && !held && rushed(a, part);
   c.excused = went_back || held || fast;
   if (held || fast) spoiled_[l] |= spoiled_held;

@@ -508,6 +508,7 @@ private:
   void check_insert(const process& p, const lane_slot& s, std::uint8_t l, const fx_insert& fx);
   void check_token(attempt& a);
   void doubled(const attempt& a, int part, int partition, std::int64_t offset);
+  bool noted_before(const attempt& a, int part) const;
   bool rushed(const attempt& a, int part) const;
   bool plan_forgotten(std::size_t lane, ms planned, ms sent) const;
   ms planned_at(const attempt& a) const;
