@@ -86,9 +86,9 @@ std::vector<target_column> targets_of(const ch::table_description& t, const ch::
   };
   std::vector<table_column> columns;
   for (const auto& c : t.columns) {
-    auto type = parse_type(c.type);
-    if (!type.ok()) tell(type.failure());
-    else columns.push_back({c.name, *type, c.default_kind, c.default_expression});
+    auto column = column_on(facts, c);
+    if (!column.ok()) tell(column.failure());
+    else columns.push_back(*column);
   }
   auto targets = map_columns(columns, p, ch::changes_of(t));
   if (!targets.ok()) {

@@ -5,6 +5,16 @@
 
 namespace chute {
 
+result<table_column> column_on(const clickhouse::server_facts& facts, const clickhouse::column_description& c) {
+  auto type = parse_type(c.type);
+  if (!type.ok()) return type.failure();
+  const auto from = [&](int major, int minor) {
+    return facts.major > major || (facts.major == major && facts.minor >= minor);
+  };
+  // https://github.com/ClickHouse/ClickHouse/pull/89643, https://github.com/ClickHouse/ClickHouse/pull/73556
+  return table_column{c.name, *type, c.default_kind, c.default_expression, from(26, 1), from(25, 2)};
+}
+
 result<void> fill_defaults(clickhouse::session& s, std::vector<target_column>& targets, const decoder_options& options,
                            std::int64_t limit_ms, bool& lasting) {
   for (auto& t : targets) {

@@ -2,11 +2,15 @@
 #pragma once
 
 #include "clickhouse/http.hpp"
+#include "clickhouse/tables.hpp"
 #include "formats/decoder.hpp"
 
 #include <vector>
 
 namespace chute {
+
+// The columns as this server has them. An error where a type is not known here.
+result<table_column> column_on(const clickhouse::server_facts& facts, const clickhouse::column_description& c);
 
 // Asks the server for each of them. `lasting`: what the error names is the table's, and waiting does not mend it.
 result<void> fill_defaults(clickhouse::session& s, std::vector<target_column>& targets, const decoder_options& options,

@@ -110,12 +110,13 @@ std::pair<std::string, std::string> split_name(const std::string& name, const st
   return {name.substr(0, dot), name.substr(dot + 1)};
 }
 
-result<std::vector<target_column>> targets_of(const ch::table_description& t, const pipeline_config& config) {
+result<std::vector<target_column>> targets_of(const ch::table_description& t, const ch::server_facts& facts,
+                                              const pipeline_config& config) {
   std::vector<table_column> columns;
   for (const auto& c : t.columns) {
-    auto type = parse_type(c.type);
-    if (!type.ok()) return type.failure();
-    columns.push_back({c.name, *type, c.default_kind, c.default_expression});
+    auto column = column_on(facts, c);
+    if (!column.ok()) return column.failure();
+    columns.push_back(*column);
   }
   return map_columns(columns, config, ch::changes_of(t));
 }
@@ -426,7 +427,7 @@ result<std::shared_ptr<destination>> open_here(worker_tools& tools, const contex
                  "create it; the pipeline waits"};
   d->described = *table;
   d->columns_seen = ch::columns_hash(table->columns);
-  auto targets = targets_of(d->described, p);
+  auto targets = targets_of(d->described, d->facts, p);
   if (!targets.ok()) return fatal = true, targets.failure();
   if (auto r = can_encode(p.encoding, *targets); !r.ok()) return fatal = true, r.failure();
   if (auto r = fill_defaults(s, *targets, zone_of(d->facts), limit, fatal); !r.ok()) return r.failure();
@@ -480,7 +481,7 @@ result<decoder_spec_ptr> destination::describe_again(worker_tools& tools) {
     d.suspect = true;
     return error{"clickhouse", "table " + name + " was made anew", anew_way_out(d)};
   }
-  auto targets = targets_of(*table, d.context->config);
+  auto targets = targets_of(*table, d.facts, d.context->config);
   if (!targets.ok()) return targets.failure();
   // Any other column that is gone is one that records no longer fill.
   const auto provenance = provenance_of(*targets);

@@ -18,9 +18,9 @@ constexpr std::int64_t margin_ms = 120'000; // for draining, leaving the group, 
 // The engine's end of it may take: draining, a session, lease and insert limit.
 std::int64_t limit_of(const topology& t) { return t.clickhouse.lease_ms + t.clickhouse.insert_limit_ms + margin_ms; }
 
-std::string admin_url(const move_options& options, const topology& t) {
-  if (!options.admin.empty()) return options.admin;
-  if (!t.admin || t.admin->port == 0) return "";
+result<std::string> admin_url(const move_options& options, const topology& t) {
+  if (!options.admin.empty()) return admin_address(options.admin);
+  if (!t.admin || t.admin->port == 0) return std::string();
   const std::string& host = t.admin->host;
   const bool any = host == "0.0.0.0" || host == "::";
   const std::string at = any ? "127.0.0.1" : host.find(':') == host.npos ? host : "[" + host + "]";
@@ -44,7 +44,9 @@ int state_move(const move_options& options) {
     return complain(pipeline.empty() ? options.file + " has several pipelines: name one with --pipeline"
                                      : options.file + " has no pipeline '" + printable(pipeline) + "'",
                     exit_usage);
-  if (const auto url = admin_url(options, *t); !url.empty()) {
+  const auto at = admin_url(options, *t);
+  if (!at) return complain(at.failure().text(), exit_usage);
+  if (const auto& url = *at; !url.empty()) {
     using outcome = enum admin_answer::outcome;
     const auto token = t->admin ? t->admin->token : std::string();
     auto what = options.what;

@@ -36,6 +36,9 @@ constexpr std::array pinned = {
     pinned_setting{"input_format_defaults_for_omitted_fields", "1", useful,
                    "missing fields do not take the column's default"},
     pinned_setting{"input_format_native_decode_types_in_binary_format", "0", harmless, ""},
+    pinned_setting{"input_format_try_infer_dates", "0", harmless, ""},
+    pinned_setting{"input_format_try_infer_datetimes", "0", harmless, ""},
+    pinned_setting{"input_format_json_try_infer_numbers_from_strings", "0", harmless, ""},
     pinned_setting{"input_format_allow_errors_num", "0", essential, "it may skip rows that it cannot read"},
     pinned_setting{"input_format_allow_errors_ratio", "0", essential, "it may skip rows that it cannot read"},
 };

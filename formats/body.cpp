@@ -31,6 +31,10 @@ std::size_t body::byte_size() const {
   return n;
 }
 
+std::vector<std::pair<std::string, std::string>> json_text_settings() {
+  return {{"date_time_input_format", "best_effort"}, {"input_format_json_read_bools_as_numbers", "0"}};
+}
+
 result<body> begin_body(std::span<const chunk_rows> batch, std::vector<chunk_rows>& filled) {
   for (const auto& b : batch)
     if (b.rows) filled.push_back(b);

@@ -10,13 +10,16 @@ bool has_expression(const table_column& c) {
 }
 
 // Whether a null row of Nullable(T), and not of another type, makes the server take the DEFAULT expression of T.
-bool server_fills(const type& t) {
+bool server_fills(const table_column& c) {
+  const type& t = *storage_type(c.type);
   switch (t.kind) {
   case type_kind::nullable:
   case type_kind::array:
   case type_kind::variant:
   case type_kind::dynamic: return false;
-  case type_kind::tuple: return !t.args.empty();
+  case type_kind::tuple: return !t.args.empty() && c.nullable_tuple;
+  case type_kind::map: return c.nullable_tuple;
+  case type_kind::json: return c.nullable_json;
   default: return true;
   }
 }
@@ -55,10 +58,10 @@ result<chunk> decode_answer(const target_column& t, std::string_view answer, dec
 
 type_ptr wire_type(const table_column& c) {
   auto stored = storage_type(c.type);
-  return has_expression(c) && server_fills(*stored) ? nullable_of(stored) : stored;
+  return has_expression(c) && server_fills(c) ? nullable_of(stored) : stored;
 }
 
-bool needs_fill(const table_column& c) { return has_expression(c) && !server_fills(*storage_type(c.type)); }
+bool needs_fill(const table_column& c) { return has_expression(c) && !server_fills(c); }
 
 std::string fill_query(const table_column& c) {
   const auto& e = c.default_expression;

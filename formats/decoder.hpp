@@ -24,6 +24,9 @@ struct table_column {
   type_ptr type;
   std::string default_kind; // "", DEFAULT, MATERIALIZED, ALIAS, EPHEMERAL
   std::string default_expression;
+  // Whether the server has Nullable(Tuple), which Map travels as too, and Nullable(JSON): without, a row cannot ask it
+  // for such a column's DEFAULT.
+  bool nullable_tuple = true, nullable_json = true;
 };
 
 // A column that records fill, and from where.

@@ -328,6 +328,7 @@ result<body> encode_json_each_row(std::span<const chunk_rows> batch, const std::
   out->format = "JSONEachRow";
   out->settings = {
       {"date_time_input_format", "best_effort"}, // ISO 8601
+      {"input_format_json_read_bools_as_numbers", "0"},
       {"input_format_defaults_for_omitted_fields", "1"},
       {"input_format_import_nested_json", "0"},
       {"input_format_json_named_tuples_as_objects", "1"},

@@ -308,6 +308,7 @@ result<body> encode_native(std::span<const chunk_rows> batch) {
   if (!begun) return begun.failure();
   body out = *std::move(begun);
   out.format = "Native";
+  out.settings = json_text_settings();
   body_writer writer(out);
   if (mutant(bug::two_blocks_an_insert))
     for (const auto& b : filled) write_block(std::span(&b, 1), out.columns, b.rows, writer);

@@ -99,7 +99,8 @@ result<body> encode_row_binary(std::span<const chunk_rows> batch, const std::set
   auto out = begin_body(batch, filled);
   if (!out) return out.failure();
   out->format = "RowBinaryWithDefaults";
-  out->settings = {{"input_format_binary_read_json_as_string", "1"}};
+  out->settings = json_text_settings();
+  out->settings.emplace_back("input_format_binary_read_json_as_string", "1");
   body_writer writer(*out);
   for (const auto& b : filled) {
     const auto& rows = b.from->rows;

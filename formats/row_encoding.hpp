@@ -7,9 +7,14 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace chute {
+
+// ClickHouse reads the text of JSON columns with the settings of the insert, whatever the format around it. `[1, true]`
+// would become `[1, 1]`, and a typed path of times took ISO 8601 from one encoding only.
+std::vector<std::pair<std::string, std::string>> json_text_settings();
 
 // A body with everything but its content; `filled`: the parts of the batch that have rows. An error if there are none,
 // or if the chunks do not go together.

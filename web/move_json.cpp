@@ -1,5 +1,7 @@
 #include "web/move_json.hpp"
 
+#include "core/text.hpp"
+
 #include <httplib.h>
 #include <nlohmann/json.hpp>
 
@@ -106,6 +108,21 @@ result<move_request> parse_move(enum move_request::verb what, const std::string&
     return wrong("has \"value\", which goes with \"offset\" and \"time\" only");
   if (r.lane && !r.partitions.empty()) return wrong("has both \"lane\" and \"partitions\"");
   return r;
+}
+
+result<std::string> admin_address(std::string_view given) {
+  constexpr std::string_view scheme = "http://";
+  const auto wrong = [&](const std::string& why) {
+    return error{"admin", "'" + printable(given) + "' " + why,
+                 "give it like http://127.0.0.1:8088, the address of the engine's own page"};
+  };
+  auto rest = given;
+  if (rest.starts_with(scheme)) rest.remove_prefix(scheme.size());
+  else if (rest.starts_with("https://"))
+    return wrong("cannot be asked: the command speaks plain HTTP only (a proxy with TLS in between cannot be used)");
+  while (rest.ends_with('/')) rest.remove_suffix(1);
+  if (rest.empty() || rest.find_first_of("/?#@ ") != rest.npos) return wrong("is no address of an engine");
+  return std::string(scheme) + std::string(rest);
 }
 
 admin_answer ask_to_move(const std::string& url, const std::string& token, const std::string& pipeline,

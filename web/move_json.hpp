@@ -10,6 +10,7 @@
 #include "core/topology.hpp"
 
 #include <string>
+#include <string_view>
 
 namespace chute {
 
@@ -26,6 +27,10 @@ struct admin_answer {
   } what = outcome::nobody;
   std::string text;
 };
+// What a user gave as the address of an admin face ("http://127.0.0.1:8088/", as a browser shows it, or only
+// "127.0.0.1:8088"), as ask_to_move() takes it. An error if it is none: another scheme, a path, no host.
+result<std::string> admin_address(std::string_view given);
+
 // Asks the engine that listens at `url` ("http://127.0.0.1:8088"). Waits for up to `limit_ms` for the end.
 admin_answer ask_to_move(const std::string& url, const std::string& token, const std::string& pipeline,
                          const move_request& r, std::int64_t limit_ms);

@@ -101,6 +101,18 @@ class Formats(harness.Scenario):
         self.assertEqual(self.errors(), ["the line has 2 fields, 4 are expected",
                                          "field 'id' for column 'id' (UInt32) is not such a value"])
 
+    def test_strings_and_truths_in_a_json_column_stay_what_they_are(self):
+        """ClickHouse would take a string for a date, and a string of digits beside it for seconds since 1970."""
+        values = [{"v": "2024-05-01 12:00:00"}, {"v": "123456"}, {"v": "1"}, {"v": "2024-05-01T12:00:00+02:00"},
+                  {"v": "2024-05-01"}, {"v": ["2024-05-01", "7"]}, {"v": [1, True, 1.5]}]
+        for encoding in ("native", "row_binary", "json_each_row"):
+            with self.subTest(encoding):
+                topic = self.topic(1, "_" + encoding)
+                table = self.table(columns="j JSON", suffix="_" + encoding)
+                self.send(topic, [json.dumps({"j": v}).encode() for v in values])
+                self.run_until_end(topic, table, encoding=encoding)
+                self.assertEqual([json.loads(r[0]) for r in self.rows(table, "toString(j)")], values)
+
     def test_connect_json(self):
         topic = self.topic(1)
         table = self.table(columns="id Int64, amount Decimal(12, 2), at DateTime64(3, 'UTC'), day Date32, op LowCardinality(String)")

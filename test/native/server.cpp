@@ -14,8 +14,8 @@ namespace {
 constexpr const char* insert_settings =
     "&async_insert=0&insert_deduplicate=1&deduplicate_insert=enable&min_insert_block_size_rows=1000000000000"
     "&min_insert_block_size_bytes=0&max_insert_block_size=1000000000000&max_insert_block_size_bytes=0"
-    "&use_strict_insert_block_limits=0&input_format_null_as_default=1&session_timezone=UTC&date_time_input_format=best_"
-    "effort";
+    "&use_strict_insert_block_limits=0&input_format_null_as_default=1&input_format_try_infer_dates=0"
+    "&input_format_try_infer_datetimes=0&session_timezone=UTC";
 // Types that need leave, so that as many as possible are tried.
 constexpr const char* query_settings =
     "&allow_suspicious_low_cardinality_types=1&allow_suspicious_variant_types=1&enable_time_time64_type=1"

@@ -134,6 +134,19 @@ TEST_CASE("rows without a value: Nullable on the wire where the server fills the
     CHECK_FALSE(needs_fill(col("c", type, "DEFAULT", "x")));
 }
 
+TEST_CASE("rows without a value: a server without Nullable(Tuple) or Nullable(JSON) is asked for the constant") {
+  auto older = [](const char* type) {
+    auto c = col("c", type, "DEFAULT", "x");
+    c.nullable_tuple = c.nullable_json = false;
+    return c;
+  };
+  for (const char* type : {"Point", "Map(String, UInt8)", "Tuple(a UInt8)", "JSON"}) {
+    CHECK(wire_type(older(type))->kind != type_kind::nullable);
+    CHECK(needs_fill(older(type)));
+  }
+  CHECK(wire_type(older("UInt8"))->text == "Nullable(UInt8)");
+}
+
 TEST_CASE("missing and null") {
   target_column t{col("c", "Array(UInt8)", "DEFAULT", "[7]"), {}, nullptr};
   auto fill = make_column(wire_type(t.column));

@@ -131,6 +131,14 @@ TEST_CASE("moving a pipeline: what is asked for, what is done, what is wrong") {
   CHECK(ask_to_move("http://127.0.0.1:1", "", "orders", r, 5'000).what == outcome::nobody);
 }
 
+TEST_CASE("the address of an admin face is taken as a browser shows it") {
+  CHECK(*admin_address("http://127.0.0.1:8088") == "http://127.0.0.1:8088");
+  CHECK(*admin_address("http://127.0.0.1:8088/") == "http://127.0.0.1:8088");
+  CHECK(*admin_address("[::1]:8088") == "http://[::1]:8088");
+  for (const char* wrong : {"", "http://", "https://127.0.0.1:8088", "http://127.0.0.1:8088/status", "ftp://a", "a b"})
+    CHECK_MESSAGE(!admin_address(wrong), wrong);
+}
+
 TEST_CASE("moving a pipeline: a body that is not understood changes nothing") {
   using verb = enum move_request::verb;
   for (const char* body :
