@@ -28,6 +28,12 @@ template <class F> void run_job(self_ptr self, const pool_actor& by, F&& work) {
 
 // --- effects ---------------------------------------------------------------------------------------------------------
 
+void look_elsewhere(worker_tools& t, destination& dest, const std::vector<partition_id>& partitions, lane_loaded& out) {
+  const auto other = dest.began_elsewhere(t, partitions);
+  if (other.ok()) out.elsewhere = *other;
+  else out.what = lane_loaded::state::failed, out.why = other.failure().text();
+}
+
 void perform(self_ptr self, const fx_load& fx) {
   auto& s = self->state;
   // chute_starts is read before the store: a lane that began in between is then found in the store.
@@ -39,11 +45,14 @@ void perform(self_ptr self, const fx_load& fx) {
             else {
               partly->what = lane_loaded::state::absent;
               partly->marked = std::find(start->begun.begin(), start->begun.end(), c.lane) != start->begun.end();
+              std::vector<partition_id> mine;
               auto n = lane_partition_count(c.lane, c.lanes, c.topic_partitions);
               for (std::size_t i = 0; i < n; ++i) { // a partition added later begins at its log's beginning
-                auto p = static_cast<std::size_t>(lane_partition_id(c.lane, c.lanes, i).value);
+                mine.push_back(lane_partition_id(c.lane, c.lanes, i));
+                auto p = static_cast<std::size_t>(mine.back().value);
                 partly->start.push_back(p < start->from.size() ? start->from[p] : offset_t{0});
               }
+              if (start->begun.empty()) look_elsewhere(t, *dest, mine, *partly);
             }
             caf::anon_send(to, msg::starts_read{fx.ticket, partly});
           });

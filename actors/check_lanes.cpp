@@ -37,7 +37,8 @@ struct compared {
   const kafka::topic_info& topic;
   const table_seen* table; // null: not known
   ch::started started;
-  std::vector<std::string> others; // that began on the topic
+  std::vector<std::string> others;   // that began on the topic
+  std::vector<std::string> clusters; // other ones, on which this pipeline began with it
 
   const pipeline_config& config() const { return c->config; }
   bool exact() const { return config().delivery == delivery_mode::exactly_once; }
@@ -411,6 +412,16 @@ void check_first_start(const compared& w, std::vector<finding>& out) {
                    "to begin anew with other lanes, give the pipeline another group: and table:"});
 }
 
+// What lane::began_elsewhere() stops for, where the table holds rows of the topic.
+void check_cluster(const compared& w, std::vector<finding>& out) {
+  if (w.clusters.empty() || !w.started.begun.empty()) return;
+  out.push_back({severity::warning, "pipeline " + w.config().name + ": topic " + w.topic.name,
+                 "chute_starts says that this pipeline began with the topic on another Kafka cluster (" +
+                     printable(w.clusters.front()) + "): where the table holds rows of it, its lanes stop",
+                 "if kafka.brokers was exchanged by mistake, put it back; else start it, and choose from what the stop "
+                 "names; two pipelines of one name that read two clusters: give one another name"});
+}
+
 struct starts_seen {
   std::unique_ptr<ch::session> server; // null: it does not answer
   ch::server_facts facts;
@@ -454,7 +465,8 @@ void check_lanes(const topology& t, const context_ptr& c, const std::vector<kafk
   auto seen = open_starts(c);
   for (const auto& topic : topics) {
     const auto table = tables.find(table_for(c->config, topic.name));
-    compared w{c, **k, seen.server.get(), seen.facts, topic, table == tables.end() ? nullptr : &table->second, {}, {}};
+    compared w{c,  **k, seen.server.get(), seen.facts, topic, table == tables.end() ? nullptr : &table->second, {},
+               {}, {}};
     const ch::start_key key{c->cluster_id, c->config.group, c->config.name, topic.name};
     // chute_starts is read before the store: a lane that began in between is then found in the store.
     if (seen.readable) {
@@ -466,10 +478,13 @@ void check_lanes(const topology& t, const context_ptr& c, const std::vector<kafk
         continue;
       }
       w.started = *std::move(started);
+      if (auto clusters = ch::read_other_clusters(*seen.server, seen.facts, seen.place, key, limit_ms); clusters.ok())
+        w.clusters = *std::move(clusters);
       if (auto others = ch::read_other_starts(*seen.server, seen.facts, seen.place, key, limit_ms); others.ok())
         w.others = *std::move(others);
     }
     check_first_start(w, out);
+    check_cluster(w, out);
     compare_twice(w, **shelf, out);
   }
 }

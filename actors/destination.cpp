@@ -893,6 +893,19 @@ result<topic_start> destination::read_start(worker_tools& tools) {
   return convert(*r);
 }
 
+result<std::string> destination::began_elsewhere(worker_tools& tools, const std::vector<partition_id>& partitions) {
+  auto& d = *impl_;
+  const auto clusters =
+      elsewhere_next(tools, ch::read_other_clusters(tools.http(), d.facts, d.starts, key_of(d), d.question_ms()));
+  if (!clusters.ok()) return clusters.failure();
+  if (clusters->empty()) return std::string();
+  if (!standing().trust.there) return clusters->front();
+  const auto there = highest(tools, partitions);
+  if (!there.ok()) return there.failure();
+  const bool any = std::any_of(there->begin(), there->end(), [](const auto& h) { return h.has_value(); });
+  return any ? clusters->front() : std::string();
+}
+
 result<void> destination::write_start(worker_tools& tools, std::int32_t lanes, const std::vector<offset_t>& from) {
   auto& d = *impl_;
   auto r = elsewhere_next(tools, ch::write_start(tools.http(), d.facts, d.starts, key_of(d), lanes, from,

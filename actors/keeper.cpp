@@ -246,7 +246,7 @@ void load_all(self_ptr self) {
     if (outs[i]->what == lane_loaded::state::absent) take_over(*outs[i], found[i]); // as chute_starts left it
     // What forgets does not tell that a lane begins again.
     if (s.context->top.state.store == store_kind::memory && outs[i]->what == lane_loaded::state::absent)
-      outs[i]->marked = false;
+      outs[i]->marked = false, outs[i]->elsewhere.clear();
     if (auto to = caf::actor_cast<batcher_actor>(m.from)) self->send(to, msg::loaded_lane{m.ticket, outs[i]});
   }
   s.loads.clear();

@@ -153,19 +153,25 @@ void prepare(worker_tools& t, const context_ptr& c, findings& out) {
   if (c->until_end && !out.troubles.empty()) throw not_yet(out.troubles.begin()->second);
 }
 
-// Where a first start begins, for every partition of a topic. `is_new`: the topic came into being while the pipeline
-// was there, so even its first record is one that came after the start.
+std::vector<partition_id> every_partition(std::int32_t n) {
+  std::vector<partition_id> out;
+  for (std::int32_t i = 0; i < n; ++i) out.push_back({i});
+  return out;
+}
+
+// Where a first start begins, for every partition of a topic. `whole`: with the first record that there is, whatever
+// `start:` says.
 std::vector<offset_t> start_positions(worker_tools& t, const pipeline_config& config, const std::string& topic,
-                                      std::int32_t n, bool is_new) {
+                                      std::int32_t n, bool whole) {
   auto parts = all_partitions(topic, n);
   std::vector<offset_t> out;
-  if (config.start == start_policy::timestamp) {
+  if (config.start == start_policy::timestamp && !whole) {
     for (auto& r : t.kafka().offsets_for_time(parts, config.start_timestamp_ms, question_ms)) out.push_back(must(r));
     return out;
   }
   for (auto& b : t.kafka().bounds(parts, question_ms)) {
     auto bounds = must(b);
-    out.push_back(config.start == start_policy::earliest || is_new ? bounds.begin : bounds.end);
+    out.push_back(config.start == start_policy::earliest || whole ? bounds.begin : bounds.end);
   }
   return out;
 }
@@ -180,9 +186,12 @@ void begin_topic(worker_tools& t, const context_ptr& c, const std::string& topic
                   "table of its own");
   auto start = must(r.dest->read_start(t));
   if (!start.known && owner_of_first) {
-    const bool is_new = c->config.start == start_policy::latest && over_a_pattern(c->config) &&
-                        (!listed || must(r.dest->pattern_begun(t)));
-    auto positions = start_positions(t, c->config, topic, r.partitions, is_new);
+    // A topic that came into being while the pipeline was there: even its first record came after the start. And where
+    // the lanes will stop, because the table has rows of another cluster, nothing may have been passed over by then.
+    const bool whole = (c->config.start == start_policy::latest && over_a_pattern(c->config) &&
+                        (!listed || must(r.dest->pattern_begun(t)))) ||
+                       !must(r.dest->began_elsewhere(t, every_partition(r.partitions))).empty();
+    auto positions = start_positions(t, c->config, topic, r.partitions, whole);
     must(r.dest->write_start(t, lanes_for(c->config.lanes, r.partitions), positions));
     start = must(r.dest->read_start(t));
   }

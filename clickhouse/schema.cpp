@@ -372,6 +372,21 @@ result<std::vector<std::string>> read_other_starts(session& s, const server_fact
   return out;
 }
 
+result<std::vector<std::string>> read_other_clusters(session& s, const server_facts& facts, const starts_place& place,
+                                                     const start_key& key, std::int64_t limit_ms) {
+  auto a = run(s,
+               "SELECT `cluster` FROM " + table_name(place.database, place.table) +
+                   " WHERE `cluster` != " + quote_text(key.cluster) + " AND `group` = " + quote_text(key.group) +
+                   " AND `pipeline` = " + quote_text(key.pipeline) + " AND `topic` = " + quote_text(key.topic) +
+                   " AND `kind` = 'start' GROUP BY `cluster` ORDER BY max(`created_at`) DESC, `cluster` LIMIT 3",
+               limit_ms, reading_settings(facts, place.replicated));
+  if (!a.ok) return query_error(s, "reading " + table_name(place.database, place.table), a);
+  std::vector<std::string> out;
+  for (auto& row : a.rows)
+    if (!row.empty()) out.push_back(std::move(row[0]));
+  return out;
+}
+
 result<started> write_start(session& s, const server_facts& facts, const starts_place& place, const start_key& key,
                             std::int32_t lanes, const std::vector<offset_t>& from, wall_ms now_ms,
                             std::int64_t limit_ms) {

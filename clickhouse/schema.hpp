@@ -107,6 +107,10 @@ result<started> read_starts(session& s, const server_facts& facts, const starts_
 result<std::vector<std::string>> read_other_starts(session& s, const server_facts& facts, const starts_place& place,
                                                    const start_key& key, std::int64_t limit_ms);
 
+// Other Kafka clusters on which this very pipeline began with the topic, the last one first.
+result<std::vector<std::string>> read_other_clusters(session& s, const server_facts& facts, const starts_place& place,
+                                                     const start_key& key, std::int64_t limit_ms);
+
 // Writes the start row unless there is one, and returns what then stands there: of two processes that race, both get
 // the row of the one that came first. This rests on the table's deduplication: the row's token is made of its key.
 // `now_ms`: for people, and for the order of rows.

@@ -98,6 +98,9 @@ struct lane_loaded {
   std::string why;             // foreign, failed
   bool marked = false;         // chute_starts has a row of this lane
   std::vector<offset_t> start; // one a partition: where a first start begins
+  // Another Kafka cluster on which this pipeline began, where none of its lanes began on this one, and the table holds
+  // rows of this lane's partitions, or cannot tell. Empty: none.
+  std::string elsewhere;
   // What the group's offsets say was saved, where another store than kafka has the record. Lineage 0: nothing.
   std::uint64_t noted_lineage = 0, noted_version = 0;
 };
@@ -410,6 +413,7 @@ private:
   }
   // lane_recovery.cpp: load, compare, claim
   bool maybe_stale(instant now, const std::string& why);
+  std::string began_elsewhere(const lane_loaded& what) const;
   void first_start(instant now, const lane_loaded& what);
   void inspect(instant now);
   void compare(instant now, const log_facts& facts);

@@ -4,6 +4,7 @@
 #include "core/lane.hpp"
 
 #include "core/move_request.hpp"
+#include "core/text.hpp"
 
 namespace chute {
 
@@ -94,6 +95,7 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
           "; or, if the topic was deleted and made anew, deliver all "
           "that it holds now: " +
           command("reset", scope::topic, "--to-earliest"));
+    if (!what.elsewhere.empty() && !mutant(bug::other_cluster_is_first_start)) return stop(began_elsewhere(what));
     return first_start(now, what);
   }
   case state::found: break;
@@ -148,6 +150,20 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
     record_.partitions.push_back({});
   }
   inspect(now);
+}
+
+// The table's offsets are the other cluster's: taken for this one's, records would be lost.
+std::string lane::began_elsewhere(const lane_loaded& what) const {
+  return "chute_starts in ClickHouse says that this pipeline began with topic " + config_.topic +
+         " on another Kafka cluster (" + printable(what.elsewhere) + "), and the table " +
+         (config_.trust.there ? "holds rows of it" : "may hold rows of it") +
+         "; if kafka.brokers was exchanged by mistake, put it back; to deliver all that this cluster holds: " +
+         command("reset", scope::topic, "--to-earliest") +
+         "; to begin where the other cluster's records end: the same with --to-datetime or, of one partition, "
+         "--to-offset" +
+         (config_.trust.there
+              ? "; only if it is a copy that kept all offsets: " + command("reset", scope::topic, "--to-table")
+              : std::string());
 }
 
 void lane::first_start(instant now, const lane_loaded& what) {

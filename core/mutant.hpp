@@ -86,6 +86,7 @@
   bug(fill_not_confirmed, unit, "a fill is confirmed, also at its first acknowledgement") \
   /* recovery */ \
   bug(error_is_no_record, sim, "an error is not the answer that there is no record") \
+  bug(other_cluster_is_first_start, unit, "a pipeline that began on another Kafka cluster stops") \
   bug(lost_state_is_first_start, sim, "a lane that began and has no record stops") \
   bug(absence_believed_at_once, sim, "that a record is gone is read twice") \
   bug(older_version_accepted, unit, "within a lineage no version is older than one already known") \

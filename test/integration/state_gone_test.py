@@ -154,6 +154,28 @@ class StateGone(state_parts.Scenario):
             self.assertEqual(member.stdout.readline(), "answer ok\n")
             member.stdin.close()
 
+    def test_another_kafka_cluster(self):
+        """`kafka.brokers` names a copy of the topic, with all its offsets, in another cluster: the table's rows are not taken
+        for this cluster's, nor passed over, before somebody says what they are."""
+        engine = self.begin()
+        self.assertEqual(engine.stop(), 0)
+        self.kit("topic", "delete", self.topic_)
+        self.private_services("kafka", env={"CHUTE_KAFKA_CLUSTER": "YW5vdGhlci1jbHVzdGVyIQ"})
+        self.topic(2)
+        self.produce(self.topic_, 1_000)
+        self.produce(self.topic_, 1_000, "--first", 1_000)
+        for start in ("latest", "earliest"):
+            engine = self.start(f"second-{start}", **{"start": start})
+            said = self.stops(engine, "chute_starts in ClickHouse says that this pipeline began with topic "
+                              f"{self.topic_} on another Kafka cluster", "and the table holds rows of it")
+            engine.kill()
+            self.assertEqual(self.found(self.table_), 1_000)
+        code, checked = self.check(top={"state": self.state})
+        self.assertIn("on another Kafka cluster", checked)
+        self.assertIn("--to-earliest", said)
+        self.assertIn("partition 1: to offset 500", self.obey(said, "--to-table"))
+        self.mended(2_000)
+
     def test_a_record_that_cannot_be_read(self):
         """The store kafka: its offset's metadata was cut. No waiting mends that: the lane stops, and says what does."""
         engine = self.begin(partitions=1)

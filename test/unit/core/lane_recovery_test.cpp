@@ -180,6 +180,22 @@ TEST_CASE("load: offsets that another tool moved, and a record that cannot be "
   CHECK(h.machine->phase() == lane_phase::stopped);
 }
 
+TEST_CASE("load: a pipeline that began on another cluster, whose rows are there, does not begin by itself") {
+  harness h;
+  h.start();
+  lane_loaded l;
+  l.what = lane_loaded::state::absent;
+  l.start.assign(lane_partition_count(h.config.lane, h.config.lanes, h.config.topic_partitions), {0});
+  l.elsewhere = "other-cluster";
+  h.machine->loaded(h.now, h.take<fx_load>().ticket, l);
+  REQUIRE(h.machine->phase() == lane_phase::stopped);
+  CHECK_FALSE(h.has<fx_inspect>());
+  CHECK_FALSE(h.has<fx_save>());
+  const auto why = h.take<fx_stopped>().reason;
+  CHECK(why.find("on another Kafka cluster (other-cluster)") != std::string::npos);
+  CHECK(why.find("--to-earliest") != std::string::npos);
+}
+
 TEST_CASE("load: another number of lanes, another cluster, another table or "
           "fewer partitions stop at once") {
   restarted h;
