@@ -496,7 +496,7 @@ result<std::string> engine::move(const std::string& pipeline, const move_request
   }
   show("the group is left");
   const auto over = [&p] { return p.over(); };
-  auto done = move_state(t, pipeline, what, has_server(t) ? nullptr : p.keeps, {show, over});
+  auto done = move_state(t, p.file, pipeline, what, has_server(t) ? nullptr : p.keeps, {show, over});
   if (done.ok()) p.log->info("pipeline {}: moved: {}", pipeline, *done);
   else p.log->error("pipeline {}: not moved: {}", pipeline, done.failure().text());
   if (over()) {

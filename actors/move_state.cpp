@@ -161,7 +161,8 @@ private:
   void open_topics() {
     const auto& c = context_->config;
     bool any = false;
-    for (auto& info : must(tools_.kafka().topics(c.topics, limit_ms))) {
+    const auto infos = must(tools_.kafka().topics(c.topics, limit_ms));
+    for (auto& info : infos) {
       if (!what_.topic.empty() && info.name != what_.topic) continue;
       if (info.failure) throw failed(*info.failure);
       any = true;
@@ -171,8 +172,8 @@ private:
       t.partitions = info.partitions;
       if (!t.start.known)
         throw failed({"state", "pipeline " + c.name + " did not begin with topic " + info.name + " yet",
-                      "`start:` says where it begins; there is nothing to move"});
-      choose_lanes(t, info.name);
+                      "`start:` says where it begins; there is nothing to move before it was started once"});
+      choose_lanes(t, info.name, what_.topic.empty() && infos.size() > 1);
       topics_.push_back(std::move(t));
     }
     if (!any)
@@ -181,10 +182,13 @@ private:
                     "see `topics:` in the file"});
   }
 
-  void choose_lanes(topic_work& t, const std::string& topic) {
+  // `one_of_many`: nobody said which of the pipeline's topics is meant.
+  void choose_lanes(topic_work& t, const std::string& topic, bool one_of_many) {
+    const std::string which = one_of_many ? "; if another topic is meant, name it with --topic" : "";
     for (auto p : what_.partitions)
       if (p.value < 0 || p.value >= t.partitions)
-        throw failed({"state", "topic " + topic + " has no partition " + std::to_string(p.value), ""});
+        throw failed({"state", "topic " + topic + " has no partition " + std::to_string(p.value),
+                      "it has partitions 0 to " + std::to_string(t.partitions - 1) + which});
     const auto lanes = std::min(t.start.lanes, t.partitions);
     for (std::int32_t k = 0; k < lanes; ++k) {
       if (what_.lane && what_.lane->value != k) continue;
@@ -196,7 +200,8 @@ private:
         t.lanes.push_back(std::move(l));
     }
     if (t.lanes.empty())
-      throw failed({"state", "topic " + topic + " has no such lane", "it has lanes 0 to " + std::to_string(lanes - 1)});
+      throw failed(
+          {"state", "topic " + topic + " has no such lane", "it has lanes 0 to " + std::to_string(lanes - 1) + which});
   }
 
   // --- loading
@@ -272,7 +277,8 @@ private:
   void drop_lanes_without_plan() {
     keep_lanes([](const lane_work& l) { return l.before && l.before->open; },
                {"state", "no lane of pipeline " + context_->config.name + " that was named has an open plan",
-                "see chute state show; to move a position: chute state reset"});
+                "there is nothing to settle: `chute state show " + shell_word(context_->file) +
+                    "` tells which lanes have one"});
   }
 
   void drop_lanes_not_moved() {
@@ -283,7 +289,7 @@ private:
           return false;
         },
         {"state", "no offset of group " + context_->config.group + " was moved by another tool",
-         "move them first (kafka-consumer-groups --reset-offsets), or name a position yourself"});
+         "move them first (kafka-consumer-groups --reset-offsets), or name a position yourself (--to-offset N)"});
   }
 
   // --- waiting until no attempt can still be running
@@ -394,18 +400,27 @@ private:
     look_at_log(l);
     if (t.dest->standing().trust.there) look_at_table(t, l);
     else if (what_.to == target::table)
-      throw failed({"state", l.where() + ": the table cannot say what it holds (provenance columns are needed)",
-                    "name a position: --to-earliest, --to-offset N"});
+      throw failed({"state",
+                    l.where() + ": the table cannot say what it holds (no provenance columns, or an engine that melts "
+                                "rows together)",
+                    "name a position: " + whose(l).reset(partition_of(l) + "--to-offset N") + " or " +
+                        whose(l).reset(of_lane(l.key.lane) + "--to-earliest")});
     choose_positions(t, l);
     move_base b{l.before,         l.version,
                 random(),         random(),
                 t.start.lanes,    cluster_hash(*context_),
                 t.dest->identity, t.dest->standing().trust,
-                l.where()};
+                whose(l)};
     lane_move out{&l, must(moved(b, l.key.lane, l.facts)), {}};
     for (std::size_t i = 0; i < l.partitions.size(); ++i) out.lines += line_of(l, out.to, i);
     return out;
   }
+
+  // An offset is one partition's.
+  static std::string partition_of(const lane_work& l) {
+    return l.partitions.size() == 1 ? of_partition(l.partitions.front()) : "--partition P ";
+  }
+  state_of whose(const lane_work& l) const { return {context_->file, context_->config.name, l.key.topic}; }
 
   static std::string line_of(const lane_work& l, const lane_record& r, std::size_t i) {
     const auto& p = r.partitions[i];
@@ -531,7 +546,7 @@ private:
       for (std::size_t k = 0; k < asked.size(); ++k) facts[asked[k]].found = a.counts[k].either;
     }
     lane_move out{
-        &l, must(settled(before, random(), what_.said, t.dest->standing().trust, l.key.lane, facts, l.where())), {}};
+        &l, must(settled(before, random(), what_.said, t.dest->standing().trust, l.key.lane, facts, whose(l))), {}};
     for (auto i : asked) out.lines += line_of(l, out.to, i);
     return out;
   }
@@ -625,8 +640,8 @@ private:
 
 } // namespace
 
-result<std::string> move_state(const topology& t, const std::string& pipeline, const move_request& what,
-                               std::shared_ptr<store> opened, const move_watch& watch) {
+result<std::string> move_state(const topology& t, const std::string& file, const std::string& pipeline,
+                               const move_request& what, std::shared_ptr<store> opened, const move_watch& watch) {
   auto p = std::find_if(t.pipelines.begin(), t.pipelines.end(), [&](const auto& c) { return c.name == pipeline; });
   if (p == t.pipelines.end()) return error{"state", "there is no pipeline " + pipeline, "see `pipelines:` in the file"};
   if (t.state.store == store_kind::memory) return error{"state", "the memory store keeps nothing", "it is for tests"};
@@ -636,6 +651,7 @@ result<std::string> move_state(const topology& t, const std::string& pipeline, c
     opened = *std::move(made);
   }
   auto context = quiet_context(t, *p);
+  context->file = file;
   context->session_timeout_ms = session_timeout_of(t);
   try {
     return mover(context, what, std::move(opened), watch).run();

@@ -22,9 +22,10 @@ struct move_watch {
 // owner that joins meanwhile is refused by the store, or refuses this. Where an insert of a plan may still be running,
 // waits for lease and insert limit first, and says what stands in the way. Nothing is saved before all lanes were
 // looked at. Where a save fails after others, the error says what was moved: doing it all again does no harm, unless it
-// was a move to another place that has been read from since. `opened`: the store, if this process has it open; null: it
-// is opened as the topology says. Returns what was done, a line a partition.
-result<std::string> move_state(const topology& t, const std::string& pipeline, const move_request& what,
-                               std::shared_ptr<store> opened, const move_watch& watch);
+// was a move to another place that has been read from since. `file`: the topology's, for the commands that errors name.
+// `opened`: the store, if this process has it open; null: it is opened as the topology says. Returns what was done, a
+// line a partition.
+result<std::string> move_state(const topology& t, const std::string& file, const std::string& pipeline,
+                               const move_request& what, std::shared_ptr<store> opened, const move_watch& watch);
 
 } // namespace chute

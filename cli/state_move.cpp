@@ -63,7 +63,7 @@ int state_move(const move_options& options) {
     if (!options.admin.empty())
       return complain(a.what == outcome::nobody ? "nobody answers at " + url : url + ": " + a.text, exit_bad);
   }
-  const auto done = move_state(*t, pipeline, options.what, nullptr,
+  const auto done = move_state(*t, options.file, pipeline, options.what, nullptr,
                                {[](const std::string& what) { std::cerr << what << std::endl; }, {}});
   if (!done) return complain(done.failure().text(), exit_bad);
   std::cout << *done << std::flush;

@@ -9,12 +9,20 @@ namespace {
 
 std::string number(offset_t o) { return std::to_string(o.value); }
 
+std::string where(const state_of& whose, lane_id lane) {
+  return "topic " + whose.topic + ", lane " + std::to_string(lane.value);
+}
+
 struct place {
   const move_base& base;
+  lane_id lane;
   partition_id partition;
+  bool alone; // in its lane
   error wrong(const std::string& cause, const std::string& way_out) const {
-    return {"state", base.where + ", partition " + std::to_string(partition.value) + ": " + cause, way_out};
+    return {"state", where(base.whose, lane) + ", partition " + std::to_string(partition.value) + ": " + cause,
+            way_out};
   }
+  std::string reset(const std::string& to) const { return base.whose.reset(of_partition(partition) + to); }
 };
 
 // Begins from `to`. What the table holds from there on was there before: up to its end the table is not asked.
@@ -37,13 +45,17 @@ result<lane_partition> kept_partition(const place& at, const move_facts& f, cons
   lane_partition p;
   if (f.stays) p.next = *f.stays;
   else if (before) p = *before;
-  else return at.wrong("no record says where it is", "move it: --to-table, --to-earliest, --to-offset N");
+  else // one partition alone was to be moved
+    return at.wrong("no record says where it is",
+                    "move all of the lane first: " +
+                        (at.base.trust.there ? at.base.whose.reset(of_lane(at.lane) + "--to-table") + " or " : "") +
+                        at.base.whose.reset(of_lane(at.lane) + "--to-earliest"));
   if (f.past_loss) p.begin_at(f.low);
   const bool blind = p.blind && *p.blind >= p.next;
   if (planned && *planned >= p.next && (blind || !at.base.trust.there || !at.base.trust.not_there))
     return at.wrong("the open plan covers offsets " + number(p.next) + " to " + number(*planned) +
                         ", and the table cannot say whether they landed",
-                    "say so first: chute state settle with --landed or --not-landed");
+                    "say so first: " + settle_by_word(at.base.whose, at.lane));
   if (blind) {
     if (f.highest && *f.highest > *p.blind) p.blind = f.highest;
     return p;
@@ -52,12 +64,16 @@ result<lane_partition> kept_partition(const place& at, const move_facts& f, cons
   if (*f.highest >= f.end && !mutant(bug::kept_in_another_log))
     return at.wrong("the table holds offsets up to " + number(*f.highest) + ", but the log ends at " + number(f.end) +
                         ": the topic was made anew, or cut short",
-                    "--to-earliest delivers all that it holds now, --to-offset " + number(f.end) +
-                        " goes on at its end");
+                    at.reset("--to-earliest") + " delivers all that it holds now, " +
+                        at.reset("--to-offset " + number(f.end)) + " goes on at its end");
   if (!at.base.trust.not_there)
     return at.wrong("the table holds offsets up to " + number(*f.highest) + ", the position is " + number(p.next) +
                         ", and rows may have gone from this table, so that it cannot tell what is missing",
-                    "choose a position: --to-offset " + number(*f.highest + 1) + " goes on behind them");
+                    "choose a position: " + at.reset("--to-offset " + number(*f.highest + 1)) + " goes on behind them" +
+                        (at.alone ? ""
+                                  : "; while the lane's other partitions cannot stay either, before that and with "
+                                    "nobody running the pipeline: " +
+                                        at.base.whose.reset(of_lane(at.lane) + "--to-earliest")));
   if (!mutant(bug::move_sends_all)) p.mark_fill(*f.highest, {});
   return p;
 }
@@ -66,8 +82,8 @@ result<lane_partition> kept_partition(const place& at, const move_facts& f, cons
 
 std::string state_command(const std::string& verb, const std::string& file, const std::string& pipeline,
                           const std::string& topic, const std::string& options) {
-  auto out = "`chute state " + verb + " " + shell_word(file) + " --pipeline " + shell_word(pipeline) + " --topic " +
-             shell_word(topic);
+  auto out = "`chute state " + verb + " " + shell_word(file) + " --pipeline " + shell_word(pipeline);
+  if (!topic.empty()) out += " --topic " + shell_word(topic);
   return out + (options.empty() ? "" : " " + options) + "`";
 }
 
@@ -96,7 +112,7 @@ result<lane_record> moved(const move_base& base, lane_id lane, const std::vector
   r.unplanned = base.before && base.before->unplanned;
   for (std::size_t i = 0; i < partitions.size(); ++i) {
     const auto& f = partitions[i];
-    const place at{base, lane_partition_id(lane, base.lanes, i)};
+    const place at{base, lane, lane_partition_id(lane, base.lanes, i), partitions.size() == 1};
     const auto* before = base.before && i < base.before->partitions.size() ? &base.before->partitions[i] : nullptr;
     std::optional<offset_t> planned;
     if (base.before && base.before->open && i < base.before->open->last.size()) planned = base.before->open->last[i];
@@ -110,12 +126,15 @@ result<lane_record> moved(const move_base& base, lane_id lane, const std::vector
 
 result<lane_record> settled(const lane_record& before, std::uint64_t mark, enum move_request::word said,
                             const table_trust& trust, lane_id lane, const std::vector<settle_facts>& partitions,
-                            const std::string& where) {
+                            const state_of& whose) {
   using word = enum move_request::word;
   auto wrong = [&](const std::string& cause, const std::string& way_out) {
-    return error{"state", where + ": " + cause, way_out};
+    return error{"state", where(whose, lane) + ": " + cause, way_out};
   };
-  if (!before.open) return wrong("it has no open plan", "to move it: chute state reset");
+  const auto settle = [&](const char* word) { return whose.settle(of_lane(lane) + word); };
+  if (!before.open)
+    return wrong("it has no open plan",
+                 "there is nothing to settle: `chute state show " + shell_word(whose.file) + "` tells where it is");
   auto r = before;
   r.version = before.version + 1;
   r.mark = mark;
@@ -136,14 +155,15 @@ result<lane_record> settled(const lane_record& before, std::uint64_t mark, enum 
     case word::not_landed:
       if (there && partitions[i].found > 0 && !mutant(bug::settle_goes_by_itself))
         return wrong("the table holds " + std::to_string(partitions[i].found) + " records of " + slice,
-                     "delete them first, or say --landed, or say neither: then what is missing is sent");
+                     "delete them first; or, if all of it landed: " + settle("--landed") +
+                         "; or, to send what is missing: " + settle(""));
       break;
     case word::table:
       if (!there || !trust.not_there)
         return wrong("the table cannot say what of " + slice + " landed: " +
                          (blind ? "it held rows of them before the lane was moved"
                                 : "no provenance columns, or an engine that drops or merges rows"),
-                     "say --landed or --not-landed");
+                     "say it: " + settle_by_word(whose, lane));
       p.mark_fill(last, {});
     }
   }

@@ -7,6 +7,7 @@
 #include "core/error.hpp"
 #include "core/move_request.hpp"
 #include "core/record.hpp"
+#include "core/way_out.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -31,7 +32,7 @@ struct move_base {
   std::int32_t lanes = 0;
   std::uint64_t cluster = 0, destination = 0;
   table_trust trust;
-  std::string where; // "topic orders, lane 3", for errors
+  state_of whose; // of the lane's topic, for errors
 };
 
 // The record that the lane begins anew with. An error names the partition and what can be done instead.
@@ -46,6 +47,6 @@ struct settle_facts {
 // The record without its open plan. An error says why a person's word, or the table's, does not settle it.
 result<lane_record> settled(const lane_record& before, std::uint64_t mark, enum move_request::word said,
                             const table_trust& trust, lane_id lane, const std::vector<settle_facts>& partitions,
-                            const std::string& where);
+                            const state_of& whose);
 
 } // namespace chute

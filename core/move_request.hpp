@@ -31,7 +31,7 @@ struct move_request {
 };
 
 // The command that does it, as messages name it: `chute state VERB FILE --pipeline … --topic … OPTIONS`, ready for a
-// shell.
+// shell. Without a topic it is of all of the pipeline's.
 std::string state_command(const std::string& verb, const std::string& file, const std::string& pipeline,
                           const std::string& topic, const std::string& options);
 

@@ -37,7 +37,7 @@ move_base base(std::optional<lane_record> before) {
   b.cluster = 11;
   b.destination = 22;
   b.trust.there = b.trust.not_there = true;
-  b.where = "topic t, lane 0";
+  b.whose = {"f.yaml", "p", "t"};
   return b;
 }
 
@@ -49,6 +49,8 @@ move_facts facts(std::optional<std::int64_t> to, std::optional<std::int64_t> hig
   if (highest) f.highest = offset_t{*highest};
   return f;
 }
+
+const state_of whose{"f.yaml", "p", "t"};
 
 lane_record must(const result<lane_record>& r) {
   REQUIRE_MESSAGE(r.ok(), r.failure().text());
@@ -110,7 +112,15 @@ TEST_CASE("stay: but not before the log's beginning, where what was there is pas
 
 TEST_CASE("stay: where no record says where, there") {
   auto f = facts({}, 70);
-  CHECK_FALSE(moved(base({}), {0}, {f}));
+  const auto unknown = moved(base({}), {0}, {f});
+  REQUIRE_FALSE(unknown);
+  CHECK(unknown.failure().way_out ==
+        "move all of the lane first: `chute state reset f.yaml --pipeline p --topic t --lane 0 --to-table` or "
+        "`chute state reset f.yaml --pipeline p --topic t --lane 0 --to-earliest`");
+  auto silent = base({});
+  silent.trust = {};
+  CHECK(moved(silent, {0}, {f}).failure().way_out ==
+        "move all of the lane first: `chute state reset f.yaml --pipeline p --topic t --lane 0 --to-earliest`");
   f.stays = offset_t{33};
   const auto r = must(moved(base({}), {0}, {f}));
   CHECK(r.partitions[0].next == offset_t{33});
@@ -131,7 +141,9 @@ TEST_CASE("stay: a table that may have dropped rows cannot tell what is missing"
   CHECK(moved(b, {0}, {facts({}, 49)}).ok());
   const auto r = moved(b, {0}, {facts({}, 70)});
   REQUIRE_FALSE(r);
-  CHECK(r.failure().way_out.find("--to-offset 71") != std::string::npos);
+  CHECK(r.failure().way_out ==
+        "choose a position: `chute state reset f.yaml --pipeline p --topic t --partition 0 --to-offset 71` goes on "
+        "behind them");
   b.before = record(50, 80);
   CHECK_FALSE(moved(b, {0}, {facts({}, 49)}));
 }
@@ -141,15 +153,48 @@ TEST_CASE("stay: within what is sent again the table says nothing of a plan") {
   before.partitions[0].blind = offset_t{100};
   const auto r = moved(base(before), {0}, {facts({}, 100)});
   REQUIRE_FALSE(r);
-  CHECK(r.failure().way_out.find("chute state settle") != std::string::npos);
+  CHECK(r.failure().way_out == "say so first: `chute state settle f.yaml --pipeline p --topic t --lane 0 --landed` or "
+                               "`chute state settle f.yaml --pipeline p --topic t --lane 0 --not-landed`");
   before.open.reset();
   const auto kept = must(moved(base(before), {0}, {facts({}, 120)}));
   CHECK(kept.partitions[0].blind == offset_t{120});
   CHECK_FALSE(kept.partitions[0].fill_to);
 }
 
+TEST_CASE("stay: where none of a lane's partitions can, they are moved together before each is") {
+  auto two = record(50);
+  two.partitions.push_back(two.partitions[0]);
+  auto b = base(two);
+  b.trust.not_there = false;
+  const auto r = moved(b, {0}, {facts(71, 70), facts({}, 70)});
+  REQUIRE_FALSE(r);
+  CHECK(r.failure().cause.starts_with("topic t, lane 0, partition 1: "));
+  CHECK(r.failure().way_out.find("with nobody running the pipeline: `chute state reset f.yaml --pipeline p --topic t "
+                                 "--lane 0 --to-earliest`") != std::string::npos);
+  auto together = must(moved(b, {0}, {facts(10, 70), facts(10, 70)}));
+  b.before = together;
+  const auto first = must(moved(b, {0}, {facts(71, 70), facts({}, 70)})); // as the message says
+  CHECK(first.partitions[0].next == offset_t{71});
+  CHECK(first.partitions[1].blind == offset_t{70});
+}
+
+TEST_CASE("settle: what cannot be settled names commands that can be run") {
+  CHECK(
+      settled(record(50), 3, word::landed, {}, {0}, {{0, {}}}, whose).failure().text() ==
+      "state: topic t, lane 0: it has no open plan (there is nothing to settle: `chute state show f.yaml` tells where "
+      "it is)");
+  table_trust sees;
+  sees.there = true;
+  CHECK(settled(record(50, 80), 3, word::not_landed, sees, {0}, {{4, {}}}, whose).failure().way_out ==
+        "delete them first; or, if all of it landed: `chute state settle f.yaml --pipeline p --topic t --lane 0 "
+        "--landed`; or, to send what is missing: `chute state settle f.yaml --pipeline p --topic t --lane 0`");
+  CHECK(settled(record(50, 80), 3, word::table, {}, {0}, {{4, {}}}, whose).failure().way_out ==
+        "say it: `chute state settle f.yaml --pipeline p --topic t --lane 0 --landed` or `chute state settle f.yaml "
+        "--pipeline p --topic t --lane 0 --not-landed`");
+}
+
 TEST_CASE("settle: landed goes on behind the plan") {
-  const auto r = must(settled(record(50, 80), 3, word::landed, {}, {0}, {{0, known_record{8, 1}}}, "lane"));
+  const auto r = must(settled(record(50, 80), 3, word::landed, {}, {0}, {{0, known_record{8, 1}}}, whose));
   CHECK(r.version == 8);
   CHECK(r.lineage == 70);
   CHECK_FALSE(r.open);
@@ -160,24 +205,24 @@ TEST_CASE("settle: landed goes on behind the plan") {
 TEST_CASE("settle: not landed sends it anew, unless the table shows some of it") {
   table_trust sees;
   sees.there = true;
-  CHECK(must(settled(record(50, 80), 3, word::not_landed, sees, {0}, {{0, {}}}, "lane")).partitions[0].next ==
+  CHECK(must(settled(record(50, 80), 3, word::not_landed, sees, {0}, {{0, {}}}, whose)).partitions[0].next ==
         offset_t{50});
-  CHECK_FALSE(settled(record(50, 80), 3, word::not_landed, sees, {0}, {{4, {}}}, "lane"));
+  CHECK_FALSE(settled(record(50, 80), 3, word::not_landed, sees, {0}, {{4, {}}}, whose));
   auto blind = record(50, 80);
   blind.partitions[0].blind = offset_t{80};
-  CHECK(settled(blind, 3, word::not_landed, sees, {0}, {{31, {}}}, "lane").ok());
-  CHECK(settled(record(50, 80), 3, word::not_landed, {}, {0}, {{0, {}}}, "lane").ok());
+  CHECK(settled(blind, 3, word::not_landed, sees, {0}, {{31, {}}}, whose).ok());
+  CHECK(settled(record(50, 80), 3, word::not_landed, {}, {0}, {{0, {}}}, whose).ok());
 }
 
 TEST_CASE("settle: without a word the table says it, where it is believed") {
   table_trust believed;
   believed.there = believed.not_there = true;
-  const auto r = must(settled(record(50, 80), 3, word::table, believed, {0}, {{4, {}}}, "lane"));
+  const auto r = must(settled(record(50, 80), 3, word::table, believed, {0}, {{4, {}}}, whose));
   CHECK(r.partitions[0].next == offset_t{50});
   CHECK(r.partitions[0].fill_to == offset_t{80});
-  CHECK_FALSE(settled(record(50, 80), 3, word::table, {}, {0}, {{4, {}}}, "lane"));
+  CHECK_FALSE(settled(record(50, 80), 3, word::table, {}, {0}, {{4, {}}}, whose));
   auto blind = record(50, 80);
   blind.partitions[0].blind = offset_t{80};
-  CHECK_FALSE(settled(blind, 3, word::table, believed, {0}, {{4, {}}}, "lane"));
-  CHECK_FALSE(settled(record(50), 3, word::landed, believed, {0}, {{0, {}}}, "lane"));
+  CHECK_FALSE(settled(blind, 3, word::table, believed, {0}, {{4, {}}}, whose));
+  CHECK_FALSE(settled(record(50), 3, word::landed, believed, {0}, {{0, {}}}, whose));
 }
