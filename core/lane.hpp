@@ -14,6 +14,7 @@
 #include "core/mutant.hpp"
 #include "core/record.hpp"
 #include "core/status.hpp"
+#include "core/way_out.hpp"
 
 #include <algorithm>
 #include <array>
@@ -422,9 +423,12 @@ private:
   bool looks_odd(instant now, std::size_t i, const log_facts::part& f);
   offset_t last_known(std::size_t i) const;
   void contradiction(instant now, const std::string& what);
-  // The command that settles it: verb "reset" or "settle"; of one partition of the lane, of the lane, or of the topic.
+  // The command that settles it: of one partition of the lane, of the lane, or of the topic.
   enum class scope : std::uint8_t { topic, lane, partition };
-  std::string command(const char* verb, scope of, const std::string& option, std::size_t partition = 0) const;
+  state_of whose() const { return {config_.file, config_.pipeline, config_.topic}; }
+  std::string options_of(scope of, std::size_t partition) const;
+  std::string reset(scope of, const std::string& option, std::size_t partition = 0) const;
+  std::string after_table(scope of) const; // see way_out.hpp
   std::string pass_loss(std::size_t i) const;
   std::string made_anew_or_cut(std::size_t i, offset_t end) const;
   std::string say_landed() const;

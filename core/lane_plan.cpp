@@ -25,14 +25,13 @@ std::string lane::describe_plan() const {
 // A bad record that a lane stopped at. All before it is delivered.
 std::string lane::way_past(std::size_t i, offset_t bad) const {
   return "; to go on behind this record, which is then not delivered: " +
-         command("reset", scope::partition, "--to-offset " + std::to_string(bad.value + 1), i) +
+         reset(scope::partition, "--to-offset " + std::to_string(bad.value + 1), i) +
          "; or set on_bad_record: dead_letter and start again, which keeps it as a dead letter";
 }
 
 // A person who compared by hand can say whether it landed.
 std::string lane::say_landed() const {
-  return "; when you know whether it landed, say so: " + command("settle", scope::lane, "--landed") + " or " +
-         command("settle", scope::lane, "--not-landed");
+  return "; when you know whether it landed, say so: " + settle_by_word(whose(), config_.lane);
 }
 
 bool lane::plan_is_blind() const {
@@ -77,9 +76,11 @@ void lane::check_built(instant now) {
   if (w.content.sum != w.p.sum && !mutant(bug::sum_not_compared))
     return stop("the records of " + describe_plan() +
                 " are not those that were planned: compaction took some of them, or the topic was truncated or made "
-                "anew; after a compaction, to send what is left of them and the table lacks: " +
-                command("reset", scope::lane, "--to-table") +
-                "; else, to deliver all that the topic holds now: " + command("reset", scope::lane, "--to-earliest"));
+                "anew; after a compaction" +
+                (trust().there && trust().not_there
+                     ? ", to send what is left of them and the table lacks: " + reset(scope::lane, "--to-table")
+                     : say_landed()) +
+                "; else, to deliver all that the topic holds now: " + reset(scope::lane, "--to-earliest"));
   w.content_fingerprint = config_.fingerprint;
   auto again = make_batch(w.p, w.content, w.reason);
   if (mutant(bug::slice_rebuilt_short) && again.records > 1) --again.ranges.back().count;

@@ -3,7 +3,6 @@
 // have been at work.
 #include "core/lane.hpp"
 
-#include "core/move_request.hpp"
 #include "core/text.hpp"
 
 namespace chute {
@@ -19,32 +18,32 @@ constexpr mono_ms build_retry_ms = 100;
 constexpr mono_ms log_doubted_ms = 10'000, doubted_look_ms = 2'000;
 } // namespace
 
-std::string lane::command(const char* verb, scope of, const std::string& option, std::size_t partition) const {
-  std::string whose;
-  if (of == scope::lane) whose = "--lane " + std::to_string(config_.lane.value) + " ";
-  if (of == scope::partition) whose = "--partition " + std::to_string(partition_at(partition).value) + " ";
-  return state_command(verb, config_.file, config_.pipeline, config_.topic, whose + option);
+std::string lane::reset(scope of, const std::string& option, std::size_t partition) const {
+  return whose().reset(options_of(of, partition) + option);
+}
+
+std::string lane::options_of(scope of, std::size_t partition) const {
+  switch (of) {
+  case scope::topic: break;
+  case scope::lane: return of_lane(config_.lane);
+  case scope::partition: return of_partition(partition_at(partition));
+  }
+  return {};
 }
 
 // What to do about a log that is another one than that of the record.
 std::string lane::made_anew_or_cut(std::size_t i, offset_t end) const {
-  return "; if it was made anew: " + command("reset", scope::partition, "--to-earliest", i) +
+  return "; if it was made anew: " + reset(scope::partition, "--to-earliest", i) +
          " (without --partition: all of the topic) delivers all that it holds now; if it was cut short: " +
-         command("reset", scope::partition, "--to-offset " + std::to_string(end.value), i) + " goes on at its end";
+         reset(scope::partition, "--to-offset " + std::to_string(end.value), i) + " goes on at its end";
 }
 
-// Of an open plan, or of one that is being filled in, the table may hold what follows the loss.
+std::string lane::after_table(scope of) const {
+  return go_on_after_table(whose(), options_of(of, 0), config_.trust.there);
+}
+
 std::string lane::pass_loss(std::size_t i) const {
-  const auto& p = record_.partitions[i];
-  const bool planned = record_.open && record_.open->last[i] >= p.next;
-  if (!planned && !p.fill_to)
-    return command("reset", scope::partition, "--to-earliest", i) + ", or set on_data_loss: continue";
-  const bool blind = p.blind && *p.blind >= p.next;
-  if (!blind && config_.trust.there && config_.trust.not_there)
-    return command("reset", scope::partition, "--to-table", i) +
-           " sends what is left of the open plan and the table lacks";
-  return "say first whether the open plan landed: " + command("settle", scope::lane, "--landed") + " or " +
-         command("settle", scope::lane, "--not-landed");
+  return chute::pass_loss(whose(), record_, config_.lane, i, config_.trust);
 }
 
 void lane::retry_recovery(instant now, const std::string& why) {
@@ -76,8 +75,7 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
   case state::foreign:
     return stop("offsets were moved by another tool: " + what.why +
                 "; chute does not follow by itself. To read from where they were moved to: " +
-                command("reset", scope::topic, "--adopt") +
-                "; to go on after what the table holds: " + command("reset", scope::topic, "--to-table"));
+                reset(scope::topic, "--adopt") + "; or " + after_table(scope::topic));
   case state::absent: {
     bool noted = what.noted_lineage != 0 && !mutant(bug::noted_lane_is_new);
     if (mutant(bug::lost_state_is_first_start)) marked_ = noted = false;
@@ -89,21 +87,16 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
           "its state is gone: " + std::string(marked_ ? "chute_starts in ClickHouse says" : "the group's offsets say") +
           " that this lane began, but the state store has no record of it (expired offsets, a deleted group or topic, "
           "a "
-          "flushed Redis, a dropped KeeperMap table, another store); bring the state back; or go on after what the "
-          "table holds: " +
-          command("reset", scope::topic, "--to-table") +
-          "; or, if the topic was deleted and made anew, deliver all "
-          "that it holds now: " +
-          command("reset", scope::topic, "--to-earliest"));
+          "flushed Redis, a dropped KeeperMap table, another store); bring the state back; or " +
+          after_table(scope::topic) + "; or, if the topic was deleted and made anew, deliver all that it holds now: " +
+          reset(scope::topic, "--to-earliest"));
     if (!what.elsewhere.empty() && !mutant(bug::other_cluster_is_first_start)) return stop(began_elsewhere(what));
     return first_start(now, what);
   }
   case state::found: break;
   }
   auto r = decode_record(what.text);
-  if (!r)
-    return stop(r.failure().cause + "; " + r.failure().way_out +
-                "; or go on after what the table holds: " + command("reset", scope::lane, "--to-table"));
+  if (!r) return stop(r.failure().cause + "; " + r.failure().way_out + "; or " + after_table(scope::lane));
   auto known = have_record_ && r->lineage == record_.lineage ? saved_version_ : 0;
   // A reset makes a lineage of its own, and its version is above all that were noted: a note that is above the record
   // is of a store that went back before a reset, or of another store that was used since.
@@ -115,31 +108,27 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
     // It is not claimed: a claim would make its versions look right again.
     return stop(why +
                 ": it went back in time (a restored backup, a crash without fsync, a failover); bring the newer "
-                "state back, or go on after what the table holds: " +
-                command("reset", scope::topic, "--to-table"));
+                "state back; or " +
+                after_table(scope::topic));
   }
   odd_since_ = 0;
   if (r->lanes != config_.lanes && !mutant(bug::lanes_not_compared))
     return stop("the record was made with lanes: " + std::to_string(r->lanes) + ", the pipeline began with " +
-                std::to_string(config_.lanes) +
-                "; lanes are fixed at the first start; to go on after what the table "
-                "holds: " +
-                command("reset", scope::topic, "--to-table"));
+                std::to_string(config_.lanes) + "; lanes are fixed at the first start; " + after_table(scope::topic));
   if (r->cluster != config_.cluster && !mutant(bug::cluster_not_compared))
     return stop("the record belongs to another Kafka cluster; point kafka.brokers at the cluster it was made with, or "
                 "deliver all that this one holds: " +
-                command("reset", scope::topic, "--to-earliest"));
+                reset(scope::topic, "--to-earliest"));
   if (r->destination != config_.destination && !mutant(bug::destination_not_compared))
     return stop("the record belongs to another table (the destination was dropped and made anew, or renamed over); "
                 "restore the table; or fill this one from the log's beginning: " +
-                command("reset", scope::topic, "--to-earliest") +
-                "; or go on in it where the other one ended: " + command("reset", scope::topic, "--to-current"));
+                reset(scope::topic, "--to-earliest") +
+                "; or go on in it where the other one ended: " + reset(scope::topic, "--to-current"));
   if (mutant(bug::partitions_not_compared)) r->partitions.resize(std::min(r->partitions.size(), ends_.size()));
   if (r->partitions.size() > ends_.size())
     return stop("the record knows " + std::to_string(r->partitions.size()) +
                 " partitions of this lane, the topic has " + std::to_string(ends_.size()) +
-                ": the topic was made anew; to deliver all that it holds now: " +
-                command("reset", scope::topic, "--to-earliest"));
+                ": the topic was made anew; to deliver all that it holds now: " + reset(scope::topic, "--to-earliest"));
   record_ = std::move(*r);
   saved_version_ = record_.version;
   have_record_ = true;
@@ -158,12 +147,11 @@ std::string lane::began_elsewhere(const lane_loaded& what) const {
          " on another Kafka cluster (" + printable(what.elsewhere) + "), and the table " +
          (config_.trust.there ? "holds rows of it" : "may hold rows of it") +
          "; if kafka.brokers was exchanged by mistake, put it back; to deliver all that this cluster holds: " +
-         command("reset", scope::topic, "--to-earliest") +
+         reset(scope::topic, "--to-earliest") +
          "; to begin where the other cluster's records end: the same with --to-datetime or, of one partition, "
          "--to-offset" +
-         (config_.trust.there
-              ? "; only if it is a copy that kept all offsets: " + command("reset", scope::topic, "--to-table")
-              : std::string());
+         (config_.trust.there ? "; only if it is a copy that kept all offsets: " + reset(scope::topic, "--to-table")
+                              : std::string());
 }
 
 void lane::first_start(instant now, const lane_loaded& what) {
@@ -476,9 +464,8 @@ void lane::lost_records(instant now, std::size_t i, const log_facts& facts) {
       !mutant(bug::loss_is_gap)) // at_least_once: exactly_once was told apart before
     return stop("offsets " + std::to_string(p.next.value) + " to " + std::to_string(facts.parts[i].low.value - 1) +
                 " of " + config_.topic + "/" + std::to_string(partition_at(i).value) +
-                " were deleted before they were delivered; to go on without them: " +
-                command("reset", scope::partition, "--to-earliest", i) + ", or set on_data_loss: continue");
-  if (record_.open && record_.open->last[i] >= p.next)
+                " were deleted before they were delivered; to go on without them: " + pass_loss(i));
+  if (loss_meets_plan(record_, i))
     return contradiction(now, "records " + std::to_string(p.next.value) + " to " +
                                   std::to_string(record_.open->last[i].value) + " of " + config_.topic + "/" +
                                   std::to_string(partition_at(i).value) +
@@ -522,8 +509,8 @@ void lane::beyond_answered(instant now, const table_answer& answer) {
               std::to_string(beyond_[i].first.value) +
               " on, beyond what this pipeline has sent: another pipeline writes there, the state went back in time, or "
               "the topic was made anew. To send only what the table lacks: " +
-              command("reset", scope::lane, "--to-table") + "; of a topic that was made anew, to deliver all of it: " +
-              command("reset", scope::lane, "--to-earliest"));
+              reset(scope::lane, "--to-table") +
+              "; of a topic that was made anew, to deliver all of it: " + reset(scope::lane, "--to-earliest"));
     differed_ = true;
   }
   if (claimed_) return settle(now);

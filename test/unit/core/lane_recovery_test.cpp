@@ -212,6 +212,59 @@ TEST_CASE("load: another number of lanes, another cluster, another table or "
   CHECK_FALSE(h.has<fx_save>());
 }
 
+TEST_CASE("load: where the table cannot be asked, no stop advises to ask it") {
+  const auto found = [](const std::string& text) {
+    lane_loaded l;
+    l.what = lane_loaded::state::found;
+    l.text = text;
+    return l;
+  };
+  const std::vector<std::pair<const char*, std::function<lane_loaded(restarted&)>>> odd = {
+      {"lanes",
+       [&](restarted& h) {
+         h.change([](auto& r) { r.lanes = 7; });
+         return found(h.stored);
+       }},
+      {"unreadable", [&](restarted&) { return found("chute1:nonsense"); }},
+      {"moved",
+       [](restarted&) {
+         lane_loaded l;
+         l.what = lane_loaded::state::foreign;
+         return l;
+       }},
+      {"gone",
+       [](restarted&) {
+         lane_loaded l;
+         l.what = lane_loaded::state::absent;
+         return l;
+       }},
+      {"older",
+       [&](restarted& h) {
+         auto l = found(h.stored);
+         l.noted_lineage = h.saved().lineage;
+         l.noted_version = h.saved().version + 1;
+         return l;
+       }},
+  };
+  for (const auto& [name, loads] : odd)
+    for (const bool there : {true, false}) {
+      CAPTURE(name);
+      restarted h;
+      h.config.trust.there = there;
+      auto l = loads(h);
+      l.marked = true;
+      h.out.clear();
+      h.start();
+      for (int i = 0; i < 200 && h.machine->phase() != lane_phase::stopped; ++i) { // it may be stale, for a while
+        if (h.has<fx_load>()) h.machine->loaded(h.now, h.take<fx_load>().ticket, l);
+        h.pass(100);
+      }
+      const auto reason = h.take<fx_stopped>().reason;
+      CHECK_MESSAGE((reason.find("--to-table`") != std::string::npos) == there, reason);
+      CHECK_MESSAGE((reason.find("--partition P --to-offset N`") == std::string::npos) == there, reason);
+    }
+}
+
 TEST_CASE("load: partitions that were added begin at their log's beginning") {
   restarted h(true);
   h.config.topic_partitions = 2;
@@ -368,6 +421,14 @@ TEST_CASE("compare: records that were deleted before they were delivered") {
       open.inspect(15, 100);
       CHECK(open.stopped("say first whether the open plan landed: `chute state settle"));
     }
+    SUBCASE("nor after a person moved it") {
+      open.change([](auto& r) { r.partitions[0].blind = offset_t{40}; });
+      open.load();
+      open.inspect_twice(15, 100);
+      open.accept();
+      open.inspect(15, 100);
+      CHECK(open.stopped("say first whether the open plan landed: `chute state settle"));
+    }
     SUBCASE("also where the topology says continue") {
       open.config.on_data_loss = data_loss_policy::resume;
       open.load();
@@ -462,9 +523,18 @@ TEST_CASE("settle: a rebuild that differs comes from another log and stops") {
   harness h;
   h.first_start();
   h.planned(10);
+  std::string way_out = "--lane 0 --to-table`";
+  SUBCASE("the table tells what is left of it") {}
+  SUBCASE("a person says whether it landed") {
+    h.config.trust.not_there = false;
+    way_out = "--lane 0 --landed`";
+  }
   h.restart();
   h.give(records(0, 0, 10, {}, 99));
   CHECK(h.machine->phase() == lane_phase::stopped);
+  const auto reason = h.take<fx_stopped>().reason;
+  CHECK_MESSAGE(reason.find(way_out) != std::string::npos, reason);
+  CHECK((reason.find("--to-table`") != std::string::npos) == h.config.trust.not_there);
   CHECK_FALSE(h.has<fx_insert>());
 }
 
