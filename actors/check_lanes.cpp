@@ -1,8 +1,8 @@
 // `chute check` and recovery: what a lane would stop on (core/lane_recovery.cpp), found before it runs.
 #include "actors/inspect_parts.hpp"
 #include "clickhouse/schema.hpp"
-#include "core/move_request.hpp"
 #include "core/text.hpp"
+#include "core/way_out.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -43,14 +43,22 @@ struct compared {
   const pipeline_config& config() const { return c->config; }
   bool exact() const { return config().delivery == delivery_mode::exactly_once; }
   int lanes() const { return started.known ? started.lanes : lanes_for(config().lanes, topic.partitions); }
-  std::string reset(const std::string& options) const {
-    return state_command("reset", c->file, config().name, topic.name, options);
+  // As the lanes have it. Of a table that was not seen it is what the topology hopes for.
+  table_trust trust() const {
+    table_trust out;
+    const bool hoped = config().provenance == provenance_mode::required;
+    out.there = table ? table->there : hoped;
+    out.not_there = table ? table->not_there : hoped;
+    return out;
   }
+  state_of whose() const { return {c->file, config().name, topic.name}; }
+  std::string reset(const std::string& options) const { return whose().reset(options); }
   std::string reset(const kafka::topic_partition& p, const std::string& options) const {
-    return reset("--partition " + std::to_string(p.partition.value) + " " + options);
+    return reset(of_partition(p.partition) + options);
   }
-  std::string reset(lane_id l, const std::string& options) const {
-    return reset("--lane " + std::to_string(l.value) + " " + options);
+  std::string after_table(const std::string& of = "") const { return go_on_after_table(whose(), of, trust().there); }
+  std::string with_other_lanes() const {
+    return begin_with_other_lanes(whose(), exact() && trust().there && trust().not_there);
   }
 };
 
@@ -66,12 +74,10 @@ void compare_absent(const compared& w, const lane_state_view& v, lane_issues& ou
   case trouble::none: return;
   case trouble::moved:
     return stop("moved", v.problem + "; chute does not follow by itself",
-                "to read from where they were moved to: " + w.reset("--adopt") +
-                    "; to go on after what the table holds: " + w.reset("--to-table"));
+                "to read from where they were moved to: " + w.reset("--adopt") + "; or " + w.after_table());
   case trouble::unreadable:
     return stop("unreadable", "its record cannot be read: " + cause,
-                (own_way.empty() ? "" : own_way + "; or ") +
-                    "go on after what the table holds: " + w.reset(v.lane, "--to-table"));
+                (own_way.empty() ? "" : own_way + "; or ") + w.after_table(of_lane(v.lane)));
   case trouble::failed:
     return stop("failed " + own_way, cause, own_way.empty() ? "see that the state store answers" : own_way);
   case trouble::absent: break;
@@ -82,7 +88,7 @@ void compare_absent(const compared& w, const lane_state_view& v, lane_issues& ou
        "its record is gone, though it began (" + std::string(marked ? "chute_starts" : "the group's offsets tell") +
            "): the offsets of group " + w.config().group +
            " expired or were deleted, the state store lost it, or it is another store",
-       "bring the store back; or go on after what the table holds: " + w.reset("--to-table") +
+       "bring the store back; or " + w.after_table() +
            "; or, if the topic was deleted and made anew: " + w.reset("--to-earliest"));
 }
 
@@ -99,12 +105,12 @@ void compare_record(const compared& w, const lane_state_view& v, lane_issues& ou
          "the state store has version " + std::to_string(r.version) + ", but version " +
              std::to_string(v.noted_version) +
              " was saved before: it went back in time (a restored backup, a crash without fsync, a failover)",
-         "bring the newer state back, or go on after what the table holds: " + w.reset("--to-table"));
+         "bring the newer state back; or " + w.after_table());
   if (r.lanes != w.lanes())
     stop("lanes",
          "the record was made with lanes: " + std::to_string(r.lanes) + ", the pipeline began with " +
              std::to_string(w.lanes()) + "; lanes are fixed at the first start",
-         "to go on after what the table holds: " + w.reset("--to-table"));
+         w.after_table());
   if (r.cluster != cluster_hash(*w.c))
     stop("cluster", "the record belongs to another Kafka cluster",
          "point kafka.brokers at the cluster it was made with, or deliver all that this one holds: " +
@@ -142,7 +148,7 @@ void compare_count(const compared& w, lane_issues& out) {
                    "the topic has " + std::to_string(w.topic.partitions) +
                        " partitions, more than 100 in each of its " + std::to_string(w.lanes()) +
                        " lanes, which were fixed at the first start",
-                   "give the pipeline a new group:"});
+                   w.with_other_lanes()});
 }
 
 // --- logs ------------------------------------------------------------------------------------------------------------
@@ -177,17 +183,13 @@ void compare_log(const compared& w, const lane_state_view& v, std::size_t i, con
                     "): it was truncated or made anew",
                 of_new_or_cut(w, where, log.end));
   if (log.begin <= p.next) return;
-  // Of an open plan, or of one that is being filled in, the table may hold what follows the loss: see
-  // lane::pass_loss().
-  const bool planned = w.exact() && (last >= p.next || p.fill_to);
+  const bool planned = loss_meets_plan(v.record, i);
   const bool stops = planned || w.config().on_data_loss == data_loss_policy::stop;
-  const auto without = planned
-                           ? w.reset(where, "--to-table") + " sends what is left of the open plan and the table lacks"
-                           : w.reset(where, "--to-earliest") + ", or set on_data_loss: continue";
-  tell(stops ? severity::error : severity::warning, "deleted",
+  tell(stops ? severity::error : severity::warning, planned ? "deleted of a plan" : "deleted",
        "retention deleted offsets " + std::to_string(p.next.value) + " to " + std::to_string(log.begin.value - 1) +
            " of " + kafka::to_string(where) + " before they were delivered",
-       stops ? "to go on without them: " + without + "; raise retention.ms"
+       stops ? "to go on without them: " + pass_loss(w.whose(), v.record, v.lane, i, w.trust()) +
+                   "; raise retention.ms, so that it does not happen again"
              : "raise retention.ms: with on_data_loss: continue they are counted as lost");
 }
 
@@ -309,6 +311,8 @@ lane_issue beyond(const compared& w, const lane_state_view& v, const offset_rang
                      std::to_string(r.first.value) + " on";
   const auto resets = "to send only what the table lacks: " + w.reset("--to-table") +
                       "; of a topic that was made anew, to deliver all of it: " + w.reset("--to-earliest");
+  // Before its first start nobody can move it.
+  const std::string begins = w.started.known ? "" : "start it, which sends nothing of such a lane, and then, ";
   if (v.found)
     return {v.lane,
             v.record.version,
@@ -326,7 +330,7 @@ lane_issue beyond(const compared& w, const lane_state_view& v, const offset_rang
           holds + ", but this pipeline, with group " + w.config().group +
               ", has not begun: it was renamed, its group was changed, or another pipeline writes this topic there",
           (others.empty() ? "" : "if it was renamed, write again what chute_starts knows: " + others + "; ") +
-              "if another pipeline writes there, give this one a table of its own; " + resets};
+              "if another pipeline writes there, give this one a table of its own; else " + begins + resets};
 }
 
 void compare_table(const compared& w, const std::vector<lane_state_view>& lanes, lane_issues& out) {
@@ -409,7 +413,7 @@ void check_first_start(const compared& w, std::vector<finding>& out) {
     out.push_back({severity::info, where,
                    "lanes: " + std::to_string(wanted) + " has no effect: the topic began with " +
                        std::to_string(w.started.lanes) + ", which is kept",
-                   "to begin anew with other lanes, give the pipeline another group: and table:"});
+                   "leave it; or, for other lanes, " + w.with_other_lanes()});
 }
 
 // What lane::began_elsewhere() stops for, where the table holds rows of the topic.

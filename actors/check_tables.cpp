@@ -219,7 +219,10 @@ table_seen check_destination(ch::session& s, const ch::server_facts& facts, cons
   seen.replicated = t->replicated;
   seen.columns = e.columns;
   seen.options = decoding_of(p, facts);
-  seen.there = p.provenance == provenance_mode::required && ch::believed(*t, e.columns).there && !targets.empty();
+  const bool asked = p.provenance == provenance_mode::required && !targets.empty();
+  const auto belief = asked ? ch::believed(*t, e.columns) : ch::belief{};
+  seen.there = belief.there;
+  seen.not_there = belief.not_there;
   if (seen.there) check_question(s, facts, c, *t, e, use.topic, where, out);
   seen.targets = std::move(targets);
   return seen;

@@ -1,7 +1,7 @@
 // `chute check` and Kafka: topics, logs, what is delivered of them, and the settings that decide how long they wait.
 #include "actors/inspect_parts.hpp"
-#include "core/move_request.hpp"
 #include "core/text.hpp"
+#include "core/way_out.hpp"
 #include "kafka/offsets.hpp"
 #include "kafka/topic_settings.hpp"
 
@@ -24,29 +24,30 @@ std::string topic_of(const context_ptr& c, const std::string& topic) {
   return "pipeline " + c->config.name + ": kafka: topic " + topic;
 }
 
-// What was deleted before it was delivered, by the group's offset. Records in another store are compared by themselves.
-void check_position(const context_ptr& c, const kafka::topic_partition& p, const result<kafka::log_bounds>& bounds,
+// Of records that check_lanes() cannot look at, as a host keeps them, by the group's offset, which is a note of theirs.
+// It tells of no open plan.
+void check_position(const context_ptr& c, const kafka::topic_partition& p, const kafka::log_bounds& log,
                     const kafka::committed_offset& committed, std::vector<finding>& out) {
   auto where = "pipeline " + c->config.name + ": kafka: " + kafka::to_string(p);
-  if (!bounds.ok()) return out.push_back(finding_of(severity::error, where, bounds.failure(), kafka_trouble));
   if (committed.what != kafka::committed_offset::status::found) return;
   auto next = committed.next;
   const auto reset = [&](const std::string& to) {
-    return state_command("reset", c->file, c->config.name, p.topic,
-                         "--partition " + std::to_string(p.partition.value) + " " + to);
+    return state_of{c->file, c->config.name, p.topic}.reset(of_partition(p.partition) + to);
   };
-  if (next < bounds->begin)
-    out.push_back({c->config.on_data_loss == data_loss_policy::stop ? severity::error : severity::warning, where,
+  const bool stops = c->config.on_data_loss == data_loss_policy::stop;
+  if (next < log.begin)
+    out.push_back({stops ? severity::error : severity::warning, where,
                    "retention deleted offsets " + std::to_string(next.value) + " to " +
-                       std::to_string(bounds->begin.value - 1) + " before they were delivered",
-                   "on_data_loss: continue goes on without them; raise retention.ms"});
-  else if (bounds->end < next)
+                       std::to_string(log.begin.value - 1) + " before they were delivered",
+                   stops ? "start the pipeline: its lane stops, and names the command that goes on without them"
+                         : "raise retention.ms: with on_data_loss: continue they are counted as lost"});
+  else if (log.end < next)
     out.push_back({severity::error, where,
-                   "the log ends at " + std::to_string(bounds->end.value) + ", before the position " +
+                   "the log ends at " + std::to_string(log.end.value) + ", before the position " +
                        std::to_string(next.value) + ": the topic was truncated or made anew",
                    "of a topic that was made anew, deliver all: " + reset("--to-earliest") +
                        "; of one that was cut short, go on at its end: " +
-                       reset("--to-offset " + std::to_string(bounds->end.value))});
+                       reset("--to-offset " + std::to_string(log.end.value))});
 }
 
 std::string alter_topic(const std::string& topic, const std::string& setting) {
@@ -229,10 +230,12 @@ void check_topic(kafka::inspector& k, const context_ptr& c, const kafka::topic_i
                                "grant this user Read and Describe on the group"));
       break;
     }
-  const bool elsewhere = c->top.state.store == store_kind::file || c->top.state.store == store_kind::redis ||
-                         c->top.state.store == store_kind::keeper_map;
+  const bool hosts = c->top.state.store == store_kind::own; // else check_lanes() compares the records themselves
   for (std::size_t i = 0; i < parts.size(); ++i)
-    check_position(c, parts[i], bounds[i], elsewhere ? kafka::committed_offset{} : committed[i], out);
+    if (!bounds[i].ok())
+      out.push_back(finding_of(severity::error, "pipeline " + c->config.name + ": kafka: " + kafka::to_string(parts[i]),
+                               bounds[i].failure(), kafka_trouble));
+    else if (hosts) check_position(c, parts[i], *bounds[i], committed[i], out);
   auto settings = kafka::topic_settings(c->kafka_client(), t.name, limit_ms);
   if (!settings.ok())
     return out.push_back({severity::info, topic_of(c, t.name),

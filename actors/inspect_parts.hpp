@@ -41,6 +41,7 @@ int lanes_of(const pipeline_config& p, const kafka::topic_info& t);
 struct table_seen {
   std::uint64_t identity = 0; // 0: it is not there
   bool there = false;         // rows that are found did land
+  bool not_there = false;     // rows that are not found did not
   bool replicated = false;
   clickhouse::provenance_columns columns;
   std::optional<clickhouse::dead_letter_place> dead_letters;

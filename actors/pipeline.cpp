@@ -6,6 +6,7 @@
 #include "actors/memory_need.hpp"
 #include "actors/reader.hpp"
 #include "actors/worker.hpp"
+#include "core/way_out.hpp"
 #include "kafka/offsets.hpp"
 
 #include <algorithm>
@@ -198,11 +199,14 @@ void begin_topic(worker_tools& t, const context_ptr& c, const std::string& topic
   if (!start.known)
     throw not_yet("chute_starts has no row of this pipeline yet: the owner of " + topic + "/0 writes it");
   r.lanes = start.lanes;
-  if (static_cast<std::size_t>((r.partitions + r.lanes - 1) / r.lanes) > lane_partitions_max)
-    throw not_yet("topic " + topic + " has " + std::to_string(r.partitions) +
-                      " partitions, more than 100 in each of its " + std::to_string(r.lanes) +
-                      " lanes, which were fixed at the first start; give the pipeline a new group",
-                  true);
+  if (static_cast<std::size_t>((r.partitions + r.lanes - 1) / r.lanes) <= lane_partitions_max) return;
+  const auto trust = r.dest->standing().trust;
+  const bool tells = c->config.delivery == delivery_mode::exactly_once && trust.there && trust.not_there;
+  throw not_yet("topic " + topic + " has " + std::to_string(r.partitions) +
+                    " partitions, more than 100 in each of its " + std::to_string(r.lanes) +
+                    " lanes, which were fixed at the first start; for more lanes, " +
+                    begin_with_other_lanes({c->file, c->config.name, topic}, tells),
+                true);
 }
 
 // Once all the topics that a pattern had at first have begun, what comes is new.
