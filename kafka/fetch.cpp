@@ -146,8 +146,6 @@ settings defaults_of(const fetch_options& o) {
           // A stream that starts waits until the fetch that is on its way comes back: at idle partitions, that long.
           {"fetch.wait.max.ms", "100"},
           {"fetch.error.backoff.ms", "100"},
-          // Of a batch, as its producer made it: what a disk or a network damaged is an error then, not a record.
-          {"check.crcs", "true"},
           {"topic.metadata.propagation.max.ms", "5000"}}; // so long an unknown topic may be one being created
 }
 
@@ -158,6 +156,8 @@ settings needed_of(const fetch_options& o) {
           {"auto.offset.reset", "error"},
           {"isolation.level", "read_committed"},
           {"enable.partition.eof", "true"},
+          // Of a batch, as its producer made it: what a disk or a network damaged is an error then, not a record.
+          {"check.crcs", "true"},
           // A partition whose queue is full rests for up to a second, so that bytes are the limit for records of some
           // size. Small ones, and those without a value, cost librdkafka some 300 bytes each that it does not count.
           {"queued.min.messages", std::to_string(std::clamp<std::uint64_t>(portion_of(o).queue / 256, 256, 1'000'000))},

@@ -206,6 +206,7 @@ result<std::unique_ptr<inspector>> inspector::open(client_options options) {
                            {"auto.offset.reset", "error"},
                            {"isolation.level", "read_committed"},
                            {"enable.partition.eof", "true"},
+                           {"check.crcs", "true"}, // a damaged record is not another one: its log is no other log
                            // Partitions read side by side share a queue: were it full with one's batch, none of the
                            // others would be fetched for a second.
                            {"queued.max.messages.kbytes", "16384"}};
@@ -213,7 +214,6 @@ result<std::unique_ptr<inspector>> inspector::open(client_options options) {
                              {"fetch.max.bytes", std::to_string(read_at_once * read_bytes)},
                              {"fetch.wait.max.ms", "50"},
                              {"fetch.error.backoff.ms", "100"},
-                             {"check.crcs", "true"}, // a damaged record is not another one: its log is no other log
                              {"topic.metadata.propagation.max.ms", "5000"}};
   if (auto done = open_handle(*state, options, defaults, needed); !done) return done.failure();
   return std::unique_ptr<inspector>(new inspector(std::move(state)));
