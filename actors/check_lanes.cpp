@@ -442,7 +442,7 @@ starts_seen open_starts(const context_ptr& c) {
     auto facts = ch::read_facts(**s, limit_ms);
     if (!facts.ok()) continue;
     auto t = ch::describe(**s, *facts, out.place.database, out.place.table, limit_ms);
-    out.readable = t.ok() && t->exists && ch::starts_table_faults(*t).empty();
+    out.readable = t.ok() && t->exists && ch::starts_table_faults(*t, "").empty();
     out.place.replicated = out.readable && t->replicated;
     out.server = *std::move(s);
     out.facts = *std::move(facts);

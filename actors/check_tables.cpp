@@ -123,14 +123,11 @@ void check_starts(ch::session& s, const ch::server_facts& facts, const context_p
   const auto where = "pipeline " + c->config.name + ": table " + place.database + "." + place.table;
   auto t = ch::describe(s, facts, place.database, place.table, limit_ms);
   if (!t.ok()) return out.push_back(finding_of(severity::error, where, t.failure(), server_mend(c, t.failure())));
-  const auto faults = t->exists ? ch::starts_table_faults(*t) : std::vector<std::string>{};
+  const auto statement = ch::starts_statement(destination, place.database, place.table, "");
+  const auto faults = t->exists ? ch::starts_table_faults(*t, statement) : std::vector<ch::table_fault>{};
   for (const auto& fault : faults)
-    out.push_back({severity::error, where, "it cannot be used: " + fault,
-                   "RENAME TABLE " + ch::table_name(place.database, place.table) + " TO " +
-                       ch::table_name(place.database, place.table + "_old") + ", and chute makes one of its own"});
-  if (faults.empty())
-    append(out, ch::probe_own_table(s, facts, *t, where,
-                                    ch::starts_statement(destination, place.database, place.table, ""), {}, limit_ms));
+    out.push_back({severity::error, where, "it cannot be used: " + fault.what, fault.mend});
+  if (faults.empty()) append(out, ch::probe_own_table(s, facts, *t, where, statement, {}, limit_ms));
 }
 
 // A column that has the name of one that recovery asks by, and holds something else.
@@ -162,7 +159,7 @@ void check_dead_letters(ch::session& s, const ch::server_facts& facts, const con
   if (!t.ok()) return out.push_back(finding_of(severity::error, where, t.failure(), server_mend(c, t.failure())));
   e.other_inserts_per_second = rates.dead_letters.at({database, table}) - e.inserts_per_second;
   append(out, ch::check_dead_letters(*t, where, e));
-  if (t->exists && !ch::dead_letter_table_faults(*t, false).empty()) return;
+  if (t->exists && !ch::dead_letter_table_faults(*t, false, "").empty()) return;
   append(out, ch::probe_own_table(s, facts, *t, where, ch::dead_letter_statement(destination, database, table, ""),
                                   e.settings, limit_ms));
   if (t->exists) seen.dead_letters = ch::dead_letter_place{database, table, c->config.name, t->replicated};

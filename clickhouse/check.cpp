@@ -524,9 +524,8 @@ std::vector<finding> check_changes(const table_description& t, const std::string
 std::vector<finding> check_dead_letters(const table_description& t, const std::string& where, const expectations& e) {
   findings out{where, {}};
   if (!t.exists) return {}; // it is made at the start
-  for (const auto& fault : dead_letter_table_faults(t, false))
-    out.add(severity::error, "the table for dead letters cannot be used: " + fault,
-            "change it, or rename it so that chute makes one of its own");
+  for (const auto& fault : dead_letter_table_faults(t, false, ""))
+    out.add(severity::error, "the table for dead letters cannot be used: " + fault.what, fault.mend);
   auto rare = e;
   rare.inserts_per_second *= dead_letter_batches;
   rare.other_inserts_per_second *= dead_letter_batches;

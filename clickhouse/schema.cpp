@@ -12,9 +12,9 @@ namespace chute::clickhouse {
 namespace {
 
 // Enough for any rate at which dead letters and starts come, and still a short list to keep in memory.
-constexpr const char* window_settings =
-    "non_replicated_deduplication_window = 10000, replicated_deduplication_window = "
-    "10000, replicated_deduplication_window_seconds = 604800";
+constexpr const char* plain_window = "non_replicated_deduplication_window = 10000";
+constexpr const char* replicated_window =
+    "replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800";
 constexpr int table_exists_code = 57; // TABLE_ALREADY_EXISTS: another process was faster
 constexpr int start_tries_max = 3;
 
@@ -50,7 +50,8 @@ std::string create_statement(const table_description& destination, const std::st
   for (std::size_t i = 0; i < columns.size(); ++i)
     sql.append(i ? ", " : "").append(quote_name(columns[i].name)).append(" ").append(columns[i].type);
   sql.append(") ENGINE = ").append(sibling_engine(destination, database, table, shard));
-  return sql.append(" ORDER BY ").append(order).append(" SETTINGS ").append(window_settings);
+  sql.append(" ORDER BY ").append(order).append(" SETTINGS ");
+  return sql.append(plain_window).append(", ").append(replicated_window);
 }
 
 // Types that hold the same values: without LowCardinality and time zones, and integers of other widths for numbers that
@@ -65,22 +66,53 @@ std::string plain_type(std::string type) {
   return type;
 }
 
-std::vector<std::string> column_faults(const table_description& t, std::span<const owned_column> columns) {
-  std::vector<std::string> out;
+std::string alter(const storage& t, const std::string& what) {
+  return "ALTER TABLE " + table_name(t.database, t.table) + " " + what;
+}
+std::string rename_away(const storage& t) {
+  return "RENAME TABLE " + table_name(t.database, t.table) + " TO " + table_name(t.database, t.table + "_old");
+}
+
+std::vector<table_fault> column_faults(const table_description& t, std::span<const owned_column> columns) {
+  const auto there =
+      std::count_if(columns.begin(), columns.end(), [&](const owned_column& c) { return t.find(c.name) != nullptr; });
+  // Another's table that has our name has our columns by chance at most.
+  const bool own = 2 * static_cast<std::size_t>(there) > columns.size();
+  std::vector<table_fault> out;
+  const auto add = [&](const std::string& what, const std::string& change) {
+    out.push_back({what, own ? alter(t, change) : rename_away(t) + ", and chute makes one of its own"});
+  };
   for (const auto& wanted : columns) {
     const auto* c = t.find(wanted.name);
-    if (!c) out.push_back("it has no column " + quote_name(wanted.name) + " " + wanted.type);
+    const auto column = quote_name(wanted.name) + " " + wanted.type;
+    if (!c) add("it has no column " + column, "ADD COLUMN " + column);
     else if (plain_type(c->type) != plain_type(wanted.type))
-      out.push_back("its column " + quote_name(wanted.name) + " is " + c->type + ", not " + wanted.type);
+      add("its column " + quote_name(wanted.name) + " is " + c->type + ", not " + wanted.type,
+          "MODIFY COLUMN " + column);
     else if (!c->default_kind.empty() && c->default_kind != "DEFAULT")
-      out.push_back("its column " + quote_name(wanted.name) + " is " + c->default_kind);
+      add("its column " + quote_name(wanted.name) + " is " + c->default_kind,
+          "MODIFY COLUMN " + quote_name(wanted.name) + " REMOVE " + c->default_kind);
   }
   return out;
 }
 
-std::string joined(const std::vector<std::string>& parts) {
+// Its engine is not one of those that can be given a window.
+std::string carry_over(const storage& t, const std::string& statement) {
+  const auto name = table_name(t.database, t.table);
+  return "carry its rows over while no pipeline runs: " + rename_away(t) + "; " + statement + "; INSERT INTO " + name +
+         " SELECT * FROM " + table_name(t.database, t.table + "_old");
+}
+std::string open_window(const storage& t) {
+  return alter(t, std::string("MODIFY SETTING ") + (t.replicated ? replicated_window : plain_window));
+}
+
+std::string joined(const std::vector<table_fault>& faults, std::string table_fault::*part) {
   std::string out;
-  for (const auto& p : parts) out += (out.empty() ? "" : "; ") + p;
+  for (std::size_t i = 0; i < faults.size(); ++i) {
+    const auto first =
+        std::find_if(faults.begin(), faults.end(), [&](const table_fault& f) { return f.*part == faults[i].*part; });
+    if (first == faults.begin() + static_cast<std::ptrdiff_t>(i)) out += (out.empty() ? "" : "; ") + faults[i].*part;
+  }
   return out;
 }
 
@@ -113,11 +145,12 @@ result<table_description> ensure(session& s, const server_facts& facts, const ta
       return error{"clickhouse " + s.url(), "the table " + table_name(database, table) + " was made, but is not there",
                    "is the user allowed to see it (SHOW TABLES)?"};
   }
-  if (auto why = faults(*t); !why.empty())
-    return error{"clickhouse " + s.url(),
-                 "the table " + table_name(database, table) + " cannot be used: " + joined(why),
-                 "change it, or rename it so that chute makes one of its own"};
-  return std::move(*t);
+  if (faults(*t, "").empty()) return std::move(*t);
+  auto shard = destination.replicated ? shard_of(s, limit_ms) : result<std::string>(std::string());
+  const auto why = faults(*t, statement(destination, database, table, shard.ok() ? *shard : ""));
+  return error{"clickhouse " + s.url(),
+               "the table " + table_name(database, table) + " cannot be used: " + joined(why, &table_fault::what),
+               joined(why, &table_fault::mend)};
 }
 
 // --- bodies ----------------------------------------------------------------------------------------------------------
@@ -231,20 +264,24 @@ std::string starts_statement(const table_description& destination, const std::st
                           "(`cluster`, `group`, `pipeline`, `topic`, `kind`, `lane`)");
 }
 
-std::vector<std::string> dead_letter_table_faults(const table_description& t, bool exactly_once) {
+std::vector<table_fault> dead_letter_table_faults(const table_description& t, bool exactly_once,
+                                                  const std::string& statement) {
   auto out = column_faults(t, dead_letters);
   if (exactly_once && !t.deduplicates())
-    out.push_back("its engine " + t.engine + " does not deduplicate: it needs a MergeTree with a deduplication window");
+    out.push_back({"its engine " + t.engine + " does not deduplicate: it needs a MergeTree with a deduplication window",
+                   t.merge_tree() ? open_window(t) : carry_over(t, statement)});
   return out;
 }
 
-std::vector<std::string> starts_table_faults(const table_description& t) {
+std::vector<table_fault> starts_table_faults(const table_description& t, const std::string& statement) {
   auto out = column_faults(t, starts);
-  if (t.family != engine_family::plain || !t.deduplicates())
-    out.push_back("its engine " + t.engine +
-                  " does not deduplicate or changes rows: it needs a MergeTree with a "
-                  "deduplication window");
-  if (t.rows_expire) out.push_back("its rows expire by a TTL");
+  if (t.family != engine_family::plain)
+    out.push_back({"its engine " + t.engine +
+                       " does not deduplicate or changes rows: it needs a MergeTree with a deduplication window",
+                   carry_over(t, statement)});
+  else if (!t.deduplicates())
+    out.push_back({"it does not deduplicate inserts: its deduplication window is 0", open_window(t)});
+  if (t.rows_expire) out.push_back({"its rows expire by a TTL", alter(t, "REMOVE TTL")});
   return out;
 }
 
@@ -277,7 +314,7 @@ result<table_description> ensure_dead_letter_table(session& s, const server_fact
                                                    const table_description& destination, const std::string& database,
                                                    const std::string& table, bool exactly_once, std::int64_t limit_ms) {
   return ensure(s, facts, destination, database, table, limit_ms, dead_letter_statement,
-                [&](const auto& t) { return dead_letter_table_faults(t, exactly_once); });
+                [&](const auto& t, const std::string& sql) { return dead_letter_table_faults(t, exactly_once, sql); });
 }
 
 result<table_description> ensure_starts_table(session& s, const server_facts& facts,

@@ -55,9 +55,14 @@ result<table_description> ensure_dead_letter_table(session& s, const server_fact
 result<table_description> ensure_starts_table(session& s, const server_facts& facts,
                                               const table_description& destination, const std::string& database,
                                               const std::string& table, std::int64_t limit_ms);
-// Why a table cannot serve as ours: one line a reason.
-std::vector<std::string> dead_letter_table_faults(const table_description& t, bool exactly_once);
-std::vector<std::string> starts_table_faults(const table_description& t);
+// Why a table cannot serve as ours, and the statements that mend it. `statement`: the one that makes ours. A table that
+// is ours is mended where it is: renamed out of the way, its rows, and what they remember, would be gone.
+struct table_fault {
+  std::string what, mend;
+};
+std::vector<table_fault> dead_letter_table_faults(const table_description& t, bool exactly_once,
+                                                  const std::string& statement);
+std::vector<table_fault> starts_table_faults(const table_description& t, const std::string& statement);
 
 // --- dead letters ----------------------------------------------------------------------------------------------------
 

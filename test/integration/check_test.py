@@ -612,7 +612,7 @@ def _a_dead_letter_table_of_another_kind(s):
     s.make()
     s.make(columns="text String", engine="ENGINE = MergeTree ORDER BY text", name=f"{s.table}_dead")
     s.pipeline["dead_letters"] = {"table": f"{s.name}_dead"}
-    return "error", "dead letters cannot be used", "rename"
+    return "error", "dead letters cannot be used", "RENAME TABLE"
 
 
 @mistake

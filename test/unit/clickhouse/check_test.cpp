@@ -234,10 +234,10 @@ TEST_CASE("the table of the dead letters") {
   CHECK(check_dead_letters(t, "dead letters", {}).empty());
   t.columns.pop_back();
   CHECK(finds(check_dead_letters(t, "dead letters", {}), severity::error, "no column `error`"));
-  CHECK(dead_letter_table_faults(t, true).size() == 1);
+  CHECK(dead_letter_table_faults(t, true, "").size() == 1);
   t.window_inserts = 0;
-  CHECK(dead_letter_table_faults(t, true).size() == 2);
-  CHECK(dead_letter_table_faults(t, false).size() == 1);
+  CHECK(dead_letter_table_faults(t, true, "").size() == 2);
+  CHECK(dead_letter_table_faults(t, false, "").size() == 1);
 }
 
 TEST_CASE("slow questions come with what makes them fast") {

@@ -41,6 +41,65 @@ TEST_CASE("our tables deduplicate") {
         std::string::npos);
 }
 
+namespace {
+table_description starts_as_made() {
+  table_description t;
+  t.database = "shop";
+  t.table = "chute_starts";
+  t.exists = true;
+  t.engine = "MergeTree";
+  t.family = engine_family::plain;
+  t.window_inserts = 10'000;
+  t.window_seconds = 604'800;
+  for (const auto& c : starts_columns()) t.columns.push_back({c.name, c.type, "", ""});
+  return t;
+}
+std::string mend_of(const table_description& t) {
+  const auto faults = starts_table_faults(t, "CREATE TABLE new");
+  REQUIRE(faults.size() == 1);
+  return faults[0].mend;
+}
+} // namespace
+
+TEST_CASE("our tables are mended where they are, because they remember") {
+  CHECK(starts_table_faults(starts_as_made(), "").empty());
+  auto t = starts_as_made();
+  SUBCASE("a TTL") {
+    t.rows_expire = true;
+    CHECK(mend_of(t) == "ALTER TABLE `shop`.`chute_starts` REMOVE TTL");
+  }
+  SUBCASE("a window of 0") {
+    t.window_inserts = 0;
+    CHECK(mend_of(t) == "ALTER TABLE `shop`.`chute_starts` MODIFY SETTING non_replicated_deduplication_window = 10000");
+    t.replicated = true;
+    CHECK(mend_of(t) == "ALTER TABLE `shop`.`chute_starts` MODIFY SETTING replicated_deduplication_window = 10000, "
+                        "replicated_deduplication_window_seconds = 604800");
+  }
+  SUBCASE("a column") {
+    t.columns.pop_back();
+    CHECK(mend_of(t) == "ALTER TABLE `shop`.`chute_starts` ADD COLUMN `positions` Array(Int64)");
+    t.columns.push_back({"positions", "String", "", ""});
+    CHECK(mend_of(t) == "ALTER TABLE `shop`.`chute_starts` MODIFY COLUMN `positions` Array(Int64)");
+    t.columns.back() = {"positions", "Array(Int64)", "MATERIALIZED", "[]"};
+    CHECK(mend_of(t) == "ALTER TABLE `shop`.`chute_starts` MODIFY COLUMN `positions` REMOVE MATERIALIZED");
+  }
+  SUBCASE("another engine: its rows are carried over") {
+    t.engine = "Log";
+    t.family = engine_family::other;
+    CHECK(mend_of(t) == "carry its rows over while no pipeline runs: RENAME TABLE `shop`.`chute_starts` TO "
+                        "`shop`.`chute_starts_old`; CREATE TABLE new; INSERT INTO `shop`.`chute_starts` SELECT * FROM "
+                        "`shop`.`chute_starts_old`");
+  }
+}
+
+TEST_CASE("a table that is not ours goes out of the way") {
+  auto t = starts_as_made();
+  t.columns = {{"topic", "String", "", ""}, {"text", "String", "", ""}};
+  for (const auto& fault : starts_table_faults(t, ""))
+    CHECK(fault.mend ==
+          "RENAME TABLE `shop`.`chute_starts` TO `shop`.`chute_starts_old`, and chute makes one of its own");
+}
+
 TEST_CASE("a dead letter's bytes depend on nothing but the record and the plan") {
   dead_letter d;
   d.partition = {3};
