@@ -212,29 +212,26 @@ result<void> refuse_unfit_changes(const destination::impl& d, const ch::table_de
   return error{"pipeline " + d.context->config.name, ch::error_text(found), ""};
 }
 
-result<void> refuse_without_window(const destination::impl& d, const ch::dedup_window& w, bool& fatal) {
+result<void> refuse_without_window(const destination::impl& d, const ch::table_description& table,
+                                   const ch::storage& dead_letters, bool& fatal) {
   if (!d.exact()) return {};
-  auto name = ch::table_name(d.database, d.table);
-  if (w.inserts == 0 || w.seconds == 0) {
-    fatal = true;
-    return error{"pipeline " + d.context->config.name,
-                 "table " + name +
-                     ", the target of one of its views, or the dead-letter table does not deduplicate inserts",
-                 "ALTER TABLE " + name +
-                     " MODIFY SETTING non_replicated_deduplication_window = 10000 (and likewise its "
-                     "views' targets); `chute check` names each table"};
-  }
+  const auto window = ch::smallest_window(table, &dead_letters);
   const auto& limits = d.context->top.clickhouse;
-  if (d.context->config.provenance == provenance_mode::off &&
-      w.seconds / 2 < (limits.lease_ms + limits.insert_limit_ms) / 1000) { // a plain table has no limit in seconds
-    fatal = true;
-    return error{"pipeline " + d.context->config.name,
-                 "half of the deduplication window of " + name +
-                     " is shorter than lease and insert limit together, and "
-                     "without provenance columns nothing else tells what landed",
-                 "widen replicated_deduplication_window_seconds, or add the provenance columns"};
-  }
-  return {};
+  const auto& p = d.context->config;
+  // A plain table has no limit in seconds. Without the columns nothing else tells what landed.
+  const bool too_short =
+      p.provenance == provenance_mode::off && window.seconds / 2 < (limits.lease_ms + limits.insert_limit_ms) / 1000;
+  if (window.inserts > 0 && window.seconds > 0 && !too_short) return {};
+  fatal = true;
+  ch::expectations e;
+  e.delivery = p.delivery;
+  e.provenance = p.provenance;
+  e.inserts_per_second = ch::reachable_inserts_per_second(p, p.lanes);
+  e.lease_ms = limits.lease_ms;
+  e.insert_limit_ms = limits.insert_limit_ms;
+  return error{
+      "pipeline " + p.name,
+      ch::error_text(ch::check_windows(table, dead_letters, "table " + ch::table_name(d.database, d.table), e)), ""};
 }
 
 // What it is trusted for, as it is described.
@@ -358,8 +355,7 @@ result<void> read_standing(destination::impl& d, worker_tools& tools, std::uint6
     return error{"clickhouse", "table " + name + " was made anew", anew_way_out(d)};
   }
   bool lasting = false;
-  if (auto r = refuse_without_window(d, ch::smallest_window(*now, &d.dead_letters), lasting); !r.ok())
-    return r.failure();
+  if (auto r = refuse_without_window(d, *now, d.dead_letters, lasting); !r.ok()) return r.failure();
   auto targets = new_targets(d, tools, *now);
   if (!targets.ok()) return targets.failure();
   const auto standing = standing_of(d, *now);
@@ -445,7 +441,7 @@ result<std::shared_ptr<destination>> open_here(worker_tools& tools, const contex
   auto starts = ch::ensure_starts_table(s, d->facts, d->described, d->starts.database, d->starts.table, limit);
   if (!starts.ok()) return starts.failure();
   d->starts.replicated = starts->replicated;
-  if (auto r = refuse_without_window(*d, ch::smallest_window(d->described, &*dead), fatal); !r.ok()) return r.failure();
+  if (auto r = refuse_without_window(*d, d->described, *dead, fatal); !r.ok()) return r.failure();
 
   auto out = std::make_shared<destination>(d);
   out->topic = topic;

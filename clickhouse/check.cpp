@@ -151,6 +151,12 @@ bool check_existence(findings& out, const table_description& t, const expectatio
   return false;
 }
 
+void check_null(findings& out, const expectations& e) {
+  out.add(exactly_once(e) ? severity::error : severity::warning,
+          "it has the engine Null, which keeps nothing: recovery cannot ask it what landed",
+          "write into a MergeTree table that has the views instead, or delivery: at_least_once");
+}
+
 void check_engine(findings& out, const table_description& t, const expectations& e) {
   switch (t.family) {
   case engine_family::distributed:
@@ -158,11 +164,7 @@ void check_engine(findings& out, const table_description& t, const expectations&
             "write into the local tables: give their servers under clickhouse.url");
     return;
   case engine_family::view: out.add(severity::error, "it is a view", "write into the table behind it"); return;
-  case engine_family::null:
-    out.add(exactly_once(e) ? severity::error : severity::warning,
-            "it has the engine Null, which keeps nothing: recovery cannot ask it what landed",
-            "write into a MergeTree table that has the views instead, or delivery: at_least_once");
-    return;
+  case engine_family::null: check_null(out, e); return;
   case engine_family::merging:
     if (needs_provenance(e))
       out.add(severity::error, "its engine " + t.engine + " melts rows together: recovery cannot ask it what landed",
@@ -328,14 +330,7 @@ expectations of_target(const storage& target, const expectations& e) {
   return out;
 }
 
-void check_views(findings& out, const table_description& t, const server_facts& facts, const expectations& e) {
-  if (t.views.empty() || !exactly_once(e)) return;
-  if (!facts.knows("deduplicate_blocks_in_dependent_materialized_views"))
-    out.add(severity::error,
-            "materialized views depend on it, and this server (" + facts.version +
-                ") cannot deduplicate "
-                "in their targets: an insert that is sent again would be doubled there",
-            "use a newer ClickHouse, or drop the views");
+void check_targets(findings& out, const table_description& t, const expectations& e) {
   for (const auto& v : t.views) {
     auto what = "the target of the view " + table_name(v.view.database, v.view.table) + ", " +
                 table_name(v.target.database, v.target.table) + ",";
@@ -344,6 +339,23 @@ void check_views(findings& out, const table_description& t, const server_facts& 
               "grant SHOW TABLES on it, or drop the view");
     else check_window(out, v.target, what, of_target(v.target, e));
   }
+}
+
+expectations of_dead_letters(expectations e) {
+  e.inserts_per_second *= dead_letter_batches;
+  e.other_inserts_per_second *= dead_letter_batches;
+  return e;
+}
+
+void check_views(findings& out, const table_description& t, const server_facts& facts, const expectations& e) {
+  if (t.views.empty() || !exactly_once(e)) return;
+  if (!facts.knows("deduplicate_blocks_in_dependent_materialized_views"))
+    out.add(severity::error,
+            "materialized views depend on it, and this server (" + facts.version +
+                ") cannot deduplicate "
+                "in their targets: an insert that is sent again would be doubled there",
+            "use a newer ClickHouse, or drop the views");
+  check_targets(out, t, e);
   if (t.views_cut)
     out.add(severity::warning,
             "more than " + std::to_string(views_max) + " views depend on it: the rest was not looked at",
@@ -511,6 +523,18 @@ std::vector<finding> check_table(const table_description& t, const server_facts&
   return std::move(out.list);
 }
 
+std::vector<finding> check_windows(const table_description& t, const storage& dead_letters, const std::string& where,
+                                   const expectations& e) {
+  findings out{where, {}};
+  if (t.family == engine_family::null) check_null(out, e);
+  check_window(out, t, "the table", e);
+  check_targets(out, t, e);
+  check_window(out, dead_letters,
+               "the table for dead letters, " + table_name(dead_letters.database, dead_letters.table) + ",",
+               of_dead_letters(e));
+  return std::move(out.list);
+}
+
 std::vector<finding> check_changes(const table_description& t, const std::string& where, const expectations& e) {
   findings out{where, {}};
   if (e.deletes == delete_policy::reject) return {};
@@ -526,10 +550,7 @@ std::vector<finding> check_dead_letters(const table_description& t, const std::s
   if (!t.exists) return {}; // it is made at the start
   for (const auto& fault : dead_letter_table_faults(t, false, ""))
     out.add(severity::error, "the table for dead letters cannot be used: " + fault.what, fault.mend);
-  auto rare = e;
-  rare.inserts_per_second *= dead_letter_batches;
-  rare.other_inserts_per_second *= dead_letter_batches;
-  check_window(out, t, "the table for dead letters", rare);
+  check_window(out, t, "the table for dead letters", of_dead_letters(e));
   if (needs_provenance(e) && (t.rows_expire || t.deletes_seen || t.family != engine_family::plain))
     out.add(severity::warning,
             "dead letters may be taken away again (TTL, deletes or the engine " + t.engine +

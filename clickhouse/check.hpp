@@ -39,6 +39,10 @@ std::vector<finding> check_server(const server_facts& facts, const std::string& 
 // The table, its columns, and the targets of all views that depend on it.
 std::vector<finding> check_table(const table_description& t, const server_facts& facts, const std::string& where,
                                  const expectations& e);
+// The deduplication windows alone: of the table, of all views' targets, and of the dead letters. Each finding names the
+// table at fault, and has the statement that mends that one.
+std::vector<finding> check_windows(const table_description& t, const storage& dead_letters, const std::string& where,
+                                   const expectations& e);
 // Whether the table's engine is one for which a change of a row is a row, and can tell which row it changes. Part of
 // check_table().
 std::vector<finding> check_changes(const table_description& t, const std::string& where, const expectations& e);

@@ -182,6 +182,40 @@ TEST_CASE("targets of views need windows of their own") {
   CHECK(finds(check_table(t, old, "table", {}), severity::error, "cannot deduplicate in their targets"));
 }
 
+TEST_CASE("the windows alone: the table at fault is named, and mended") {
+  auto t = good_table();
+  t.views.push_back({{"shop", "v"}, {"shop", "orders"}, plain_storage("by_day", 10'000), true});
+  auto dead = plain_storage("chute_dead_letters", 10'000);
+  const auto windows = [&] { return check_windows(t, dead, "table `shop`.`orders`", {}); };
+  CHECK(windows().empty());
+  SUBCASE("a replicated table") {
+    t.replicated = true;
+    t.window_inserts = 0;
+    t.window_seconds = 604'800;
+    CHECK(error_text(windows()) ==
+          "table `shop`.`orders`: the table does not deduplicate inserts: its deduplication window is 0 (ALTER TABLE "
+          "`shop`.`orders` MODIFY SETTING replicated_deduplication_window = 1000, "
+          "replicated_deduplication_window_seconds = 604800)");
+  }
+  SUBCASE("a view's target") {
+    t.views[0].target.window_inserts = 0;
+    CHECK(finds(windows(), severity::error, "`shop`.`by_day`, does not deduplicate inserts",
+                "ALTER TABLE `shop`.`by_day` MODIFY SETTING non_replicated_deduplication_window"));
+    CHECK(windows().size() == 1);
+    t.views[0].target_known = false;
+    CHECK(finds(windows(), severity::error, "is not there", "grant SHOW TABLES"));
+  }
+  SUBCASE("the dead letters") {
+    dead.window_inserts = 0;
+    CHECK(finds(windows(), severity::error, "`shop`.`chute_dead_letters`, does not deduplicate inserts",
+                "ALTER TABLE `shop`.`chute_dead_letters` MODIFY SETTING non_replicated_deduplication_window"));
+  }
+  SUBCASE("what keeps nothing") {
+    t.family = engine_family::null;
+    CHECK(finds(windows(), severity::error, "keeps nothing", "MergeTree"));
+  }
+}
+
 TEST_CASE("a missing table and a missing database") {
   table_description t;
   t.database = "shop";
