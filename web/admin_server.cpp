@@ -1,5 +1,6 @@
 #include "web/admin_server.hpp"
 
+#include "core/text.hpp"
 #include "core/topology_checks.hpp"
 #include "web/metrics.hpp"
 #include "web/move_json.hpp"
@@ -228,7 +229,11 @@ bool admin_server::parts::may_pass(const httplib::Request& in, httplib::Response
   const std::string host = in.get_header_value("Host"), origin = in.get_header_value("Origin");
   // A page of another site may make a browser send things here, also with a password that the browser remembers.
   if (const auto at = origin.find("://"); !origin.empty() && (at == origin.npos || origin.substr(at + 3) != host)) {
-    refuse(out, 403, "requests from pages of other sites are not answered");
+    refuse(out, 403,
+           "requests from pages of other sites are not answered: the page is of " + printable(origin) +
+               ", and this is asked as " + printable(host) +
+               "; a proxy in front must pass on the Host that the browser sent (nginx: proxy_set_header Host "
+               "$http_host;)");
     return false;
   }
   if (config.token.empty()) {

@@ -264,6 +264,18 @@ TEST_CASE("pages of other sites cannot reach it") {
   CHECK(pause({{"Host", "[::1]" + port}}) == 200);
 }
 
+TEST_CASE("behind a proxy that does not pass the Host on, the refusal says how") {
+  engine_face engine;
+  const auto server = serve(engine);
+  httplib::Client http("127.0.0.1", server->port());
+  const auto r = http.Post("/pipelines/orders/pause", {{"Origin", "https://chute.example"}}, "", "text/plain");
+  REQUIRE(r);
+  CHECK(r->status == 403);
+  for (const char* part : {"https://chute.example", "asked as 127.0.0.1:", "proxy_set_header Host $http_host;"})
+    CHECK_MESSAGE(r->body.find(part) != std::string::npos, r->body);
+  CHECK(engine.orders.empty());
+}
+
 TEST_CASE("silent, long and broken requests do no harm") {
   engine_face engine;
   const auto server = serve(engine);
