@@ -59,15 +59,17 @@ void add_run(CLI::App& app, command_line& line) {
   run.add_option("--pipeline", line.run.pipelines, "Only this one; may stand several times")
       ->allow_extra_args(false)
       ->option_text("NAME");
-  run.footer("SIGINT and SIGTERM drain for up to 30 s, a second one stops at once.\n"
-             "Exit codes: 0 drained, 1 a pipeline stopped or could not drain, 64 wrong command line, 78 bad file.");
+  run.footer(
+      "SIGINT and SIGTERM drain for up to 30 s, a second one stops at once.\n"
+      "Exit codes: 0 drained; 1 a pipeline stopped or could not drain, or nothing was started (the admin port is\n"
+      "taken, another engine has the file store); 64 wrong command line; 78 bad file.");
   run.callback([&line] { line.chosen = [&line] { return chute::cli::run(line.run, line.log); }; });
 }
 
 void add_validate(CLI::App& app, command_line& line) {
   CLI::App& validate = add_command(app, "validate", "Check the file alone, contradictions included");
   add_file(validate, line.file);
-  validate.footer("Exit codes: 0 fine, 78 bad file.");
+  validate.footer("Exit codes: 0 fine, 64 wrong command line, 78 bad file.");
   validate.callback([&line] { line.chosen = [&line] { return chute::cli::validate(line.file); }; });
 }
 
@@ -77,7 +79,7 @@ void add_check(CLI::App& app, command_line& line) {
   add_file(check, line.check.file);
   check.add_flag("--json", line.check.json, "Print JSON");
   check.add_flag("--strict", line.check.strict, "Let warnings count like errors");
-  check.footer("Exit codes: 0 no errors, 1 errors found, 78 bad file.");
+  check.footer("Exit codes: 0 no errors, 1 errors found, 64 wrong command line, 78 bad file.");
   check.callback([&line] { line.chosen = [&line] { return chute::cli::check(line.check); }; });
 }
 
@@ -167,6 +169,7 @@ void add_state(CLI::App& app, command_line& line) {
   CLI::App& show = add_command(state, "show", "Show positions, open plans and lag");
   add_file(show, line.state.file);
   show.add_flag("--json", line.state.json, "Print JSON");
+  show.footer("Exit codes: 0 shown, 1 it could not be read, 64 wrong command line, 78 bad file.");
   show.callback([&line] { line.chosen = [&line] { return state_show(line.state); }; });
   add_state_reset(state, line);
   add_state_settle(state, line);
