@@ -416,8 +416,12 @@ class Plans(state_parts.Scenario):
         engine = self.start("second")
         said = self.stops(engine, "1 offsets were deleted before they were delivered")
         self.assertEqual(engine.wait(60), 1)
-        # Another command would send again what landed of the plan.
-        self.assertRegex(self.chute("check", engine.topology, code=1), r"retention deleted offsets 1000 to 1000 of .*\n.*--to-table")
+        # Another command would send again what landed of the plan, and the engine stops whatever the topology says.
+        goes_on, _ = self.topology(self.topic_, self.table_, name="goes_on", clickhouse=self.LIMITS, on_data_loss="continue")
+        for file in (engine.topology, goes_on):
+            found = self.chute("check", file, code=1)
+            self.assertRegex(found, r"retention deleted offsets 1000 to 1000 of .*\n.*--to-table")
+            self.assertEqual((found.count("retention deleted"), found.count("on_data_loss: continue")), (1, 0), found)
         self.assertIn("of the 1 before it, what the table lacks is lost", self.obey(said, "--to-table"))
         engine = self.start("last")
         self.arrived(self.table_, 1_999 if fault == "refuse" else 2_000, 60, engine)
@@ -530,6 +534,37 @@ class Begin(state_parts.Scenario):
         self.kit("topic", "add-partitions", self.topic_, "--partitions", 7)
         self.produce(self.topic_, 1_000, "--first", 2_000)
         self.mended(3_000, **more)
+
+    def test_other_lanes_under_another_group(self):
+        """As docs/topology.md has it: a lane whose rows are there stops before it sends, and then gets what the table lacks."""
+        engine = self.begin(partitions=3, lanes=2)
+        self.assertEqual(engine.stop(), 0)
+        self.kit("topic", "add-partitions", self.topic_, "--partitions", 4)
+        self.produce(self.topic_, 1_000, "--first", 1_000)
+        more = {"lanes": 4, "group": f"again-{self.name}"}
+        engine = self.start("second", **more)
+        phases = lambda: sorted(lane["phase"] for p in (engine.status() or {"pipelines": []})["pipelines"] for lane in p["lanes"])
+        wait_until(lambda: phases() == ["stopped"] * 3 + ["streaming"], 60, lambda: f"the old lanes stop, the new one does not: {phases()}")
+        self.stops(engine, "beyond what this pipeline has sent")
+        engine.kill()
+        self.assertIn("only what the table lacks is sent", self.chute("state", "reset", engine.topology, "--to-table"))
+        self.mended(2_000, **more)
+
+    def test_other_lanes_where_the_table_cannot_be_asked(self):
+        """A person carries the positions over."""
+        engine = self.begin(partitions=3, lanes=2, provenance="off")
+        self.assertEqual(engine.stop(), 0)
+        shown = harness.json.loads(self.chute("state", "show", engine.topology, "--json"))
+        positions = {p["partition"]: p["next"] for lane in shown for p in lane["partitions"]}
+        self.assertEqual(sum(positions.values()), 1_000)
+        self.produce(self.topic_, 1_000, "--first", 1_000)
+        more = {"lanes": 3, "group": f"again-{self.name}", "provenance": "off", "start": "latest"}
+        engine = self.start("second", "--until-end", **more)
+        self.assertEqual(engine.wait(60), 0)
+        self.assertEqual(self.found(self.table_), 1_000, "nothing is delivered")
+        for partition, position in positions.items():
+            self.chute("state", "reset", engine.topology, "--topic", self.topic_, "--partition", partition, "--to-offset", position)
+        self.mended(2_000, **more)
 
 
 if __name__ == "__main__":
