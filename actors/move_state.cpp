@@ -190,6 +190,16 @@ private:
         throw failed({"state", "topic " + topic + " has no partition " + std::to_string(p.value),
                       "it has partitions 0 to " + std::to_string(t.partitions - 1) + which});
     const auto lanes = std::min(t.start.lanes, t.partitions);
+    // No record holds more: one that was saved with them could not be read again.
+    if (lane_partition_count({0}, t.start.lanes, t.partitions) > lane_partitions_max) {
+      const auto trust = t.dest->standing().trust;
+      const bool tells = context_->config.delivery == delivery_mode::exactly_once && trust.there && trust.not_there;
+      throw failed(
+          {"state",
+           "topic " + topic + " has " + std::to_string(t.partitions) + " partitions, more than 100 in each of its " +
+               std::to_string(t.start.lanes) + " lanes: they cannot be moved or settled",
+           "for more lanes, " + begin_with_other_lanes({context_->file, context_->config.name, topic}, tells)});
+    }
     for (std::int32_t k = 0; k < lanes; ++k) {
       if (what_.lane && what_.lane->value != k) continue;
       lane_work l;
