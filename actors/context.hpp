@@ -9,6 +9,7 @@
 #include "formats/schema_cache.hpp"
 #include "kafka/client.hpp"
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -57,6 +58,8 @@ struct pipeline_context {
   std::shared_ptr<table_claims> claims = std::make_shared<table_claims>(); // the engine's
   std::shared_ptr<server_clock> clock = std::make_shared<server_clock>();
   std::shared_ptr<shared_answering> answering = std::make_shared<shared_answering>(); // the servers, all of them
+  // Whether a client of Kafka could be made with these settings.
+  std::shared_ptr<std::atomic<bool>> kafka_settings_work = std::make_shared<std::atomic<bool>>(false);
   std::shared_ptr<schema_cache> schemas = std::make_shared<schema_cache>();           // of the registry
   std::shared_ptr<const std::map<std::string, decoder_kind>> decoders;                // the host's; null: none
   std::shared_ptr<void> alive; // held by all of the pipeline's actors; its deleter tells the engine that they ended

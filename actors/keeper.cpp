@@ -54,7 +54,10 @@ void join_alone(self_ptr self) {
   if (!inspector.ok()) return self->send(s.pipeline, msg::failed{inspector.failure().text()});
   auto members = (*inspector)->group_members(s.context->config.group, store_limit_ms);
   if (members.ok() && members->empty()) return open_group(self);
-  if (!members.ok()) return self->send(s.pipeline, msg::group_trouble{members.failure().text()});
+  if (!members.ok()) {
+    s.waiting_since = 0; // a coordinator that comes back gives dead members a session anew
+    return self->send(s.pipeline, msg::group_trouble{members.failure().text()});
+  }
   if (s.waiting_since == 0) s.waiting_since = now;
   auto limit = s.context->session_timeout_ms + 10'000;
   if (now - s.waiting_since <= limit) return;

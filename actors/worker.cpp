@@ -2,9 +2,15 @@
 
 #include "formats/datum.hpp"
 
+#include <chrono>
 #include <stdexcept>
+#include <thread>
 
 namespace chute {
+namespace {
+constexpr int open_tries_max = 20;
+constexpr std::chrono::seconds open_pause{1};
+} // namespace
 
 worker_tools::worker_tools(context_ptr context, std::size_t number) : context_(std::move(context)) {
   const auto& urls = context_->top.clickhouse.urls;
@@ -61,11 +67,16 @@ registry_reply get_schema(worker_tools& tools, const std::string& path, std::int
 }
 
 kafka::inspector& worker_tools::kafka() {
-  if (!inspector_) {
+  // What is short where another worker could make one (threads, files, a certificate that is being exchanged) may be
+  // there again in a moment, and must not end a pipeline that works.
+  for (int tries = 1; !inspector_; ++tries) {
     auto made = kafka::inspector::open(context_->kafka_client());
-    if (!made.ok()) throw std::runtime_error(made.failure().text());
-    inspector_ = std::move(*made);
+    if (made.ok()) inspector_ = std::move(*made);
+    else if (!*context_->kafka_settings_work || tries == open_tries_max)
+      throw std::runtime_error(made.failure().text());
+    else std::this_thread::sleep_for(open_pause);
   }
+  *context_->kafka_settings_work = true;
   return *inspector_;
 }
 

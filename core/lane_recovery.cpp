@@ -126,9 +126,12 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
                 "; or go on in it where the other one ended: " + reset(scope::topic, "--to-current"));
   if (mutant(bug::partitions_not_compared)) r->partitions.resize(std::min(r->partitions.size(), ends_.size()));
   if (r->partitions.size() > ends_.size())
-    return stop("the record knows " + std::to_string(r->partitions.size()) +
-                " partitions of this lane, the topic has " + std::to_string(ends_.size()) +
-                ": the topic was made anew; to deliver all that it holds now: " + reset(scope::topic, "--to-earliest"));
+    return stop(
+        "the record knows " + std::to_string(r->partitions.size()) + " partitions of this lane, the topic has " +
+        std::to_string(ends_.size()) +
+        ": a broker may tell of an older state (start again then), or the topic was made anew; to deliver all that "
+        "it holds now: " +
+        reset(scope::topic, "--to-earliest"));
   record_ = std::move(*r);
   saved_version_ = record_.version;
   have_record_ = true;

@@ -9,6 +9,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -19,7 +20,9 @@ namespace {
 constexpr std::size_t events_max = 64;         // a poll
 constexpr std::size_t troubles_kept_max = 64;  // more of them say nothing new
 constexpr std::int64_t leave_limit_ms = 5'000; // in the destructor
-constexpr int callbacks_max = 256;             // served a poll
+constexpr int open_tries_max = 5;
+constexpr std::int64_t open_pause_ms = 1'000;
+constexpr int callbacks_max = 256; // served a poll
 // Behind its limit: librdkafka sends a commit three times at most, and waits a minute for each answer.
 constexpr std::int64_t stuck_ms = 240'000;
 
@@ -191,6 +194,16 @@ result<std::shared_ptr<session>> open_session(const group_options& o) {
   return s;
 }
 
+// Of options that made one before: what is short by now (threads, files, a certificate that is being exchanged) may be
+// there again in a moment.
+result<std::shared_ptr<session>> open_session_again(const group_options& o) {
+  for (int tries = 1;; ++tries) {
+    auto made = open_session(o);
+    if (made.ok() || tries == open_tries_max) return made;
+    std::this_thread::sleep_for(std::chrono::milliseconds(open_pause_ms));
+  }
+}
+
 // Ends sessions in threads of their own, because that may take as long as a session's time-out.
 class undertaker {
 public:
@@ -201,13 +214,18 @@ public:
       std::lock_guard hold(state->lock);
       ++state->at_work;
     }
-    std::thread([s = std::move(s), state]() mutable {
-      s->end();
-      s.reset();
+    const auto bury = [last = std::make_shared<std::shared_ptr<session>>(std::move(s)), state] {
+      (*last)->end();
+      last->reset();
       std::lock_guard hold(state->lock);
       --state->at_work;
       state->changed.notify_all();
-    }).detach();
+    };
+    try {
+      std::thread(bury).detach();
+    } catch (const std::system_error&) { // as many threads as there may be: then here
+      bury();
+    }
   }
   void wait(std::int64_t limit_ms) {
     std::unique_lock hold(state_->lock);
@@ -336,7 +354,7 @@ struct group_member::impl {
     given.clear();
     ++epoch;
     if (now) ended.take(std::exchange(now, nullptr));
-    auto made = open_session(options);
+    auto made = open_session_again(options);
     if (!made) {
       events.push_back(broken{made.failure()});
       return made.failure();
