@@ -3,6 +3,7 @@
 #include "formats/connect_schema.hpp"
 #include "formats/datum_decoder.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <simdjson.h>
@@ -43,6 +44,7 @@ private:
 
   datum* convert(od::value v, const schema& s, std::string_view name);
   datum* convert_plain(od::value v, std::string_view name, int depth);
+  datum* convert_plain_object(od::value v, datum& out, int depth);
   datum* convert_default(const schema& s, std::string_view name);
   datum* convert_struct(od::value v, const schema& s, datum& out);
   datum* convert_array(od::value v, const schema& s, datum& out);
@@ -52,6 +54,7 @@ private:
   datum* convert_number(od::value v, const schema& s, datum& out);
   datum* convert_real(od::value v, datum& out);
   bool plain_number(od::value v, datum& out);
+  const datum* named_twice(const datum& record);
   datum* convert_text(od::value v, const schema& s, datum& out);
   datum* refuse(const char* why) {
     if (!refused_) refused_ = why;
@@ -67,6 +70,7 @@ private:
   std::string schema_text_; // of schema_
   std::shared_ptr<const schema> schema_;
   std::vector<std::unique_ptr<std::pair<od::parser, simdjson::padded_string>>> defaults_; // of the record at work
+  std::vector<const datum*> by_name_;                                                     // scratch
   const char* refused_ = nullptr;
   std::string at_; // the field that was refused
 };
@@ -412,6 +416,33 @@ bool connect_decoder::plain_number(od::value v, datum& out) {
   return true;
 }
 
+// A field whose name another one has, too; null: there is none. Which of the two is meant, nobody knows.
+const datum* connect_decoder::named_twice(const datum& record) {
+  by_name_.clear();
+  for (const datum* c = record.first; c; c = c->next) by_name_.push_back(c);
+  std::sort(by_name_.begin(), by_name_.end(), [](const datum* a, const datum* b) { return a->name < b->name; });
+  const auto at = std::adjacent_find(by_name_.begin(), by_name_.end(),
+                                     [](const datum* a, const datum* b) { return a->name == b->name; });
+  return at == by_name_.end() ? nullptr : *at;
+}
+
+datum* connect_decoder::convert_plain_object(od::value v, datum& out, int depth) {
+  out.kind = datum_kind::record;
+  od::object o;
+  if (v.get_object().get(o)) return refuse_at(out.name, not_json);
+  children_of children(out);
+  for (auto each : o) {
+    od::field f;
+    std::string_view key;
+    if (std::move(each).get(f) || f.unescaped_key().get(key)) return refuse_at(out.name, not_json);
+    datum* child = convert_plain(f.value(), key, depth + 1);
+    if (!child) return nullptr;
+    children.add(*child);
+  }
+  const datum* twice = named_twice(out);
+  return twice ? refuse_at(twice->name, "appears twice") : &out;
+}
+
 datum* connect_decoder::convert_plain(od::value v, std::string_view name, int depth) {
   datum& out = arena_.make(datum_kind::null);
   out.name = name;
@@ -432,20 +463,7 @@ datum* connect_decoder::convert_plain(od::value v, std::string_view name, int de
     out.kind = datum_kind::text;
     return v.get_string().get(out.text) ? refuse_at(name, not_json) : &out;
   case od::json_type::number: return plain_number(v, out) ? &out : refuse_at(name, "holds a number beyond 76 digits");
-  case od::json_type::object: {
-    out.kind = datum_kind::record;
-    od::object o;
-    if (v.get_object().get(o)) return refuse_at(name, not_json);
-    for (auto each : o) {
-      od::field f;
-      std::string_view key;
-      if (std::move(each).get(f) || f.unescaped_key().get(key)) return refuse_at(name, not_json);
-      datum* child = convert_plain(f.value(), key, depth + 1);
-      if (!child) return nullptr;
-      children.add(*child);
-    }
-    return &out;
-  }
+  case od::json_type::object: return convert_plain_object(v, out, depth);
   default: {
     out.kind = datum_kind::list;
     od::array a;

@@ -155,6 +155,20 @@ TEST_CASE("connect_json: without a schema a number keeps all its digits") {
         lines{"! field 'a' of the payload holds a number beyond 76 digits"});
 }
 
+TEST_CASE("connect_json: without a schema a field that appears twice makes a bad record, too") {
+  const auto one_of = [](const std::string& payload) {
+    return decoded({field("a", "Int32"), field("b", "Int32", "o.b")},
+                   {R"({"schema":null,"payload":)" + payload + "}"})[0];
+  };
+  CHECK(one_of(R"({"a":1,"o":{"b":2,"a":3}})") == "1, 2"); // of two objects
+  CHECK(one_of(R"({"a":1,"o":[{"x":1},{"x":2}]})") == "! field 'o.b' for column 'b' (Int32) is beyond a list where a "
+                                                      "record should be");
+  CHECK(one_of(R"({"a":1,"a":2})") == "! field 'a' of the payload appears twice");
+  CHECK(one_of(R"({"a":1,"z":0,"\u0061":1})") == "! field 'a' of the payload appears twice");
+  CHECK(one_of(R"({"a":1,"o":{"b":2,"c":0,"b":2}})") == "! field 'b' of the payload appears twice");
+  CHECK(one_of(R"({"a":1,"z":1,"z":2})") == "! field 'z' of the payload appears twice");
+}
+
 TEST_CASE("connect_json: what is wrong is a bad record, and says why") {
   const std::string fields = R"({"field":"a","type":"int32"})";
   CHECK(decoded({field("a", "UInt8")},
