@@ -210,6 +210,7 @@ avro_decoder::reading avro_decoder::read(const record_view& r, std::string& why)
 datum* avro_decoder::read_root(avro::binary_reader& from, const plan& p, bool straight) {
   if (p.schema->what != avro::kind::record) return from.read(*p.schema);
   datum& root = arena_.make(datum_kind::record);
+  root.text = p.schema->name;
   children_of children(root);
   for (std::size_t i = 0; i < p.steps.size(); ++i) {
     const step& s = p.steps[i];
@@ -246,11 +247,33 @@ bool avro_decoder::resolve(datum& d, const avro::type& as, std::string& why) {
   return true;
 }
 
+// How well a record of the reader's is the one that the writer names, as Avro resolves schemas: the lower the better,
+// 0 is not at all. The namespace counts only where several branches differ by it alone.
+int match_of(const avro::type& reader, std::string_view writer) {
+  const auto unqualified = [](std::string_view name) { return name.substr(name.rfind('.') + 1); };
+  const auto same = [&](std::string_view name) { return name == writer; };
+  const auto alike = [&](std::string_view name) { return unqualified(name) == unqualified(writer); };
+  const auto& aliases = reader.aliases;
+  if (same(reader.name)) return 1;
+  if (std::any_of(aliases.begin(), aliases.end(), same)) return 2;
+  if (alike(reader.name)) return 3;
+  return std::any_of(aliases.begin(), aliases.end(), alike) ? 4 : 0;
+}
+
+// The branch of a reader's union that a writer's record is. Null: none.
+const avro::type* branch_for(const avro::type& branches, std::string_view writer) {
+  const avro::type* best = nullptr;
+  for (const auto& b : branches.parts) {
+    const int match = b->what == avro::kind::record ? match_of(*b, writer) : 0;
+    if (match && (!best || match < match_of(*best, writer))) best = b.get();
+  }
+  return best;
+}
+
 bool avro_decoder::resolve_record(datum& d, const avro::type& as, std::string& why) {
   if (as.what == avro::kind::unite) {
-    for (const auto& branch : as.parts)
-      if (branch->what == avro::kind::record) return resolve_record(d, *branch, why);
-    return true;
+    const avro::type* branch = branch_for(as, d.text);
+    return !branch || resolve_record(d, *branch, why); // none: as the writer has it
   }
   if (as.what != avro::kind::record) return true;
   const auto child = [&](std::string_view name) {

@@ -70,6 +70,7 @@ datum* binary_reader::read(const type& t) {
   case kind::record: break;
   }
   datum& d = arena_.make(datum_kind::record);
+  d.text = t.name;
   children_of children(d);
   for (const auto& f : t.fields) {
     datum* child = read(*f.type);

@@ -55,6 +55,15 @@ std::string_view namespace_of(std::string_view full) {
   return dot == full.npos ? std::string_view() : full.substr(0, dot);
 }
 
+// What a named type or a field was called elsewhere.
+std::vector<std::string> aliases_of(const dom::object& o) {
+  std::vector<std::string> out;
+  if (dom::array aliases; !o.at_key("aliases").get(aliases))
+    for (const auto a : aliases)
+      if (std::string_view text; !a.get(text)) out.emplace_back(text);
+  return out;
+}
+
 // The full name of a named type, and the namespace that holds within it.
 std::string name_of(const dom::object& o, std::string_view space) {
   const auto name = text_of(o, "name").value_or("");
@@ -210,6 +219,7 @@ private:
     else done = read_record(o, *t, depth);
     if (!done) return done.failure();
     annotate(*t, o);
+    for (const auto& alias : aliases_of(o)) t->aliases.push_back(full_name(alias, namespace_of(t->name)));
     named_[t->name] = t;
     return type_ptr(std::move(t));
   }
@@ -249,10 +259,7 @@ private:
       auto part = read(inner, namespace_of(t.name), depth + 1);
       if (!part) return part.failure();
       if (!raise(t, **part)) return wrong(too_deep);
-      field made{std::string(*name), {}, *part, ""};
-      if (dom::array aliases; !f.at_key("aliases").get(aliases))
-        for (const auto a : aliases)
-          if (std::string_view text; !a.get(text)) made.aliases.emplace_back(text);
+      field made{std::string(*name), aliases_of(f), *part, ""};
       if (dom::element d; !f.at_key("default").get(d)) made.default_json = simdjson::minify(d);
       t.fields.push_back(std::move(made));
     }

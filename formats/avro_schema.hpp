@@ -46,11 +46,12 @@ struct field {
 
 struct type {
   kind what = kind::null;
-  logical as = logical::none; // none too where the annotation does not fit, as the specification has it
-  std::uint8_t scale = 0;     // decimal, and digits of a second's fraction
-  std::uint32_t size = 0;     // fixed
-  int height = 1;             // levels of types in it
-  std::string name;           // full name of a record, enum or fixed
+  logical as = logical::none;       // none too where the annotation does not fit, as the specification has it
+  std::uint8_t scale = 0;           // decimal, and digits of a second's fraction
+  std::uint32_t size = 0;           // fixed
+  int height = 1;                   // levels of types in it
+  std::string name;                 // full name of a record, enum or fixed
+  std::vector<std::string> aliases; // other full names of it
   std::vector<std::string> symbols;
   std::vector<field> fields;
   std::vector<type_ptr> parts; // array and map: 1; union: its branches

@@ -32,7 +32,7 @@ enum class datum_kind : std::uint8_t {
   interval,        // text: 12 bytes: months, days, milliseconds, 32 bits each, little endian
   list,            // children
   map,             // children, each with its key as name
-  record,          // children, each with its name
+  record,          // children, each with its name; text: the full name of its type, if the format tells it
 };
 inline constexpr std::size_t datum_kinds = static_cast<std::size_t>(datum_kind::record) + 1;
 // "a text", "a record", …

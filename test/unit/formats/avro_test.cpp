@@ -140,6 +140,38 @@ TEST_CASE("avro: a reader's schema gives aliases and defaults") {
         "! the default of field 'z' of the reader's schema does not fit its type");
 }
 
+TEST_CASE("avro: of a reader's union each record has the aliases and defaults of its own branch") {
+  // {"v": …} of these records, and what a reader's branches make of it.
+  const auto record = [](const std::string& name, const std::string& more) {
+    return R"({"type":"record","name":")" + name + "\"," + more + "}";
+  };
+  const std::string number = R"("fields":[{"name":"n","type":"int"}])";
+  const auto seen = [&](const std::string& writer, const std::string& reader, const char* hex) {
+    return decode_values("avro", {field("v", "String")},
+                         bare(fields(R"({"name":"v","type":[)" + writer + "]}"),
+                              fields(R"({"name":"v","type":["null",)" + reader + "]}")),
+                         {unhex(hex)})[0];
+  };
+  const auto with = [](const std::string& name, const std::string& value) {
+    return R"("fields":[{"name":")" + name + R"(","type":"int","aliases":["n"]},{"name":"d","type":"int","default":)" +
+           value + "}]";
+  };
+  const auto writer = record("x.A", number) + "," + record("x.B", number);
+  const auto reader = record("x.A", with("a", "1")) + "," + record("x.B", with("b", "2"));
+  CHECK(seen(writer, reader, "0006") == R"('{"d":1,"a":3}')");
+  CHECK(seen(writer, reader, "0206") == R"('{"d":2,"b":3}')");
+  // By an alias, which is of the reader's namespace if it names none; and whatever the namespace.
+  const auto renamed = record("x.A", with("a", "1")) + "," + record("x.New", R"("aliases":["B"],)" + with("b", "2"));
+  CHECK(seen(writer, renamed, "0206") == R"('{"d":2,"b":3}')");
+  const auto moved = record("y.A", with("a", "1")) + "," + record("y.B", with("b", "2"));
+  CHECK(seen(writer, moved, "0206") == R"('{"d":2,"b":3}')");
+  // The full name before all else.
+  const auto both = record("y.B", with("y", "1")) + "," + record("x.B", with("b", "2"));
+  CHECK(seen(writer, both, "0206") == R"('{"d":2,"b":3}')");
+  // None: as the writer has it.
+  CHECK(seen(writer, record("x.A", with("a", "1")), "0206") == R"('{"n":3}')");
+}
+
 TEST_CASE("avro: canonical forms and fingerprints are fastavro's") {
   for (const auto& f : avro_fixtures) {
     const auto form = avro::canonical_form(f.schema);
