@@ -288,7 +288,8 @@ bool avro_decoder::resolve_record(datum& d, const avro::type& as, std::string& w
       if (f.default_json.empty()) continue; // the column's own default
       found = avro::read_default(*f.type, f.default_json, arena_);
       if (!found) {
-        why = "the default of field '" + f.name + "' of the reader's schema does not fit its type";
+        why = arena_.full() ? std::string("the value ") + too_many_values
+                            : "the default of field '" + f.name + "' of the reader's schema does not fit its type";
         return false;
       }
       found->next = d.first;

@@ -25,6 +25,7 @@ bool binary_cursor::take_long_with_care(std::int64_t& v) {
 // -- values ---------------------------------------------------------------------------------------------------------
 
 datum* binary_reader::read(const type& t) {
+  if (arena_.full()) return refuse_value(too_many_values);
   if (arena_.size() > datums_max_) return refuse_value("holds more values than its size allows");
   switch (t.what) {
   case kind::null: return &arena_.make(datum_kind::null);

@@ -139,6 +139,7 @@ const schema* connect_decoder::schema_of(std::string_view text, std::string& why
 // -- values with a schema -------------------------------------------------------------------------------------------
 
 datum* connect_decoder::convert(od::value v, const schema& s, std::string_view name) {
+  if (arena_.full()) return refuse_at(name, too_many_values);
   datum& out = arena_.make(datum_kind::null);
   out.name = name;
   bool null = false;
@@ -444,6 +445,7 @@ datum* connect_decoder::convert_plain_object(od::value v, datum& out, int depth)
 }
 
 datum* connect_decoder::convert_plain(od::value v, std::string_view name, int depth) {
+  if (arena_.full()) return refuse_at(name, too_many_values);
   datum& out = arena_.make(datum_kind::null);
   out.name = name;
   od::json_type type;

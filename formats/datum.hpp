@@ -61,6 +61,12 @@ struct datum {
   }
 };
 
+// What one record may become, whatever its size: a few bytes can claim any number of values that take none, or that its
+// schema fills in. With what belongs to them (decimals, texts that are kept) they take some 256 MiB.
+inline constexpr std::size_t values_max = 4'000'000;
+static_assert(values_max * sizeof(datum) <= std::size_t{256} << 20);
+inline constexpr const char* too_many_values = "holds more than 4,000,000 values";
+
 // Memory for the values of one record. Texts may also point into the record itself.
 class datum_arena {
 public:
@@ -77,6 +83,7 @@ public:
   std::string_view keep(std::string text);
   std::string& text(std::string_view begin); // to be written on
   std::size_t size() const { return used_; }
+  bool full() const { return used_ + wides_used_ + texts_.size() >= values_max; } // it is on the reader to stop then
 
 private:
   static constexpr std::size_t block_size = 256;

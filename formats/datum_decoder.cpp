@@ -163,6 +163,10 @@ const datum* datum_decoder::spread(const wanted& w, std::size_t step, const datu
   for (const datum* e = list.first; e; e = e->next) {
     const datum* found = walk(w, step, e, why);
     if (!why.empty()) return nullptr;
+    if (arena_.full()) { // each column of a Nested structure copies the list
+      why = too_many_values;
+      return nullptr;
+    }
     datum& copy = arena_.make(datum_kind::absent);
     if (found) copy = *found;
     copy.next = nullptr;

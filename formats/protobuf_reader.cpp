@@ -8,6 +8,8 @@ namespace chute::proto {
 namespace {
 
 constexpr int depth_max = 100; // libprotobuf's
+constexpr std::size_t joined_bytes_max = std::size_t{128}
+                                         << 20; // each level of messages in parts is a copy of the next
 
 enum kind : unsigned { k_varint = 0, k_fixed64 = 1, k_delimited = 2, k_group = 3, k_end_group = 4, k_fixed32 = 5 };
 
@@ -103,12 +105,14 @@ std::vector<message_reader::slot>& message_reader::slots_at(int depth, std::size
 datum* message_reader::read(std::string_view bytes, const message& m, const std::vector<bool>& wanted) {
   fault_.clear();
   ignored_ = 0;
+  joined_bytes_ = 0;
   return read_message(bytes, m, &wanted, 0);
 }
 
 datum* message_reader::read_message(std::string_view bytes, const message& m, const std::vector<bool>* wanted,
                                     int depth) {
   if (depth > depth_max) return refuse("is nested deeper than 100 levels");
+  if (!has_room()) return nullptr; // an empty message is as many values as its schema has fields
   if (m.as == meaning::any) return refuse("holds a google.protobuf.Any, whose content no schema tells");
   auto& slots = slots_at(depth, m.fields.size());
   if (!read_fields(bytes, m, wanted, slots, depth)) return nullptr;
@@ -187,6 +191,8 @@ bool message_reader::take_value(cursor& c, unsigned kind, const field& f, slot& 
   const bool message = f.type == wire::message || f.type == wire::group;
   // A message that comes twice is both, joined: the wire format is made so that its bytes can be.
   if (!message || !s.seen) return s.bytes = bytes, true;
+  joined_bytes_ += bytes.size() + (s.joined ? 0 : s.bytes.size());
+  if (joined_bytes_ > joined_bytes_max) return refuse("holds messages in parts, more than 128 MiB of them"), false;
   if (!s.joined) s.joined = &arena_.text(s.bytes);
   s.joined->append(bytes);
   s.bytes = *s.joined;
@@ -203,7 +209,7 @@ bool message_reader::take_packed(std::string_view bytes, const field& f, slot& s
 }
 
 bool message_reader::add(slot& s, datum* child) {
-  if (!child) return false;
+  if (!child || !has_room()) return false;
   if (!s.many) s.many = &arena_.make(datum_kind::list);
   if (s.last) s.last->next = child;
   else s.many->first = child;
@@ -298,6 +304,7 @@ datum* message_reader::map_of(const field& f, datum& entries, int depth) {
   datum& map = arena_.make(datum_kind::map);
   std::vector<datum*> values;
   for (datum* e = entries.first; e; e = e->next) {
+    if (!has_room()) return nullptr;
     datum* k = nullptr;
     datum* v = nullptr;
     for (datum* c = e->first; c; c = c->next) (c->name == key.name ? k : v) = c;

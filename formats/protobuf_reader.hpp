@@ -59,12 +59,14 @@ private:
     return nullptr;
   }
   bool cut() { return refuse("ends too early"), false; }
+  bool has_room() { return !arena_.full() || (refuse(too_many_values), false); }
   std::vector<slot>& slots_at(int depth, std::size_t count);
 
   datum_arena& arena_;
   std::vector<std::unique_ptr<std::vector<slot>>> levels_; // scratch, one a depth
   std::string fault_;
   std::uint64_t ignored_ = 0;
+  std::size_t joined_bytes_ = 0; // of messages that came in parts
 };
 
 } // namespace chute::proto

@@ -307,6 +307,17 @@ TEST_CASE("avro: values that are cut, claim too much, or hold what cannot be") {
               "feffffffffffffffff0100") == "! the value holds more values than its size allows");
 }
 
+TEST_CASE("avro: a record does not become gigabytes, however large it is itself") {
+  const auto schema = fields(R"({"name":"a","type":"bytes"},{"name":"b","type":{"type":"array","items":"null"}})");
+  const auto value = unhex("808009") + std::string(73'728, 'x'); // its size allows for some 4,700,000 values
+  const auto times = [&](const char* count) {
+    return decode_values("avro", {field("n", "UInt64", "a"), field("b", "String")}, bare(schema),
+                         {value + unhex(count)})[0];
+  };
+  CHECK(times("80d9800400") == "! the value holds more than 4,000,000 values"); // 4,200,000
+  CHECK(times("0600").starts_with("! field 'a' for column 'n' (UInt64) is bytes"));
+}
+
 TEST_CASE("avro: the short way into a column and the one through datums make the same of everything") {
   const auto schema = fields(
       R"({"name":"a","type":"int"},{"name":"b","type":"long"},{"name":"c","type":"float"},{"name":"d","type":"double"},)"

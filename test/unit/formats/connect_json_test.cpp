@@ -169,6 +169,16 @@ TEST_CASE("connect_json: without a schema a field that appears twice makes a bad
   CHECK(one_of(R"({"a":1,"z":1,"z":2})") == "! field 'z' of the payload appears twice");
 }
 
+TEST_CASE("connect_json: a record does not become gigabytes") {
+  std::string many = "1";
+  for (int i = 0; i < 4'000'000; ++i) many += ",1";
+  CHECK(decoded({field("a", "Array(Int8)")}, {R"({"schema":null,"payload":{"a":[)" + many + "]}}"})[0] ==
+        "! the payload holds more than 4,000,000 values");
+  CHECK(decoded({field("a", "Array(Int8)")},
+                {enveloped(R"({"field":"a","type":"array","items":{"type":"int8"}})", R"({"a":[)" + many + "]}")})[0] ==
+        "! the payload holds more than 4,000,000 values");
+}
+
 TEST_CASE("connect_json: what is wrong is a bad record, and says why") {
   const std::string fields = R"({"field":"a","type":"int32"})";
   CHECK(decoded({field("a", "UInt8")},

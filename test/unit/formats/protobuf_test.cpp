@@ -236,6 +236,55 @@ TEST_CASE("protobuf: values that are cut or malformed") {
         "! the value is nested deeper than 100 levels");
 }
 
+namespace {
+
+// A field of number 1 … 15 that holds these bytes.
+std::string holding(int number, const std::string& bytes) {
+  std::string out(1, static_cast<char>(number << 3 | 2));
+  auto n = bytes.size();
+  for (; n > 0x7f; n >>= 7) out += static_cast<char>(n | 0x80);
+  return out + static_cast<char>(n) + bytes;
+}
+
+} // namespace
+
+TEST_CASE("protobuf: a small record does not become gigabytes") {
+  const std::string schema =
+      R"(syntax = "proto3"; message A { repeated B b = 1; map<string, B> m = 2; repeated int32 n = 3; int32 id = 4; })"
+      R"(message B { int32 a = 1; int32 b = 2; int32 c = 3; int32 d = 4; int32 e = 5; int32 f = 6; int32 g = 7; })";
+  const auto one = [&](const std::string& value) {
+    return decoded(
+        schema, "A",
+        {field("x", "String", "b.a"), field("y", "String", "m.a"), field("id", "Int8"), field("n", "Array(Int32)")},
+        {value})[0];
+  };
+  const auto times = [](std::size_t n, const std::string& part) {
+    std::string out;
+    for (; n > 0; --n) out += part;
+    return out;
+  };
+  const std::string too_many = "! the value holds more than 4,000,000 values";
+  CHECK(one(times(600'000, holding(1, ""))) == too_many); // eight each
+  CHECK(one(times(600'000, holding(2, ""))) == too_many);
+  CHECK(one(holding(3, std::string(4'100'000, '\1'))) == too_many);
+  // Columns of a Nested structure take their elements from one list.
+  std::vector<target_column> nested;
+  for (const char* name : {"b.a", "b.b", "b.c", "b.d", "b.e", "b.f", "b.g"})
+    nested.push_back(field(name, "Array(Int32)"));
+  CHECK(
+      decoded(schema, "A", nested, {times(300'000, holding(1, ""))})[0].ends_with(" holds more than 4,000,000 values"));
+  CHECK(
+      one("\x20\x05" + times(3, holding(1, ""))).starts_with("! field 'b.a' for column 'x' (String) is beyond a list"));
+}
+
+TEST_CASE("protobuf: messages in parts, in each other, do not become gigabytes") {
+  const std::string schema = R"(syntax = "proto3"; message A { A a = 1; string s = 2; })";
+  std::string value = holding(2, std::string(4 << 20, 'x'));
+  for (int i = 0; i < 40; ++i) value = holding(1, value) + holding(1, "");
+  CHECK(decoded(schema, "A", {field("s", "String", "a.s")}, {value})[0] ==
+        "! the value holds messages in parts, more than 128 MiB of them");
+}
+
 TEST_CASE("protobuf: no change of a byte crashes the decoder") {
   std::mt19937 random(20240501);
   auto d =
