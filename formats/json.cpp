@@ -261,6 +261,7 @@ fault json_decoder::begin_value(const record_view& r, tokens& t) {
   record_end_ = t.end;
   c_.refused_at = nullptr;
   c_.refused_by = nullptr;
+  c_.path_bytes = 0;
   switch (e) {
   case index_error::none: break;
   case index_error::invalid_utf8: return fault::invalid_utf8;
@@ -688,6 +689,7 @@ std::string value_text(fault f, const char* at) {
   case fault::nested_sizes: return "has arrays of different lengths for one Nested structure";
   case fault::dimension: return "has another number of elements than the type";
   case fault::path_twice: return "holds a path twice, which the JSON type does not take";
+  case fault::long_paths: return "holds paths of more than 256 MiB in all";
   case fault::no_variant: return std::string("is ") + kind_at(at) + " that none of the Variant's types takes";
   case fault::huge_number: return "holds a number that the JSON type does not take (beyond 64 bits or Float64)";
   case fault::dynamic_too_deep: return "holds arrays of mixed values nested deeper than Dynamic takes";

@@ -36,6 +36,8 @@ fault walk_object(context& c, node* typed, int depth) {
     c.path.resize(prefix);
     if (prefix) c.path += '.';
     c.path += key;
+    c.path_bytes += c.path.size();
+    if (c.path_bytes > path_bytes_max) return refuse(c, at, fault::long_paths);
     c.paths.push_back(XXH3_64bits(c.path.data(), c.path.size()));
     if (typed)
       if (const auto known = typed->by_name.find(c.path); known != typed->by_name.end())

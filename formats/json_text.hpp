@@ -47,6 +47,7 @@ enum class fault : std::uint8_t {
   nested_sizes,
   dimension,
   path_twice,
+  long_paths,
   no_variant,
   huge_number,
   dynamic_too_deep,
@@ -60,6 +61,9 @@ enum class fault : std::uint8_t {
 };
 
 constexpr int depth_max = 1'000; // levels of arrays and objects in one value; ClickHouse's own parser stops at 1,024
+// A long key above many short ones: each path is as long, and there are as many as there is room for. The server makes
+// each of them as well.
+constexpr std::uint64_t path_bytes_max = std::uint64_t{256} << 20;
 
 // The state of the walk. Trivially copied to come back to a place.
 struct place {
@@ -79,6 +83,7 @@ struct context {
   std::string unquoted;             // scratch for strings with escapes
   std::string path;                 // scratch: where in an object for a JSON column
   std::vector<std::uint64_t> paths; // scratch: hashes of the paths seen there
+  std::uint64_t path_bytes = 0;     // of all paths of the record's JSON columns
 
   const char* here() const { return base + *now.at; }
 };

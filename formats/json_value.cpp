@@ -28,6 +28,7 @@ const char* refusal_text(fault f) {
   case fault::nested_sizes: return "has arrays of different lengths for one Nested structure";
   case fault::dimension: return "has another number of elements than the type";
   case fault::path_twice: return "holds a path twice, which the JSON type does not take";
+  case fault::long_paths: return "holds paths of more than 256 MiB in all";
   case fault::no_variant: return "is of a kind that none of the Variant's types takes";
   case fault::huge_number: return "holds a number that the JSON type does not take (beyond 64 bits or Float64)";
   case fault::dynamic_too_deep: return "holds arrays of mixed values nested deeper than Dynamic takes";
@@ -55,6 +56,7 @@ std::string json_value::parser::append(std::string_view text, column& out) {
   state.now.backslash = nullptr;
   state.refused_at = nullptr;
   state.refused_by = nullptr;
+  state.path_bytes = 0;
   json::tokens t;
   if (index.next(t) != json::index_error::none) return refusal_text(fault::unexpected);
   state.base = t.base;

@@ -220,6 +220,23 @@ TEST_CASE("json JSON: the object's text, checked as the server checks it") {
                         {"[null]", "!: a value of type JSON in it is null, which the type does not take"}});
 }
 
+TEST_CASE("json JSON: a long key above many short ones is looked at no longer than the record allows") {
+  // 4,000 paths of 100,000 bytes and a little.
+  std::string below;
+  for (int i = 0; i < 4'000; ++i) below += (i ? ",\"" : "\"") + std::to_string(i) + "\":1";
+  const auto object = [&](std::size_t length) { return "{\"" + std::string(length, 'k') + "\":{" + below + "}}"; };
+  const auto wrong = "! holds paths of more than 256 MiB in all";
+  CHECK(became("JSON", object(100'000)) == wrong);
+  CHECK(became("JSON", object(1'000)) == "'" + object(1'000) + "'");
+  // Many objects of one record are added up; those of other records are not.
+  const auto half = object(40'000);
+  CHECK(became("JSON", "{\"a\":[" + half + "," + half + "]}") == wrong);
+  CHECK(became("Array(JSON)", "[" + half + "," + half + "]") == wrong);
+  CHECK(became("JSON", half) == "'" + half + "'");
+  const auto out = decoded({target("j", "JSON")}, {"{\"j\":" + half + "}", "{\"j\":" + half + "}"});
+  CHECK(out.rows.rows == 2);
+}
+
 TEST_CASE("json geometry") {
   check("Point", {{"[1.5,-2]", "(1.5,-2)"},
                   {"null", "(0,0)"},
