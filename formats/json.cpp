@@ -691,6 +691,9 @@ std::string value_text(fault f, const char* at) {
   case fault::path_twice: return "holds a path twice, which the JSON type does not take";
   case fault::long_paths: return "holds paths of more than 256 MiB in all";
   case fault::no_variant: return std::string("is ") + kind_at(at) + " that none of the Variant's types takes";
+  case fault::not_at_path: return std::string("is ") + kind_at(at) + " that ClickHouse does not take at a typed path";
+  case fault::path_digits:
+    return "has more digits than ClickHouse keeps of a number at a typed path; a string keeps them";
   case fault::huge_number: return "holds a number that the JSON type does not take (beyond 64 bits or Float64)";
   case fault::dynamic_too_deep: return "holds arrays of mixed values nested deeper than Dynamic takes";
   case fault::too_deep: return "is nested deeper than 1,000 levels";

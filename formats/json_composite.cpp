@@ -1,6 +1,8 @@
 // Types made of others: arrays, tuples, maps, Nullable, Nested, Variant.
 #include "formats/json_node.hpp"
 
+#include <algorithm>
+
 namespace chute::json {
 
 fault append_elements(node& n, context& c, column& to) {
@@ -83,8 +85,11 @@ fault tuple_from_object(node& n, context& c, column& to) {
     return append_field(n.children[i], c, to.children[i]);
   });
   if (f != fault::none) return f;
+  const auto filled = [row](const column& element) { return element.rows > row; };
+  if (n.at_path && std::none_of(to.children.begin(), to.children.end(), filled))
+    return refuse(c, at, fault::not_at_path, &n);
   for (auto& element : to.children)
-    if (element.rows == row) append_default(element);
+    if (!filled(element)) append_default(element);
   return fault::none;
 }
 
@@ -141,6 +146,7 @@ fault nested_from_object(node& n, context& c, column& to) {
 
 fault append_nested(node& n, context& c, column& to) {
   if (*c.here() != '{') return append_array(n, c, to);
+  if (n.at_path) return refuse(c, c.here(), fault::not_at_path, &n);
   if (const fault f = nested_from_object(n, c, to); f != fault::none) return f;
   to.data.push(static_cast<std::uint64_t>(to.children[0].rows));
   ++to.rows;
@@ -225,6 +231,24 @@ const std::size_t* restore(column& c, const std::size_t* from) {
   return from;
 }
 
+// At a typed path of a JSON column it is the server that tries the alternatives.
+fault check_alternatives(node& n, context& c, column& to) {
+  const place begin = c.now;
+  const std::uint64_t ignored = c.fields_ignored;
+  std::vector<std::size_t> sizes;
+  for (std::size_t i = 0; i < n.children.size(); ++i) {
+    sizes.clear();
+    save(to.children[i], sizes);
+    const fault f = n.children[i].append(n.children[i], c, to.children[i]);
+    restore(to.children[i], sizes.data());
+    if (taken_otherwise(c, f)) return f;
+    c.now = begin;
+    c.fields_ignored = ignored;
+    c.refused_at = nullptr;
+  }
+  return fault::none;
+}
+
 } // namespace
 
 fault append_variant(node& n, context& c, column& to) {
@@ -234,6 +258,8 @@ fault append_variant(node& n, context& c, column& to) {
     append_default(to);
     return fault::none;
   }
+  if (n.at_path)
+    if (const fault f = check_alternatives(n, c, to); f != fault::none) return f;
   const place begin = c.now;
   const std::uint64_t ignored = c.fields_ignored;
   std::vector<std::size_t> sizes;

@@ -20,8 +20,11 @@ fault walk_root(context& c, node* typed, int depth);
 fault walk_value(context& c, int depth);
 
 // The value at c.path, where the column has a type for that path.
-fault try_typed(context& c, node& n, std::size_t i) {
+fault try_typed(context& c, node& n, std::size_t i, int depth) {
   if (*c.here() == 'n') return take_literal(c, "null");
+  const place begin = c.now;
+  if (const fault f = pass_numbers(c, depth, nullptr); f != fault::none) return f;
+  c.now = begin;
   node& type = n.children[i];
   column& scratch = n.scratch[i];
   const fault f = type.append(type, c, scratch);
@@ -41,7 +44,7 @@ fault walk_object(context& c, node* typed, int depth) {
     c.paths.push_back(XXH3_64bits(c.path.data(), c.path.size()));
     if (typed)
       if (const auto known = typed->by_name.find(c.path); known != typed->by_name.end())
-        return try_typed(c, *typed, known->second);
+        return try_typed(c, *typed, known->second, depth);
     if (*at == '{') return depth == depth_max ? refuse(c, at, fault::too_deep) : walk_object(c, typed, depth + 1);
     return walk_value(c, depth);
   });
@@ -68,10 +71,23 @@ fault walk_root(context& c, node* typed, int depth) {
   return twice ? refuse(c, at, fault::path_twice) : fault::none;
 }
 
-fault check_number(context& c) {
-  const char* const at = c.here();
+fault walk_value(context& c, int depth) {
+  const char first = *c.here();
+  if (first == '{') return depth == depth_max ? refuse(c, c.here(), fault::too_deep) : walk_root(c, nullptr, depth + 1);
+  if (first == '[') {
+    if (depth == depth_max) return refuse(c, c.here(), fault::too_deep);
+    return for_each_element(c, [&] { return walk_value(c, depth + 1); });
+  }
+  if (!starts_number(first)) return skip_value(c);
   std::string_view token;
   bool integral;
+  return take_json_number(c, token, integral);
+}
+
+} // namespace
+
+fault take_json_number(context& c, std::string_view& token, bool& integral) {
+  const char* const at = c.here();
   if (const fault f = take_number(c, token, integral); f != fault::none) return f;
   bool fits;
   if (integral) {
@@ -84,18 +100,6 @@ fault check_number(context& c) {
   }
   return fits ? fault::none : refuse(c, at, fault::huge_number);
 }
-
-fault walk_value(context& c, int depth) {
-  const char first = *c.here();
-  if (first == '{') return depth == depth_max ? refuse(c, c.here(), fault::too_deep) : walk_root(c, nullptr, depth + 1);
-  if (first == '[') {
-    if (depth == depth_max) return refuse(c, c.here(), fault::too_deep);
-    return for_each_element(c, [&] { return walk_value(c, depth + 1); });
-  }
-  return starts_number(first) ? check_number(c) : skip_value(c);
-}
-
-} // namespace
 
 fault take_json_object(context& c, node* typed, std::string_view& text) {
   const char* const begin = c.here(); // perhaps within a typed path of another object: its paths stay as they are

@@ -64,10 +64,12 @@ error refuse_type(const type& t, const std::string& why) {
                "leave the column out, or give it another type"};
 }
 
-// Adds the nodes of types; an empty string, or what is wrong.
+// Adds the nodes of types.
 result<void> add_children(node& n, const std::vector<type_ptr>& types, const std::string& timezone) {
+  // In a Dynamic there are no types of which the server could take a value for another one.
+  const bool at_path = n.type->kind == type_kind::json || (n.at_path && n.type->kind != type_kind::dynamic);
   for (const auto& t : types) {
-    auto child = make_node(t, timezone);
+    auto child = make_node(t, timezone, at_path);
     if (!child) return child.failure();
     n.children.push_back(std::move(*child));
   }
@@ -178,9 +180,10 @@ type_ptr plain_type(type_ptr t) {
   }
 }
 
-result<node> make_node(const type_ptr& t, const std::string& timezone) {
+result<node> make_node(const type_ptr& t, const std::string& timezone, bool at_path) {
   node n;
   n.type = plain_type(t);
+  n.at_path = at_path;
   n.width = n.type->width;
   n.precision = n.type->precision;
   n.scale = n.type->scale;
@@ -190,6 +193,7 @@ result<node> make_node(const type_ptr& t, const std::string& timezone) {
     if (kind == type_kind::datetime || kind == type_kind::datetime64)
       if (auto r = find_zone(n, timezone); !r) return r.failure();
     if (kind == type_kind::enum8 || kind == type_kind::enum16) n.names = std::make_shared<enum_index>(n.type);
+    if (at_path) make_scalar_at_path(n);
     return n;
   }
   if (auto r = make_composite(n, timezone); !r) return r.failure();

@@ -38,11 +38,14 @@ struct node {
   // Of Variant: the alternatives to try, in order, by the kind of the JSON value.
   enum json_kind : std::uint8_t { text, integer, number, boolean, object, array, kinds };
   std::vector<std::size_t> order[kinds];
+  // Of a typed path of a JSON column, or within one:
+  bool at_path = false;
+  append_function append_plain = nullptr; // a scalar's, as of a column
 };
 
 // The node of a column's type; the column is made of its storage_type(). An error names what JSON cannot fill.
-// `timezone`: of types that name none.
-result<node> make_node(const type_ptr& t, const std::string& timezone);
+// `timezone`: of types that name none. `at_path`: it takes what the server takes at a typed path of a JSON column.
+result<node> make_node(const type_ptr& t, const std::string& timezone, bool at_path = false);
 // The type without LowCardinality and SimpleAggregateFunction around it.
 type_ptr plain_type(type_ptr t);
 // Fills in a scalar's functions. False: it is none.
@@ -65,6 +68,18 @@ value_error append_string_text(node&, std::string_view, column&);
 // Passes an object and checks that ClickHouse's JSON type can take it: integers within Int64 and UInt64, finite
 // floats, no path twice. `typed`: a JSON type's node, or null. The text of it goes to `text`.
 fault take_json_object(context& c, node* typed, std::string_view& text);
+
+// A number's token, which the JSON type must take.
+fault take_json_number(context& c, std::string_view& token, bool& integral);
+// Passes a value and checks that the JSON type can take its numbers. `shown`: also that the server, which writes them
+// anew for this type of a text, shows the same ones; else null.
+fault pass_numbers(context& c, int depth, const node* shown);
+// A scalar's node takes only what the server takes at a typed path.
+void make_scalar_at_path(node& n);
+// Whether the server, which tries the alternatives of a Variant at a typed path, would take the value in the one that
+// refused it, as another value, or fail: dates and times that it moves, decimals that it cuts, floats that become
+// infinite.
+bool taken_otherwise(const context& c, fault f);
 
 // Refuses a value for what it is: null, or of another kind than the type takes. Or finds that it is not JSON.
 fault refuse_other(node&, context&);

@@ -49,6 +49,8 @@ enum class fault : std::uint8_t {
   path_twice,
   long_paths,
   no_variant,
+  not_at_path,
+  path_digits,
   huge_number,
   dynamic_too_deep,
   // values.hpp's

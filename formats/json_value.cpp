@@ -30,6 +30,9 @@ const char* refusal_text(fault f) {
   case fault::path_twice: return "holds a path twice, which the JSON type does not take";
   case fault::long_paths: return "holds paths of more than 256 MiB in all";
   case fault::no_variant: return "is of a kind that none of the Variant's types takes";
+  case fault::not_at_path: return "is of a kind or form that ClickHouse does not take at a typed path";
+  case fault::path_digits:
+    return "has more digits than ClickHouse keeps of a number at a typed path; a string keeps them";
   case fault::huge_number: return "holds a number that the JSON type does not take (beyond 64 bits or Float64)";
   case fault::dynamic_too_deep: return "holds arrays of mixed values nested deeper than Dynamic takes";
   case fault::too_deep: return "is nested deeper than 1,000 levels";

@@ -224,6 +224,25 @@ template <class T> value_error parse_float(std::string_view text, T& out) {
 } // namespace
 
 value_error parse_float64(std::string_view text, double& out) { return parse_float(text, out); }
+
+bool kept_by_double(std::string_view number) {
+  double v = 0;
+  char text[32];
+  number_parts told, kept;
+  if (parse_float(number, v) != value_error::none || take_apart(number, told) != value_error::none) return false;
+  const auto end = std::to_chars(text, text + sizeof text, v, std::chars_format::scientific).ptr;
+  if (take_apart({text, end}, kept) != value_error::none || told.digits != kept.digits) return false;
+  if (told.digits == 0) return true;
+  if (told.negative != kept.negative || told.exponent != kept.exponent) return false;
+  const char* k = kept.first;
+  for (const char* t = told.first; t <= told.last; ++t) {
+    if (*t == '.') continue;
+    if (*k == '.') ++k;
+    if (*t != *k++) return false;
+  }
+  return true;
+}
+
 value_error parse_float32(std::string_view text, float& out) { return parse_float(text, out); }
 
 value_error parse_bfloat16(std::string_view text, std::uint16_t& out) {

@@ -92,6 +92,8 @@ value_error parse_decimal(std::string_view number, std::uint32_t precision, std:
 // ---
 
 value_error parse_float64(std::string_view text, double& out);
+// Whether the nearest double, in as few digits as tell it from all others, shows the same decimal number.
+bool kept_by_double(std::string_view number);
 value_error parse_float32(std::string_view text, float& out);
 // The Float32 cut to its upper half, as ClickHouse does it (towards zero).
 value_error parse_bfloat16(std::string_view text, std::uint16_t& out);

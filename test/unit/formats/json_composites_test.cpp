@@ -220,6 +220,132 @@ TEST_CASE("json JSON: the object's text, checked as the server checks it") {
                         {"[null]", "!: a value of type JSON in it is null, which the type does not take"}});
 }
 
+namespace {
+
+// What the value becomes at the path `d` of this type: as it is, "", or what the error says of it.
+std::string at_path(const std::string& type, const std::string& json) {
+  const auto object = R"({"d":)" + json + "}";
+  const auto text = became("JSON(d " + type + ")", object);
+  if (text == "'" + object + "'") return "";
+  const auto subject = "!: a value of type " + (*parse_type(type))->text + " in it ";
+  return text.starts_with(subject) ? text.substr(subject.size()) : text;
+}
+
+void check_paths(const std::string& type, const std::vector<value_case>& cases) {
+  for (const auto& [json, expected] : cases) {
+    CAPTURE(type);
+    CAPTURE(json);
+    CHECK(at_path(type, json) == expected);
+  }
+}
+
+constexpr const char* digits = "has more digits than ClickHouse keeps of a number at a typed path; a string keeps them";
+constexpr const char* number = "is a JSON number that ClickHouse does not take at a typed path";
+constexpr const char* text = "is a JSON string that ClickHouse does not take at a typed path";
+constexpr const char* object = "is a JSON object that ClickHouse does not take at a typed path";
+constexpr const char* huge = "! holds a number that the JSON type does not take (beyond 64 bits or Float64)";
+
+} // namespace
+
+TEST_CASE("json JSON: at a typed path a number that a double does not keep is refused, a string is not") {
+  check_paths("Decimal(38, 2)", {{"12345678901234567.89", digits},
+                                 {R"("12345678901234567.89")", ""},
+                                 {"90071992547409.93", digits},
+                                 {"0.29", ""},
+                                 {"-1.50", ""},
+                                 {"1e22", ""},
+                                 {"1e23", ""},
+                                 {"9007199254740993", ""},
+                                 {"18446744073709551615", ""},
+                                 {"9007199254740993.0", digits},
+                                 {"1.256", "has more digits than the type keeps"}});
+  check_paths("Nullable(Decimal(38, 2))", {{"null", ""}, {"0.29", ""}, {R"("12345678901234567.89")", ""}});
+  check_paths("Int64", {{"1e18", ""},
+                        {"7.0", ""},
+                        {"9007199254740993", ""},
+                        {"9007199254740993.0", digits},
+                        {"9007199254740992.0", ""},
+                        {"72057594037927936.0", ""}, // a power of two, of more digits than a double shows
+                        {"9223372036854775807.0", digits},
+                        {R"("9007199254740993")", ""},
+                        {"1.5", "has more digits than the type keeps"}});
+  check_paths("UInt64", {{"1e19", ""}, {"18446744073709551615", ""}, {"18446744073709551615.0", digits}});
+  // Of a double beyond 64 bits the server makes 100000000000000000003.
+  check_paths("UInt128", {{"1e19", ""}, {"1e20", digits}, {R"("100000000000000000000")", ""}});
+  check_paths("String", {{"12.50", ""},
+                         {"0.1234567890123456789", digits},
+                         {R"([1.5,{"a":12345678901234567.89}])", digits},
+                         {R"("0.1234567890123456789")", ""},
+                         {R"({"a":1,"a":2})", ""}});
+  check_paths("Float64", {{"0.1234567890123456789", ""}, {"9007199254740993", ""}});
+}
+
+TEST_CASE("json JSON: a typed path takes no number that the server's parser refuses, wherever it stands") {
+  for (const char* type : {"UInt128", "Int256", "Float64", "Decimal(38, 2)", "String", "Dynamic", "Nullable(UInt256)"})
+    check_paths(type, {{"18446744073709551616", huge}, {"-9223372036854775809", huge}});
+  check_paths("UInt256", {{R"("18446744073709551616")", ""}, {"18446744073709551615", ""}});
+  check_paths("String", {{R"([18446744073709551616])", huge}, {"1e400", huge}});
+  check_paths("Tuple(a UInt8)", {{R"({"a":1,"other":[18446744073709551616]})", huge}});
+  check_paths("Array(UInt256)", {{"[1,18446744073709551616]", huge}});
+  check_paths("Map(String, UInt256)", {{R"({"a":18446744073709551616})", huge}});
+}
+
+TEST_CASE("json JSON: a typed path takes what the server takes there") {
+  for (const char* type : {"Date", "Date32"})
+    check_paths(type, {{R"("2024-02-29")", ""}, {R"("20240229")", ""}, {"19782", number}, {"null", ""}});
+  check_paths("Array(Nullable(Date))", {{R"(["2024-02-29",null])", ""}});
+  CHECK(at_path("Array(Date)", "[1]") == std::string("!: a value of type Date in it ") + number);
+  CHECK(at_path("Map(String, Date)", R"({"a":1})") == std::string("!: a value of type Date in it ") + number);
+  CHECK(at_path("JSON(a Date)", R"({"a":1})") == std::string("!: a value of type Date in it ") + number);
+  check_paths("DateTime", {{"1700000000", ""},
+                           {R"("2023-11-14 22:13:20")", ""},
+                           {R"("2023-11-14T22:13:20Z")", ""},
+                           {R"("2023-11-14T22:13:20.000+01:00")", ""},
+                           {R"("1700000000")", ""},
+                           {R"("1700000000.0")", text},
+                           {R"("2023-11-14t22:13:20Z")", text},
+                           {R"("2023-11-14T22:13:20z")", text},
+                           {R"("2023-11-14T22:13:20,0")", text},
+                           {"-1", "is out of range"},
+                           {"1.5", "is not such a value"}});
+  check_paths("DateTime64(3)", {{"-1", ""},
+                                {R"("1700000000.123")", ""},
+                                {R"("2023-11-14T22:13:20.123Z")", ""},
+                                {R"("2023-11-14t22:13:20.123Z")", text}});
+  check_paths("Time", {{"-1", ""},
+                       {R"("-12:34:56")", ""},
+                       {R"("59")", ""},
+                       {R"("-59")", ""},
+                       {R"("123")", text},
+                       {R"("12:34:56.0")", text}});
+  check_paths("Time64(3)", {{R"("12:34:56.5")", ""}, {R"("59.5")", ""}, {R"("123.5")", text}, {"1", ""}});
+  check_paths("Enum8('a' = 1, 'b' = 2)", {{R"("a")", ""}, {"2", ""}, {R"("2")", "is not a member of the enum"}});
+  check_paths("Enum8('a' = 1, '2' = 2)", {{R"("2")", ""}});
+  for (const char* type : {"UUID", "IPv4", "IPv6", "FixedString(2)"})
+    check_paths(type, {{"1", "is a JSON number, which the type does not take"}});
+  check_paths(
+      "Tuple(a UInt8, b String)",
+      {{R"({"b":"x"})", ""}, {R"({"a":null})", ""}, {"[1,\"x\"]", ""}, {"{}", object}, {R"({"other":1})", object}});
+  check_paths("Nested(a UInt8)", {{R"([{"a":1}])", ""}, {R"({"a":[1]})", object}});
+  // A column takes them all.
+  check("Tuple(a UInt8)", {{"{}", "(0)"}});
+  check("Nested(a UInt8)", {{R"({"a":[1]})", "[(1)]"}});
+  check("Date", {{"19782", "19782"}});
+  check("Enum8('a' = 1, 'b' = 2)", {{R"("2")", "2"}});
+}
+
+TEST_CASE("json JSON: at a typed path the server tries the types of a Variant, and must not bend the value") {
+  check_paths("Variant(Date, String)", {{R"("2024-02-29")", ""}, {R"("x")", ""}, {"1", ""}});
+  check_paths("Variant(Decimal(9, 2), String)", {{R"("1.25")", ""}, {"1.25", ""}});
+  const auto bent = [](const std::string& type, const std::string& json) { return at_path(type, json) != ""; };
+  CHECK(bent("Variant(Date, String)", R"("2150-01-01")"));       // it would be 2149-06-06
+  CHECK(bent("Variant(Decimal(9, 2), String)", R"("1.256")"));   // 1.25
+  CHECK(bent("Variant(Decimal(9, 2), Float64)", "1.256"));       // 1.25
+  CHECK(bent("Variant(DateTime64(3), String)", "1e18"));         // the insert would fail
+  CHECK(bent("Variant(UInt64, String)", "12345678901234567.5")); // 12345678901234568
+  CHECK_FALSE(bent("Variant(UInt8, String)", "300"));
+}
+
 TEST_CASE("json JSON: a long key above many short ones is looked at no longer than the record allows") {
   // 4,000 paths of 100,000 bytes and a little.
   std::string below;

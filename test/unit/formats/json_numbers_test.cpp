@@ -39,6 +39,20 @@ std::string quoted(const std::string& s) { return "\"" + s + "\""; }
 
 } // namespace
 
+TEST_CASE("what a double keeps of a decimal number") {
+  for (const char* number : {"0", "-0.0", "0e9", "0.1", "-1.50", "12.50", "1e22", "1E+23", "100", "1.25e1", "5e-324",
+                             "9007199254740992", "123456789012345680000.0", "0.30000000000000004"}) {
+    CAPTURE(number);
+    CHECK(kept_by_double(number));
+  }
+  for (const char* number :
+       {"9007199254740993", "12345678901234567.89", "0.1234567890123456789", "1e-400", "1e400", "72057594037927936",
+        "99999999999999.9999", "5.0000000000000000001", "", "x", "1e", "nan"}) {
+    CAPTURE(number);
+    CHECK_FALSE(kept_by_double(number));
+  }
+}
+
 TEST_CASE("json integers: their ends, and one beyond, as numbers and as strings") {
   for (const auto& t : integers) {
     CAPTURE(t.name);
