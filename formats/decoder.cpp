@@ -30,13 +30,13 @@ bool is_meta(std::string_view name) {
 
 // Raised when a decoder makes another row of the same record than it did before.
 int version_of(const std::string& format) {
-  constexpr std::array<std::pair<std::string_view, int>, 8> versions = {{{"json", 2},
+  constexpr std::array<std::pair<std::string_view, int>, 8> versions = {{{"json", 3},
                                                                          {"raw", 1},
-                                                                         {"csv", 1},
-                                                                         {"tsv", 2},
-                                                                         {"connect_json", 2},
-                                                                         {"avro", 3},
-                                                                         {"protobuf", 2},
+                                                                         {"csv", 2},
+                                                                         {"tsv", 3},
+                                                                         {"connect_json", 3},
+                                                                         {"avro", 4},
+                                                                         {"protobuf", 3},
                                                                          {"passthrough", 1}}};
   const auto it = std::find_if(versions.begin(), versions.end(), [&](const auto& v) { return v.first == format; });
   return it == versions.end() ? 0 : it->second;
