@@ -60,8 +60,8 @@ struct pipeline_context {
   std::shared_ptr<shared_answering> answering = std::make_shared<shared_answering>(); // the servers, all of them
   // Whether a client of Kafka could be made with these settings.
   std::shared_ptr<std::atomic<bool>> kafka_settings_work = std::make_shared<std::atomic<bool>>(false);
-  std::shared_ptr<schema_cache> schemas = std::make_shared<schema_cache>();           // of the registry
-  std::shared_ptr<const std::map<std::string, decoder_kind>> decoders;                // the host's; null: none
+  std::shared_ptr<schema_cache> schemas = std::make_shared<schema_cache>(); // of the registry
+  std::shared_ptr<const std::map<std::string, decoder_kind>> decoders;      // the host's; null: none
   std::shared_ptr<void> alive; // held by all of the pipeline's actors; its deleter tells the engine that they ended
   std::size_t pipelines = 1;   // that share the memory of this process
   std::string cluster_id;      // of Kafka; set once it is known, before any lane exists
