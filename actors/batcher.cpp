@@ -6,6 +6,7 @@
 #include "actors/worker.hpp"
 
 #include <functional>
+#include <set>
 
 namespace chute {
 
@@ -28,8 +29,16 @@ template <class F> void run_job(self_ptr self, const pool_actor& by, F&& work) {
 
 // --- effects ---------------------------------------------------------------------------------------------------------
 
-void look_elsewhere(worker_tools& t, destination& dest, const std::vector<partition_id>& partitions, lane_loaded& out) {
-  const auto other = dest.began_elsewhere(t, partitions);
+// Of a lane that did not begin yet on this cluster. All such lanes hold together: one whose partitions have no rows
+// would go on alone, and what it wrote would hide that the others' rows are another cluster's.
+void look_elsewhere(worker_tools& t, destination& dest, const topic_start& start, lane_id lane, lane_loaded& out) {
+  const auto then = static_cast<std::int32_t>(start.from.size()); // partitions; a lane that came later is new
+  if (out.marked || lane.value >= then) return;
+  const std::set<lane_id> begun(start.begun.begin(), start.begun.end());
+  std::vector<partition_id> others;
+  for (std::int32_t p = 0; p < then; ++p)
+    if (!begun.contains({p % start.lanes})) others.push_back({p});
+  const auto other = dest.began_elsewhere(t, others);
   if (other.ok()) out.elsewhere = *other;
   else out.what = lane_loaded::state::failed, out.why = other.failure().text();
 }
@@ -45,14 +54,12 @@ void perform(self_ptr self, const fx_load& fx) {
             else {
               partly->what = lane_loaded::state::absent;
               partly->marked = std::find(start->begun.begin(), start->begun.end(), c.lane) != start->begun.end();
-              std::vector<partition_id> mine;
               auto n = lane_partition_count(c.lane, c.lanes, c.topic_partitions);
               for (std::size_t i = 0; i < n; ++i) { // a partition added later begins at its log's beginning
-                mine.push_back(lane_partition_id(c.lane, c.lanes, i));
-                auto p = static_cast<std::size_t>(mine.back().value);
+                auto p = static_cast<std::size_t>(lane_partition_id(c.lane, c.lanes, i).value);
                 partly->start.push_back(p < start->from.size() ? start->from[p] : offset_t{0});
               }
-              if (start->begun.empty()) look_elsewhere(t, *dest, mine, *partly);
+              look_elsewhere(t, *dest, *start, c.lane, *partly);
             }
             caf::anon_send(to, msg::starts_read{fx.ticket, partly});
           });

@@ -321,6 +321,15 @@ lane_issue beyond(const compared& w, const lane_state_view& v, const offset_rang
             holds + ", beyond what this pipeline has sent: another pipeline writes there, the state went back in time, "
                     "or the topic was made anew",
             resets};
+  if (!w.clusters.empty())
+    return {v.lane,
+            0,
+            severity::error,
+            "beyond another cluster",
+            holds + ", of another Kafka cluster (" + printable(w.clusters.front()) +
+                "), on which chute_starts says that this pipeline began",
+            "if kafka.brokers was exchanged by mistake, put it back; else start it, which sends nothing of such lanes, "
+            "and choose from what the stop names"};
   std::string others;
   for (const auto& o : w.others) others += (others.empty() ? "" : " or ") + o;
   return {v.lane,
@@ -418,7 +427,8 @@ void check_first_start(const compared& w, std::vector<finding>& out) {
 
 // What lane::began_elsewhere() stops for, where the table holds rows of the topic.
 void check_cluster(const compared& w, std::vector<finding>& out) {
-  if (w.clusters.empty() || !w.started.begun.empty()) return;
+  if (w.clusters.empty() || w.started.begun.size() >= static_cast<std::size_t>(std::min(w.lanes(), w.topic.partitions)))
+    return;
   out.push_back({severity::warning, "pipeline " + w.config().name + ": topic " + w.topic.name,
                  "chute_starts says that this pipeline began with the topic on another Kafka cluster (" +
                      printable(w.clusters.front()) + "): where the table holds rows of it, its lanes stop",

@@ -86,7 +86,7 @@ std::vector<target_column> targets_of(const ch::table_description& t, const ch::
   };
   std::vector<table_column> columns;
   for (const auto& c : t.columns) {
-    auto column = column_on(facts, c);
+    auto column = column_on(facts, c, p.encoding);
     if (!column.ok()) tell(column.failure());
     else columns.push_back(*column);
   }

@@ -5,12 +5,14 @@
 #include "clickhouse/tables.hpp"
 #include "formats/decoder.hpp"
 
+#include <string>
 #include <vector>
 
 namespace chute {
 
-// The columns as this server has them. An error where a type is not known here.
-result<table_column> column_on(const clickhouse::server_facts& facts, const clickhouse::column_description& c);
+// A column as this server has it, for `encoding`. An error where its type is not known here.
+result<table_column> column_on(const clickhouse::server_facts& facts, const clickhouse::column_description& c,
+                               const std::string& encoding);
 
 // Asks the server for each of them. `lasting`: what the error names is the table's, and waiting does not mend it.
 result<void> fill_defaults(clickhouse::session& s, std::vector<target_column>& targets, const decoder_options& options,

@@ -114,7 +114,7 @@ result<std::vector<target_column>> targets_of(const ch::table_description& t, co
                                               const pipeline_config& config) {
   std::vector<table_column> columns;
   for (const auto& c : t.columns) {
-    auto column = column_on(facts, c);
+    auto column = column_on(facts, c, config.encoding);
     if (!column.ok()) return column.failure();
     columns.push_back(*column);
   }
@@ -896,10 +896,16 @@ result<std::string> destination::began_elsewhere(worker_tools& tools, const std:
   if (!clusters.ok()) return clusters.failure();
   if (clusters->empty()) return std::string();
   if (!standing().trust.there) return clusters->front();
-  const auto there = highest(tools, partitions);
-  if (!there.ok()) return there.failure();
-  const bool any = std::any_of(there->begin(), there->end(), [](const auto& h) { return h.has_value(); });
-  return any ? clusters->front() : std::string();
+  constexpr std::size_t at_once = 500; // partitions: each is a term of the question
+  for (std::size_t i = 0; i < partitions.size(); i += at_once) {
+    const auto from = partitions.begin() + static_cast<std::ptrdiff_t>(i);
+    const auto n = std::min(at_once, partitions.size() - i);
+    const auto there = highest(tools, {from, from + static_cast<std::ptrdiff_t>(n)});
+    if (!there.ok()) return there.failure();
+    if (std::any_of(there->begin(), there->end(), [](const auto& h) { return h.has_value(); }))
+      return clusters->front();
+  }
+  return std::string();
 }
 
 result<void> destination::write_start(worker_tools& tools, std::int32_t lanes, const std::vector<offset_t>& from) {

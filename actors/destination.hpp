@@ -56,8 +56,8 @@ public:
   block_sum count_blocks(worker_tools& tools);
 
   result<topic_start> read_start(worker_tools& tools);
-  // Of a pipeline of which no lane began on this Kafka cluster: the id of another one on which it began with the topic.
-  // Empty: there is none, or the table tells that it has no row of these partitions.
+  // The id of another Kafka cluster on which this pipeline began with the topic. Empty: there is none, or the table
+  // tells that it has no row of these partitions, which are of lanes that did not begin on this cluster.
   result<std::string> began_elsewhere(worker_tools& tools, const std::vector<partition_id>& partitions);
   result<void> write_start(worker_tools& tools, std::int32_t lanes, const std::vector<offset_t>& from);
   result<void> mark_lane(worker_tools& tools, lane_id lane);

@@ -191,7 +191,8 @@ void begin_topic(worker_tools& t, const context_ptr& c, const std::string& topic
     // the lanes will stop, because the table has rows of another cluster, nothing may have been passed over by then.
     const bool whole = (c->config.start == start_policy::latest && over_a_pattern(c->config) &&
                         (!listed || must(r.dest->pattern_begun(t)))) ||
-                       !must(r.dest->began_elsewhere(t, every_partition(r.partitions))).empty();
+                       (c->top.state.store != store_kind::memory && // whose lanes do not stop
+                        !must(r.dest->began_elsewhere(t, every_partition(r.partitions))).empty());
     auto positions = start_positions(t, c->config, topic, r.partitions, whole);
     must(r.dest->write_start(t, lanes_for(c->config.lanes, r.partitions), positions));
     start = must(r.dest->read_start(t));

@@ -99,8 +99,8 @@ struct lane_loaded {
   std::string why;             // foreign, failed
   bool marked = false;         // chute_starts has a row of this lane
   std::vector<offset_t> start; // one a partition: where a first start begins
-  // Another Kafka cluster on which this pipeline began, where none of its lanes began on this one, and the table holds
-  // rows of this lane's partitions, or cannot tell. Empty: none.
+  // Another Kafka cluster on which this pipeline began, where this lane did not begin on this one, and the table holds
+  // rows of such lanes' partitions, or cannot tell. Empty: none.
   std::string elsewhere;
   // What the group's offsets say was saved, where another store than kafka has the record. Lineage 0: nothing.
   std::uint64_t noted_lineage = 0, noted_version = 0;

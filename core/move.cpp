@@ -47,7 +47,7 @@ result<lane_partition> kept_partition(const place& at, const move_facts& f, cons
   else if (before) p = *before;
   else // one partition alone was to be moved
     return at.wrong("no record says where it is",
-                    "move all of the lane first: " +
+                    "with nobody running the pipeline, move all of the lane first: " +
                         (at.base.trust.there ? at.base.whose.reset(of_lane(at.lane) + "--to-table") + " or " : "") +
                         at.base.whose.reset(of_lane(at.lane) + "--to-earliest"));
   if (f.past_loss) p.begin_at(f.low);

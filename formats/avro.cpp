@@ -260,14 +260,18 @@ int match_of(const avro::type& reader, std::string_view writer) {
   return std::any_of(aliases.begin(), aliases.end(), alike) ? 4 : 0;
 }
 
-// The branch of a reader's union that a writer's record is. Null: none.
+// The branch of a reader's union that a writer's record is. Null: none. The only record of a union is it by any name:
+// generators name the records within others as they please.
 const avro::type* branch_for(const avro::type& branches, std::string_view writer) {
-  const avro::type* best = nullptr;
+  const avro::type *best = nullptr, *only = nullptr;
+  std::size_t records = 0;
   for (const auto& b : branches.parts) {
-    const int match = b->what == avro::kind::record ? match_of(*b, writer) : 0;
+    if (b->what != avro::kind::record) continue;
+    only = ++records == 1 ? b.get() : nullptr;
+    const int match = match_of(*b, writer);
     if (match && (!best || match < match_of(*best, writer))) best = b.get();
   }
-  return best;
+  return best ? best : only;
 }
 
 bool avro_decoder::resolve_record(datum& d, const avro::type& as, std::string& why) {

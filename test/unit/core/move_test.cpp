@@ -114,13 +114,14 @@ TEST_CASE("stay: where no record says where, there") {
   auto f = facts({}, 70);
   const auto unknown = moved(base({}), {0}, {f});
   REQUIRE_FALSE(unknown);
-  CHECK(unknown.failure().way_out ==
-        "move all of the lane first: `chute state reset f.yaml --pipeline p --topic t --lane 0 --to-table` or "
-        "`chute state reset f.yaml --pipeline p --topic t --lane 0 --to-earliest`");
+  CHECK(unknown.failure().way_out == "with nobody running the pipeline, move all of the lane first: `chute state reset "
+                                     "f.yaml --pipeline p --topic t --lane 0 --to-table` or "
+                                     "`chute state reset f.yaml --pipeline p --topic t --lane 0 --to-earliest`");
   auto silent = base({});
   silent.trust = {};
   CHECK(moved(silent, {0}, {f}).failure().way_out ==
-        "move all of the lane first: `chute state reset f.yaml --pipeline p --topic t --lane 0 --to-earliest`");
+        "with nobody running the pipeline, move all of the lane first: `chute state reset f.yaml --pipeline p --topic "
+        "t --lane 0 --to-earliest`");
   f.stays = offset_t{33};
   const auto r = must(moved(base({}), {0}, {f}));
   CHECK(r.partitions[0].next == offset_t{33});
