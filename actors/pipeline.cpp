@@ -28,7 +28,8 @@ constexpr mono_ms count_every_ms = 5'000;
 constexpr mono_ms look_every_ms = 5'000;
 constexpr mono_ms ends_every_ms = 10'000;
 constexpr mono_ms round_limit_ms = 3'000;
-constexpr mono_ms rejoin_ms = 10'000;    // a rebalance that takes longer is shown
+constexpr mono_ms rejoin_ms = 10'000; // a rebalance that takes longer is shown
+constexpr mono_ms confirm_least_ms = 500, confirm_most_ms = 5'000;
 constexpr mono_ms gone_news_ms = 60'000; // so long a lane that begins is told that its topic's log was seen to be gone
 constexpr std::uint64_t gather_bytes_min = 64 << 10;
 constexpr std::size_t inserters_max = 8;
@@ -540,19 +541,20 @@ void ask_about_others(self_ptr self) {
   auto now = mono_now();
   if (s.confirming || now < s.confirm_at) return;
   s.confirming = true;
-  s.confirm_at = now + 500;
+  // Each question makes a client of its own, and the others may be at work for hours.
+  s.confirm_pause = std::clamp<mono_ms>(2 * s.confirm_pause, confirm_least_ms, confirm_most_ms);
+  s.confirm_at = now + s.confirm_pause;
   run_job(self, s.with.clerks, {},
           [c = context_ptr(s.context), until = s.until, me = pipeline_actor(self)](worker_tools&) {
-            bool all = true;
-            for (auto& [topic, ends] : until) {
-              std::vector<kafka::topic_partition> parts;
+            std::vector<kafka::topic_partition> parts;
+            std::vector<std::int64_t> wanted;
+            for (auto& [topic, ends] : until)
               for (auto& [partition, end] : ends)
-                if (end > 0) parts.push_back({topic, {partition}});
-              auto found = kafka::read_offsets(c->kafka_client(), c->config.group, parts, question_ms);
-              for (std::size_t i = 0; i < parts.size(); ++i)
-                all = all && found[i].what == kafka::committed_offset::status::found &&
-                      found[i].next.value >= ends.at(parts[i].partition.value);
-            }
+                if (end > 0) parts.push_back({topic, {partition}}), wanted.push_back(end);
+            const auto found = kafka::read_offsets(c->kafka_client(), c->config.group, parts, question_ms);
+            bool all = true;
+            for (std::size_t i = 0; i < parts.size(); ++i)
+              all = all && found[i].what == kafka::committed_offset::status::found && found[i].next.value >= wanted[i];
             caf::anon_send(me, msg::others_drained{all});
           });
 }

@@ -73,6 +73,7 @@ struct pipeline_state {
   std::uint64_t assignment_number = 0, begun_number = 0; // begun: the last one whose lanes were begun, or are about to
   std::set<lane_name> drained;                           // --until-end: lanes that this process brought to their end
   mono_ms confirm_at = 0;                                // when to ask the group about the others
+  mono_ms confirm_pause = 0;                             // between two such questions; grows
   bool confirming = false;
   mono_ms count_at = 0, look_at = 0, ends_at = 0;
   round_ptr counts = std::make_shared<question_round>(), looks = std::make_shared<question_round>(),
