@@ -393,35 +393,39 @@ result<started> read_starts(session& s, const server_facts& facts, const starts_
   return out;
 }
 
-result<std::vector<std::string>> read_other_starts(session& s, const server_facts& facts, const starts_place& place,
-                                                   const start_key& key, std::int64_t limit_ms) {
-  auto a =
-      run(s,
-          "SELECT concat('pipeline ', `pipeline`, ', group ', `group`) AS who FROM " +
-              table_name(place.database, place.table) + " WHERE `cluster` = " + quote_text(key.cluster) +
-              " AND `topic` = " + quote_text(key.topic) + " AND NOT (`pipeline` = " + quote_text(key.pipeline) +
-              " AND `group` = " + quote_text(key.group) + ") GROUP BY who ORDER BY max(`created_at`) DESC, who LIMIT 3",
-          limit_ms, reading_settings(facts, place.replicated));
-  if (!a.ok) return query_error(s, "reading " + table_name(place.database, place.table), a);
+namespace {
+// What stands in the rows of chute_starts, a text each.
+result<std::vector<std::string>> read_texts(session& s, const server_facts& facts, const starts_place& place,
+                                            const std::string& what, const std::string& where, std::int64_t limit_ms) {
+  const auto table = table_name(place.database, place.table);
+  auto a = run(s,
+               "SELECT " + what + " AS text FROM " + table + " WHERE " + where +
+                   " GROUP BY text ORDER BY max(`created_at`) DESC, text LIMIT 3",
+               limit_ms, reading_settings(facts, place.replicated));
+  if (!a.ok) return query_error(s, "reading " + table, a);
   std::vector<std::string> out;
   for (auto& row : a.rows)
     if (!row.empty()) out.push_back(std::move(row[0]));
   return out;
 }
+} // namespace
+
+result<std::vector<std::string>> read_other_starts(session& s, const server_facts& facts, const starts_place& place,
+                                                   const start_key& key, std::int64_t limit_ms) {
+  return read_texts(s, facts, place, "concat('pipeline ', `pipeline`, ', group ', `group`)",
+                    "`cluster` = " + quote_text(key.cluster) + " AND `topic` = " + quote_text(key.topic) +
+                        " AND NOT (`pipeline` = " + quote_text(key.pipeline) +
+                        " AND `group` = " + quote_text(key.group) + ")",
+                    limit_ms);
+}
 
 result<std::vector<std::string>> read_other_clusters(session& s, const server_facts& facts, const starts_place& place,
                                                      const start_key& key, std::int64_t limit_ms) {
-  auto a = run(s,
-               "SELECT `cluster` FROM " + table_name(place.database, place.table) +
-                   " WHERE `cluster` != " + quote_text(key.cluster) + " AND `group` = " + quote_text(key.group) +
-                   " AND `pipeline` = " + quote_text(key.pipeline) + " AND `topic` = " + quote_text(key.topic) +
-                   " AND `kind` = 'start' GROUP BY `cluster` ORDER BY max(`created_at`) DESC, `cluster` LIMIT 3",
-               limit_ms, reading_settings(facts, place.replicated));
-  if (!a.ok) return query_error(s, "reading " + table_name(place.database, place.table), a);
-  std::vector<std::string> out;
-  for (auto& row : a.rows)
-    if (!row.empty()) out.push_back(std::move(row[0]));
-  return out;
+  return read_texts(s, facts, place, "`cluster`",
+                    "`cluster` != " + quote_text(key.cluster) + " AND `group` = " + quote_text(key.group) +
+                        " AND `pipeline` = " + quote_text(key.pipeline) + " AND `topic` = " + quote_text(key.topic) +
+                        " AND `kind` = 'start'",
+                    limit_ms);
 }
 
 result<started> write_start(session& s, const server_facts& facts, const starts_place& place, const start_key& key,
