@@ -206,7 +206,7 @@ void perform(self_ptr self, const fx_insert& fx) {
 }
 
 void perform(self_ptr self, const fx_refresh& fx) {
-  self->send(self->state.with.pipeline, msg::refresh_wanted{self->state.setup.name, fx.ticket});
+  self->send(self->state.with.pipeline, msg::refresh_wanted{self->state.setup.name, fx.ticket, self->address()});
 }
 
 void perform(self_ptr self, const fx_forgotten& fx) {

@@ -5,6 +5,7 @@
 #include "actors/open_store.hpp"
 #include "actors/quiet_context.hpp"
 #include "actors/worker.hpp"
+#include "kafka/topic_pattern.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -99,6 +100,8 @@ looked_at look_at_kafka(const topology& t, const pipeline_config& p, const std::
     out.push_back(finding_of(severity::error, "kafka", k.failure(), "correct kafka: in the topology"));
     return {c, {}};
   }
+  if (auto wrong = kafka::named_and_left_out(p.topics, c->kafka_client()))
+    out.push_back(finding_of(severity::error, "pipeline " + p.name + ": kafka", *wrong, ""));
   auto topics = check_topics(**k, p, out);
   check_owners(p, topics, owners, out);
   if (topics.empty()) return {c, {}};

@@ -19,6 +19,8 @@ constexpr std::int64_t store_limit_ms = 5'000;
 constexpr mono_ms poll_every_ms = 500; // at the least; wake-ups come besides
 constexpr mono_ms ask_members_every_ms = 500;
 constexpr mono_ms idle_ms_first = 10'000, idle_ms_then = 30'000;
+// What nobody reads: seen twice so far apart. Dividing anew stops all lanes for a moment, and may not help.
+constexpr mono_ms unread_look_ms = 30'000, divide_least_ms = 120'000, divide_most_ms = 3'600'000;
 constexpr mono_ms answers_ms = 2'000;         // for offsets beside another store, before partitions are given back
 constexpr std::uint64_t timer = 0, flush = 1; // ticks
 constexpr std::size_t events_a_poll = 64;
@@ -44,6 +46,22 @@ void open_group(self_ptr self) {
   }
 }
 
+// One that has died stays for a session.
+void wait_alone(self_ptr self, const result<std::vector<kafka::group_member_info>>& members) {
+  auto& s = self->state;
+  const auto now = mono_now();
+  if (!members.ok()) {
+    s.waiting_since = 0; // a coordinator that comes back gives dead members a session anew
+    return self->send(s.pipeline, msg::group_trouble{members.failure().text()});
+  }
+  if (s.waiting_since == 0) s.waiting_since = now;
+  const auto who = " the group " + s.context->config.group + " has " + kafka::to_string(*members);
+  if (now - s.waiting_since > s.context->session_timeout_ms + 10'000)
+    return self->send(s.pipeline, msg::failed{"state: the file store is for one process, but" + who +
+                                              "; stop them, or use another store"});
+  self->send(s.pipeline, msg::group_trouble{"the file store is for one process, and" + who + ": waits for them to go"});
+}
+
 // A file is one machine's: nobody else may be in the group, once a predecessor's session is over.
 void join_alone(self_ptr self) {
   auto& s = self->state;
@@ -54,50 +72,90 @@ void join_alone(self_ptr self) {
   if (!inspector.ok()) return self->send(s.pipeline, msg::failed{inspector.failure().text()});
   auto members = (*inspector)->group_members(s.context->config.group, store_limit_ms);
   if (members.ok() && members->empty()) return open_group(self);
-  if (!members.ok()) {
-    s.waiting_since = 0; // a coordinator that comes back gives dead members a session anew
-    return self->send(s.pipeline, msg::group_trouble{members.failure().text()});
+  wait_alone(self, members);
+}
+
+// A member that came in the same moment as this one was not there to be waited for. No lane begins before that is
+// known: its record would be missed, as if it were lost.
+void begin_alone(self_ptr self) {
+  auto& s = self->state;
+  const auto now = mono_now();
+  if (!s.held_back || now < s.ask_members_at) return;
+  s.ask_members_at = now + ask_members_every_ms;
+  auto inspector = kafka::inspector::open(s.context->kafka_client());
+  if (!inspector.ok()) return; // a moment without threads or files: later
+  auto members = (*inspector)->group_members(s.context->config.group, store_limit_ms);
+  if (members.ok() && members->size() <= 1) {
+    s.waiting_since = 0;
+    return self->send(s.pipeline, msg::group_assigned{*std::exchange(s.held_back, {})});
   }
-  if (s.waiting_since == 0) s.waiting_since = now;
-  auto limit = s.context->session_timeout_ms + 10'000;
-  if (now - s.waiting_since <= limit) return;
-  self->send(s.pipeline,
-             msg::failed{"state: the file store is for one process, but the group " + s.context->config.group +
-                         " has " + kafka::to_string(*members) + "; stop them, or use another store"});
+  wait_alone(self, members);
 }
 
 void make_anew(self_ptr self, const std::string& why) {
   auto& s = self->state;
+  s.owners.clear();
   s.context->log->warn("pipeline {}: leaves its group and joins anew: {}", s.context->config.name, why);
   self->send(s.pipeline, msg::group_revoked{true});
   if (auto r = s.group->rejoin(); !r.ok()) self->send(s.pipeline, msg::failed{r.failure().text()});
 }
 
+void on_assigned(keeper_state& s, bool none) {
+  const auto now = mono_now();
+  s.owners.clear();
+  s.idle_since = none ? now : 0;
+  s.look_at_all_at = now + unread_look_ms;
+  s.unread.clear();
+}
+
 void handle(self_ptr self, kafka::group_event& e) {
   auto& s = self->state;
-  if (auto* a = std::get_if<kafka::assigned>(&e)) s.idle_since = a->partitions.empty() ? mono_now() : 0;
+  if (auto* a = std::get_if<kafka::assigned>(&e)) on_assigned(s, a->partitions.empty());
   else if (std::holds_alternative<kafka::revoked>(e) || std::holds_alternative<kafka::lost>(e)) {
-    s.idle_since = 0;
+    s.idle_since = s.look_at_all_at = 0;
     s.revoked_by = 0; // of a revocation before it
+    s.held_back.reset();
+    if (std::holds_alternative<kafka::lost>(e)) s.owners.clear();
   }
-  if (auto* a = std::get_if<kafka::assigned>(&e))
-    return self->send(s.pipeline, msg::group_assigned{std::move(a->partitions)});
+  if (auto* a = std::get_if<kafka::assigned>(&e)) {
+    if (s.context->top.state.store != store_kind::file)
+      return self->send(s.pipeline, msg::group_assigned{std::move(a->partitions)});
+    s.held_back = std::move(a->partitions);
+    s.ask_members_at = 0;
+    return begin_alone(self);
+  }
   if (std::holds_alternative<kafka::revoked>(e)) return self->send(s.pipeline, msg::group_revoked{false});
   if (std::holds_alternative<kafka::lost>(e)) return self->send(s.pipeline, msg::group_revoked{true});
   if (auto* t = std::get_if<kafka::trouble>(&e)) return self->send(s.pipeline, msg::group_trouble{t->what.text()});
   if (auto* b = std::get_if<kafka::broken>(&e)) return make_anew(self, b->what.text());
 }
 
-// Whether nobody in the group was given anything, although its topics have partitions.
-bool all_idle(const pipeline_context& context) {
+struct divided {
+  bool known = false, any_given = false;
+  std::string unread;   // a partition that nobody was given; empty: there is none
+  std::string smallest; // of the members' ids
+};
+
+// How the group divided the partitions of its topics.
+divided look_at_division(const pipeline_context& context) {
+  divided out;
   auto inspector = kafka::inspector::open(context.kafka_client());
-  if (!inspector.ok()) return false;
+  if (!inspector.ok()) return out;
   auto topics = (*inspector)->topics(context.config.topics, store_limit_ms);
   auto members = (*inspector)->group_members(context.config.group, store_limit_ms);
-  if (!topics.ok() || !members.ok()) return false;
-  auto has_partitions = [](const kafka::topic_info& t) { return !t.failure && t.partitions > 0; };
-  return std::any_of(topics->begin(), topics->end(), has_partitions) &&
-         std::all_of(members->begin(), members->end(), [](const auto& m) { return m.partitions.empty(); });
+  if (!topics.ok() || !members.ok() || members->empty()) return out;
+  std::set<kafka::topic_partition> given;
+  out.smallest = members->front().member_id;
+  for (const auto& m : *members) {
+    given.insert(m.partitions.begin(), m.partitions.end());
+    out.smallest = std::min(out.smallest, m.member_id);
+  }
+  out.known = true;
+  out.any_given = !given.empty();
+  for (const auto& t : *topics)
+    for (std::int32_t p = 0; !t.failure && out.unread.empty() && p < t.partitions; ++p)
+      if (const kafka::topic_partition where{t.name, {p}}; !given.contains(where)) out.unread = kafka::to_string(where);
+  return out;
 }
 
 // The member that divides the partitions may have asked a broker that did not know yet of a topic made a moment ago;
@@ -107,9 +165,34 @@ void look_at_idle(self_ptr self) {
   auto now = mono_now();
   if (s.idle_since == 0 || now < s.idle_since + idle_ms_first || now < s.look_at_idle_at) return;
   s.look_at_idle_at = now + idle_ms_then;
-  if (!all_idle(*s.context)) return;
+  const auto found = look_at_division(*s.context);
+  if (!found.known || found.any_given || found.unread.empty()) return;
   s.idle_since = 0;
   make_anew(self, "it gave nobody any partitions, although its topics have some");
+}
+
+// The same with one of many topics, or with partitions that were added. One member has it divided anew, ever less
+// often: where that does not help, all would stand still for a moment again and again.
+void look_at_all(self_ptr self) {
+  auto& s = self->state;
+  const auto now = mono_now();
+  if (s.look_at_all_at == 0 || now < s.look_at_all_at) return;
+  s.look_at_all_at = now + unread_look_ms;
+  auto found = look_at_division(*s.context);
+  if (!found.known) return;
+  if (found.unread.empty()) {
+    s.look_at_all_at = s.divide_pause = 0;
+    s.unread.clear();
+    return;
+  }
+  if (std::exchange(s.unread, found.unread) != found.unread) return;
+  self->send(s.pipeline,
+             msg::group_trouble{"the group " + s.context->config.group + " gave " + found.unread +
+                                " to nobody: its brokers may not tell of it yet, or a member runs with other topics"});
+  if (found.smallest != s.group->member_id() || now < s.divide_at) return;
+  s.divide_pause = std::clamp(2 * s.divide_pause, divide_least_ms, divide_most_ms);
+  s.divide_at = now + s.divide_pause;
+  make_anew(self, "it gave " + found.unread + " to nobody");
 }
 
 // A commit that is under way when the partitions are given back would be carried into the next generation: the member
@@ -124,6 +207,7 @@ void give_back(self_ptr self) {
                          "offsets had no answer",
                          s.context->config.name);
   s.group->complete_revoke();
+  s.owners.clear();
 }
 
 void poll(self_ptr self) {
@@ -160,8 +244,21 @@ void commit_beside(self_ptr self, const save_request& r) {
   s.group->start_commit(commits, store_limit_ms);
 }
 
+// A lane whose partitions were lost may not have heard of it when this member is given them anew, with what another
+// owner did in between: its commit would carry the new generation.
+void refuse_former_owners(keeper_state& s, self_ptr self) {
+  std::erase_if(s.saves, [&](const msg::save_lane& m) {
+    if (s.owners.contains(m.from)) return false;
+    if (auto to = caf::actor_cast<batcher_actor>(m.from))
+      self->send(to, msg::saved_lane{m.ticket, save_outcome::refused, "its partitions were lost"});
+    return true;
+  });
+}
+
 void save_all(self_ptr self) {
   auto& s = self->state;
+  if (s.group_is_store) refuse_former_owners(s, self);
+  if (s.saves.empty()) return;
   std::vector<save_request> requests;
   for (auto& m : s.saves) requests.push_back(m.request);
   fault_point("in_save", fault_at::soon);
@@ -302,6 +399,7 @@ keeper_actor::behavior_type keeper(self_ptr self, context_ptr context, pipeline_
   self->send(self, msg::tick{timer});
   return {
       [=](const msg::load_lane& m) {
+        self->state.owners.insert(m.from);
         self->state.loads.push_back(m);
         flush_soon(self);
       },
@@ -330,6 +428,8 @@ keeper_actor::behavior_type keeper(self_ptr self, context_ptr context, pipeline_
         guarded(self, [&] {
           poll(self);
           look_at_idle(self);
+          look_at_all(self);
+          begin_alone(self);
         });
         if (!self->state.over) self->delayed_send(self, std::chrono::milliseconds(poll_every_ms), msg::tick{timer});
       },

@@ -20,6 +20,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -192,6 +193,10 @@ struct group_revoked {
 struct group_trouble {
   std::string what;
 };
+struct topic_grew { // since its lanes began
+  std::string topic;
+  std::int32_t partitions;
+};
 struct lane_released {
   lane_name name;
   bool drained;
@@ -205,7 +210,11 @@ struct lane_stopped {
 };
 struct refresh_wanted {
   lane_name name;
-  ticket_t ticket;
+  ticket_t ticket;        // 0: nobody asked
+  caf::actor_addr from{}; // another lane of the same name may have begun when the answer comes
+};
+struct topics_kept { // of all others the pipeline was given no partitions, nor will be
+  std::set<std::string> topics;
 };
 struct failed {
   std::string what;
@@ -268,8 +277,9 @@ struct convert_request {
   batcher_actor to;
   mono_ms arrived_at;
 };
-using converter_actor = caf::typed_actor<caf::reacts_to<convert_request>, caf::reacts_to<msg::schemas_fetched>,
-                                         caf::reacts_to<msg::fields_added>, caf::reacts_to<msg::wake>>;
+using converter_actor = caf::typed_actor<caf::reacts_to<convert_request>, caf::reacts_to<msg::topics_kept>,
+                                         caf::reacts_to<msg::schemas_fetched>, caf::reacts_to<msg::fields_added>,
+                                         caf::reacts_to<msg::wake>>;
 
 namespace msg {
 // Records that were decoded by `spec` have fields without a column, which they are to get.
@@ -297,12 +307,14 @@ using pool_actor =
     caf::typed_actor<caf::reacts_to<msg::job>, caf::reacts_to<msg::idle, worker_actor>, caf::reacts_to<msg::late>>;
 
 // Starts, supervises and ends everything of one pipeline.
-using pipeline_actor = caf::typed_actor<
-    caf::reacts_to<msg::prepared>, caf::reacts_to<msg::described>, caf::reacts_to<msg::others_drained>,
-    caf::reacts_to<msg::fields_found>, caf::reacts_to<msg::fields_answered>, caf::reacts_to<msg::group_assigned>,
-    caf::reacts_to<msg::group_revoked>, caf::reacts_to<msg::group_trouble>, caf::reacts_to<msg::lane_released>,
-    caf::reacts_to<msg::lane_stopped>, caf::reacts_to<msg::log_differed>, caf::reacts_to<msg::refresh_wanted>,
-    caf::reacts_to<msg::failed>, caf::reacts_to<msg::order>, caf::reacts_to<msg::tick>>;
+using pipeline_actor =
+    caf::typed_actor<caf::reacts_to<msg::prepared>, caf::reacts_to<msg::described>, caf::reacts_to<msg::others_drained>,
+                     caf::reacts_to<msg::fields_found>, caf::reacts_to<msg::fields_answered>,
+                     caf::reacts_to<msg::group_assigned>, caf::reacts_to<msg::group_revoked>,
+                     caf::reacts_to<msg::group_trouble>, caf::reacts_to<msg::topic_grew>,
+                     caf::reacts_to<msg::lane_released>, caf::reacts_to<msg::lane_stopped>,
+                     caf::reacts_to<msg::log_differed>, caf::reacts_to<msg::refresh_wanted>,
+                     caf::reacts_to<msg::failed>, caf::reacts_to<msg::order>, caf::reacts_to<msg::tick>>;
 
 } // namespace chute
 
@@ -345,6 +357,8 @@ CHUTE_MESSAGE(chute::msg::others_drained)
 CHUTE_MESSAGE(chute::msg::group_assigned)
 CHUTE_MESSAGE(chute::msg::group_revoked)
 CHUTE_MESSAGE(chute::msg::group_trouble)
+CHUTE_MESSAGE(chute::msg::topic_grew)
+CHUTE_MESSAGE(chute::msg::topics_kept)
 CHUTE_MESSAGE(chute::msg::lane_released)
 CHUTE_MESSAGE(chute::msg::lane_stopped)
 CHUTE_MESSAGE(chute::msg::log_differed)

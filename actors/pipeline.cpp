@@ -28,6 +28,7 @@ constexpr mono_ms count_every_ms = 5'000;
 constexpr mono_ms look_every_ms = 5'000;
 constexpr mono_ms ends_every_ms = 10'000;
 constexpr mono_ms round_limit_ms = 3'000;
+constexpr mono_ms grown_every_ms = 20'000;
 constexpr mono_ms rejoin_ms = 10'000; // a rebalance that takes longer is shown
 constexpr mono_ms confirm_least_ms = 500, confirm_most_ms = 5'000;
 constexpr mono_ms gone_news_ms = 60'000; // so long a lane that begins is told that its topic's log was seen to be gone
@@ -46,7 +47,10 @@ void show_running(self_ptr self) {
   auto& s = self->state;
   if (s.draining) return show(self, shown::draining);
   if (s.paused) return show(self, shown::paused);
-  if (s.assigned_times == 0) return show(self, shown::starting, "joining the group " + s.context->config.group);
+  if (s.assigned_times == 0)
+    return show(self, shown::starting,
+                "joining the group " + s.context->config.group +
+                    (s.group_trouble.empty() ? std::string() : ": " + s.group_trouble));
   show(self, s.topics_wait_for.empty() ? shown::streaming : shown::waiting, s.topics_wait_for);
 }
 
@@ -59,6 +63,19 @@ void tell_trouble(self_ptr self, const std::string& what) {
   if (!s.troubles_told.emplace(what, now).second) return;
   s.context->log->warn("pipeline {} waits: {}", s.context->config.name, what);
   s.context->board->trouble(s.context->config.name, what);
+}
+
+// Logged once a minute while it stays the same: the group is asked, and tried, more often than that.
+void tell_group_trouble(self_ptr self, const std::string& what) {
+  constexpr mono_ms again_ms = 60'000;
+  auto& s = self->state;
+  const auto now = mono_now();
+  s.context->board->trouble(s.context->config.name, what);
+  if (s.group_trouble == what && now - s.group_trouble_told < again_ms) return;
+  s.group_trouble = what;
+  s.group_trouble_told = now;
+  s.context->log->warn("pipeline {}: {}", s.context->config.name, what);
+  if (s.at == phase::running && s.assigned_times == 0) show_running(self);
 }
 
 void order_all(self_ptr self, enum msg::control::what order) {
@@ -77,6 +94,7 @@ struct findings {
   bool none_listed = false;                    // no topic matched
   std::size_t listed = 0;                      // partitions of all topics, those in trouble too
   std::map<std::string, std::string> troubles; // topics whose lanes cannot begin yet, and why: the others go on
+  std::optional<std::set<std::string>> there;  // topics that a pattern matches now; nothing: not asked
   std::shared_ptr<topic_at_work> at = std::make_shared<topic_at_work>();
 };
 
@@ -223,12 +241,17 @@ void note_pattern(worker_tools& t, const context_ptr& c, findings& out) {
   must(any.note_pattern(t));
 }
 
-// The job after each assignment, of those topics whose lanes do not run yet.
+// The job after each assignment, of those topics whose lanes do not run yet. A topic that was deleted, or may not be
+// read any more, is given to nobody, and says nothing by itself: those that are named are all asked about.
 void begin_topics(worker_tools& t, const context_ptr& c, const std::map<std::string, bool>& wanted, findings& out) {
-  if (wanted.empty()) return;
   std::vector<std::string> names;
   for (auto& [name, first] : wanted) names.push_back(name);
+  if (!over_a_pattern(c->config)) names = c->config.topics;
+  else if (const auto all = t.kafka().topics(c->config.topics, question_ms); all.ok())
+    for (const auto& info : *all) (out.there ? *out.there : out.there.emplace()).insert(info.name);
+  if (names.empty()) return;
   for_each_topic(must(t.kafka().topics(names, question_ms)), out, [&](const kafka::topic_info& info) {
+    if (!wanted.contains(info.name)) return;
     auto known = out.topics.find(info.name);
     auto r = known != out.topics.end() && known->second.dest ? known->second : open_topic(t, c, info.name);
     r.partitions = info.partitions;
@@ -287,9 +310,15 @@ bool any_left_over(const pipeline_state& s) {
                      [&](const auto& l) { return l.second.assignment != s.assignment_number; });
 }
 
+// Without partitions, too: that topics are gone shows by that.
+bool may_begin(const pipeline_state& s) {
+  return s.at == phase::running && !s.revoking && s.assigned &&
+         (!s.assignment.empty() || !over_a_pattern(s.context->config));
+}
+
 void begin_if_free(self_ptr self) {
   auto& s = self->state;
-  bool wanted = s.at == phase::running && !s.revoking && !s.assignment.empty() && s.begun_number != s.assignment_number;
+  bool wanted = may_begin(s) && s.begun_number != s.assignment_number;
   if (wanted && !s.job_running && !any_left_over(s)) start_begin(self);
 }
 
@@ -325,6 +354,11 @@ bool open_fetcher(self_ptr self, std::size_t partitions) {
   options.partitions = partitions;
   if (!s.context->until_end) options.rest_ms = fetch_rest_ms(s.context->config.batch.wait_ms, partitions);
   auto fetcher = kafka::fetcher::open(options);
+  if (!fetcher.ok() && s.with.fetcher) { // of other shares of the memory, but it works
+    s.context->log->warn("pipeline {}: goes on with the client of Kafka that it has: {}", s.context->config.name,
+                         fetcher.failure().text());
+    return true;
+  }
   if (!fetcher.ok()) {
     self->send(pipeline_actor(self), msg::failed{fetcher.failure().text()});
     return false;
@@ -444,6 +478,20 @@ void warn_of_memory(pipeline_state& s, std::size_t lanes) {
   s.context->log->warn("pipeline {}: {}; set {}", s.context->config.name, found->reason, found->mend);
 }
 
+// Those of a pattern that are gone: they would take their share of the memory for ever. One that was only not listed is
+// opened anew when it is given.
+void forget_topics(self_ptr self, const findings& f) {
+  auto& s = self->state;
+  if (!f.there || s.context->until_end) return;
+  std::set<std::string> kept = *f.there;
+  for (const auto& p : s.assignment) kept.insert(p.topic);
+  for (const auto& [name, l] : s.lanes) kept.insert(name.topic);
+  if (std::erase_if(s.topics, [&](const auto& t) { return !kept.contains(t.first); }) == 0) return;
+  std::erase_if(s.gone_at, [&](const auto& t) { return !kept.contains(t.first); });
+  s.context->claims->keep_only(s.context->config.name, kept);
+  for (auto& c : s.with.converters) self->send(c, msg::topics_kept{kept});
+}
+
 void start_lanes(self_ptr self, const findings& f) {
   auto& s = self->state;
   for (auto& [name, t] : f.topics) {
@@ -457,8 +505,10 @@ void start_lanes(self_ptr self, const findings& f) {
   }
   // Topics of a pattern come and go: each partition's part of the memory must stay about what it was meant to be. Lanes
   // that run keep the fetcher, and the part, that they have.
+  forget_topics(self, f);
   const auto partitions = partitions_of(s.topics);
-  if (partitions > 2 * s.fetched_partitions && !open_fetcher(self, partitions)) return;
+  const bool differs = partitions > 2 * s.fetched_partitions || 2 * partitions < s.fetched_partitions;
+  if (differs && !open_fetcher(self, partitions)) return;
   std::vector<lane_name> seats;
   auto troubles = f.troubles;
   // Lanes have all of a topic's partitions, or none: with fewer, the others would be read by nobody.
@@ -600,7 +650,10 @@ void on_prepared(self_ptr self, const msg::prepared& m) {
   if (s.draining && s.at == phase::preparing) return finish(self);
   s.none_listed |= f->none_listed;
   if (!m.failure.empty() && !stale) {
-    if (m.fatal && s.lanes.empty()) return end_now(self, m.failure); // else it is one topic's, and the others go on
+    // Else it is one topic's, and the others go on, here or with other members.
+    const auto& topics = s.context->config.topics;
+    const bool only = s.at == phase::preparing || (topics.size() == 1 && !over_a_pattern(s.context->config));
+    if (m.fatal && only && s.lanes.empty()) return end_now(self, m.failure);
     if (s.draining) return check_finished(self);
     s.retry_at = retry_after(s);
     tell_trouble(self, m.failure);
@@ -622,18 +675,21 @@ void on_assigned(self_ptr self, const msg::group_assigned& m) {
   auto& s = self->state;
   if (s.at != phase::running) return;
   s.assignment = m.partitions;
+  s.assigned = true;
   ++s.assignment_number;
   ++s.assigned_times;
   s.retry_at = s.without_since = 0;
   s.lane_stopped_for.clear(); // all lanes begin anew: one that is still wrong stops again
+  s.group_trouble.clear();
+  s.begin_anew.clear();
   s.context->board->rebalanced(s.context->config.name);
   s.context->log->info("pipeline {}: the group gave {} partitions", s.context->config.name, m.partitions.size());
   if (m.partitions.empty()) {
     s.topics_wait_for.clear(); // they wait with others
     show_running(self);
-    return check_finished(self);
   }
   begin_if_free(self);
+  check_finished(self);
 }
 
 void check_revoked(self_ptr self) {
@@ -648,16 +704,23 @@ void on_revoked(self_ptr self, const msg::group_revoked& m) {
   auto& s = self->state;
   ++s.assignment_number;
   s.assignment.clear();
+  s.assigned = false;
+  s.begin_anew.clear();
   s.retry_at = 0;
   s.without_since = mono_now();
   if (s.at == phase::ending) return;
+  // First of all: whoever has them next may begin already.
+  order_all(self, m.lost ? msg::control::what::lose : msg::control::what::revoke);
   s.context->log->info("pipeline {}: the group {} its partitions", s.context->config.name,
                        m.lost ? "lost" : "takes back");
-  order_all(self, m.lost ? msg::control::what::lose : msg::control::what::revoke);
   s.revoke_deadline = mono_now() + revoke_limit_ms;
   if (m.lost) return;
   s.revoking = true;
   check_revoked(self);
+}
+
+bool has_lanes(const pipeline_state& s, const std::string& topic) {
+  return std::any_of(s.lanes.begin(), s.lanes.end(), [&](const auto& l) { return l.first.topic == topic; });
 }
 
 void on_released(self_ptr self, const msg::lane_released& m) {
@@ -668,6 +731,10 @@ void on_released(self_ptr self, const msg::lane_released& m) {
   if (m.drained) s.drained.insert(m.name);
   s.lanes.erase(it);
   s.context->board->lane_gone(s.context->config.name, m.name.topic, m.name.lane);
+  if (s.begin_anew.contains(m.name.topic) && !has_lanes(s, m.name.topic)) {
+    s.begin_anew.erase(m.name.topic);
+    s.retry_at = mono_now(); // the next tick begins what has no lanes
+  }
   check_revoked(self);
   begin_if_free(self);
   check_finished(self);
@@ -757,7 +824,8 @@ void on_described(self_ptr self, const msg::described& m) {
   auto topic = s.topics.find(wanted.name.topic);
   const bool asked = wanted.ticket != 0;                       // by a lane
   const auto answer = [&](bool same, const std::string& why) { // the lane may be gone: the columns are all lanes'
-    if (asked && lane != s.lanes.end()) self->send(lane->second.actor, msg::refreshed_table{wanted.ticket, same, why});
+    if (asked && lane != s.lanes.end() && lane->second.actor.address() == wanted.from)
+      self->send(lane->second.actor, msg::refreshed_table{wanted.ticket, same, why});
   };
   if (topic == s.topics.end()) return;
   if (!now.ok() && !asked) return s.context->log->warn("pipeline {}: {}", s.context->config.name, now.failure().text());
@@ -848,6 +916,32 @@ void ask_log_ends(self_ptr self, mono_ms now) {
   });
 }
 
+// The group divides what one broker tells of, and a lane begins with what another one does: where that was older, what
+// was added would be read by nobody until the group divides again.
+void look_at_partitions(self_ptr self, mono_ms now) {
+  auto& s = self->state;
+  s.grown_at = now + grown_every_ms;
+  if (s.context->until_end) return; // partitions that came after the start are not awaited
+  ask_in_turn(self, s.grown, topics_read(s, true),
+              [me = pipeline_actor(self)](worker_tools& tools, const topic_lanes& about) {
+                const auto found = tools.kafka().topics({about.topic}, round_limit_ms);
+                if (!found.ok() || found->size() != 1 || found->front().failure) return;
+                const auto n = found->front().partitions;
+                if (n > about.of.partitions && n > about.of.lanes) caf::anon_send(me, msg::topic_grew{about.topic, n});
+              });
+}
+
+void on_grown(self_ptr self, const msg::topic_grew& m) {
+  auto& s = self->state;
+  const auto t = s.topics.find(m.topic);
+  if (t == s.topics.end() || t->second.partitions >= m.partitions || !has_lanes(s, m.topic)) return;
+  if (!may_begin(s) || s.job_running || s.draining || !s.begin_anew.insert(m.topic).second) return; // or the next look
+  s.context->log->info("pipeline {}: topic {} has {} partitions, its lanes began with {}: they begin anew",
+                       s.context->config.name, m.topic, m.partitions, t->second.partitions);
+  for (auto& [name, l] : s.lanes)
+    if (name.topic == m.topic) self->send(l.actor, msg::control{msg::control::what::revoke});
+}
+
 // Lanes that do not end in time are told to give up; those that do not even then would keep what others own by now.
 void end_left_over(self_ptr self, mono_ms now) {
   auto& s = self->state;
@@ -889,12 +983,13 @@ void on_tick(self_ptr self) {
   auto now = mono_now();
   if (s.retry_at && now >= s.retry_at && !s.job_running && !s.draining) {
     if (s.at == phase::preparing) start_prepare(self);
-    else if (s.at == phase::running && !s.revoking && !s.assignment.empty()) start_begin(self);
+    else if (may_begin(s)) start_begin(self);
   }
   tell_slow_begin(self, now);
   if (now >= s.count_at) count_blocks(self, now);
   if (now >= s.look_at) look_at_columns(self, now);
   if (now >= s.ends_at) ask_log_ends(self, now);
+  if (now >= s.grown_at) look_at_partitions(self, now);
   if (s.without_since && now - s.without_since > rejoin_ms && s.at == phase::running && !s.draining) {
     s.without_since = 0;
     show(self, shown::starting, "the group " + s.context->config.group + " gives no partitions");
@@ -945,10 +1040,8 @@ pipeline_actor::behavior_type pipeline(self_ptr self, std::shared_ptr<pipeline_c
       },
       [=](const msg::group_assigned& m) { on_assigned(self, m); },
       [=](const msg::group_revoked& m) { on_revoked(self, m); },
-      [=](const msg::group_trouble& m) {
-        self->state.context->log->warn("pipeline {}: {}", self->state.context->config.name, m.what);
-        self->state.context->board->trouble(self->state.context->config.name, m.what);
-      },
+      [=](const msg::group_trouble& m) { tell_group_trouble(self, m.what); },
+      [=](const msg::topic_grew& m) { on_grown(self, m); },
       [=](const msg::lane_released& m) { on_released(self, m); },
       [=](const msg::lane_stopped& m) { on_stopped(self, m); },
       [=](const msg::log_differed& m) { on_log_differed(self, m); },

@@ -70,14 +70,16 @@ struct pipeline_state {
   std::map<lane_name, lane_entry> lanes;
   std::map<std::string, mono_ms> gone_at; // topics: when the log of a partition was last seen to be gone
   std::vector<kafka::topic_partition> assignment;
+  bool assigned = false; // the group gave partitions, or none, and did not take them back
   std::uint64_t assignment_number = 0, begun_number = 0; // begun: the last one whose lanes were begun, or are about to
   std::set<lane_name> drained;                           // --until-end: lanes that this process brought to their end
   mono_ms confirm_at = 0;                                // when to ask the group about the others
   mono_ms confirm_pause = 0;                             // between two such questions; grows
   bool confirming = false;
-  mono_ms count_at = 0, look_at = 0, ends_at = 0;
+  mono_ms count_at = 0, look_at = 0, ends_at = 0, grown_at = 0;
   round_ptr counts = std::make_shared<question_round>(), looks = std::make_shared<question_round>(),
-            ends = std::make_shared<question_round>();
+            ends = std::make_shared<question_round>(), grown = std::make_shared<question_round>();
+  std::set<std::string> begin_anew; // topics whose lanes are given up, to begin with all partitions there are
   bool job_running = false;
   std::shared_ptr<topic_at_work> job_at; // of that job
   std::size_t assigned_times = 0;
@@ -85,7 +87,9 @@ struct pipeline_state {
   std::size_t warned_lanes = 0;       // for which memory is little
   std::set<std::string> first_topics; // of a pattern: those that there were when this process began
   bool none_listed = false;           // there were none: all that come are new
-  std::string topics_wait_for;        // of a pattern: why some of its topics cannot begin yet; empty: all have
+  std::string topics_wait_for;        // why some of its topics cannot begin; empty: all have that may be ours
+  std::string group_trouble;          // what was last heard of the group, since it last gave partitions
+  mono_ms group_trouble_told = 0;
   std::map<std::string, mono_ms> troubles_told; // within the last minutes: what it waits for, and when that was logged
   bool revoking = false;
   mono_ms revoke_deadline = 0, retry_at = 0;

@@ -253,6 +253,12 @@ decoder* decoder_of(converter_ptr self, const convert_request& r) {
   return d.with.get();
 }
 
+void forget_others(converter_state& s, std::set<std::string> kept) {
+  for (const auto& r : s.waiting) kept.insert(r.topic);
+  std::erase_if(s.by_topic, [&](const auto& t) { return !kept.contains(t.first); });
+  std::erase_if(s.told_hopeless, [&](const auto& t) { return !kept.contains(t); });
+}
+
 struct conversion {
   chunk_ptr out;                      // null: it had to wait, or there is no decoder
   std::vector<std::uint32_t> missing; // ids of schemas that it waits for
@@ -417,6 +423,7 @@ converter_actor::behavior_type converter(converter_ptr self, context_ptr context
         add_waiting(self->state.waiting, self->state.fetching, r);
         convert_waiting(self);
       },
+      [=](const msg::topics_kept& m) { forget_others(self->state, m.topics); },
       [=](const msg::schemas_fetched& m) { on_fetched(self, m); },
       [=](const msg::fields_added& m) { on_added(self, m); },
       [=](const msg::wake&) { ask_anew(self); },

@@ -2,6 +2,7 @@
 
 #include "kafka/commit_rules.hpp"
 #include "kafka/handle.hpp"
+#include "kafka/topic_pattern.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -150,8 +151,6 @@ result<void> subscribe(session& s, const group_options& o) {
   if (code) return make_error(code, "group " + o.group + ", subscribing");
   return {};
 }
-
-bool is_pattern(const std::string& topic) { return !topic.empty() && topic[0] == '^'; }
 
 bool any_pattern(const group_options& o) { return std::any_of(o.topics.begin(), o.topics.end(), is_pattern); }
 
@@ -415,6 +414,7 @@ result<std::unique_ptr<group_member>> group_member::open(group_options options) 
   for (const auto& t : options.topics)
     if (t.empty() || (!is_pattern(t) && t.size() > 249))
       return error{"kafka", "'" + t + "' is no name of a topic", "correct topics"};
+  if (auto wrong = named_and_left_out(options.topics, options.client)) return *wrong;
   auto state = std::make_unique<impl>();
   state->options = std::move(options);
   auto made = open_session(state->options);

@@ -129,6 +129,10 @@ result<void> set_users(rd_kafka_conf_t* conf, const client_options& options) {
 } // namespace
 
 void write_log(const rd_kafka_t* rk, int level, const char* what, const char* text) {
+  // Set by us, and meant: what is consumed beside a group has no offsets to be stored.
+  if (std::string_view(what) == "CONFWARN" &&
+      std::string_view(text).find("offset.store.method") != std::string_view::npos)
+    return;
   auto* h = static_cast<handle*>(rd_kafka_opaque(rk));
   if (h && h->log) h->log(level_of(level), std::string(what) + ": " + text);
 }

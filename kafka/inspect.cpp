@@ -1,12 +1,12 @@
 #include "kafka/inspect.hpp"
 
 #include "kafka/handle.hpp"
+#include "kafka/topic_pattern.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <map>
 #include <mutex>
-#include <regex.h>
 #include <set>
 #include <thread>
 #include <utility>
@@ -56,25 +56,6 @@ bool pause_until(std::int64_t end_ms) {
   return true;
 }
 
-bool is_pattern(const std::string& s) { return !s.empty() && s[0] == '^'; }
-
-// As librdkafka matches subscriptions, so that both mean the same topics.
-class pattern {
-public:
-  explicit pattern(const std::string& text) : good_(regcomp(&regex_, text.c_str(), REG_EXTENDED | REG_NOSUB) == 0) {}
-  ~pattern() {
-    if (good_) regfree(&regex_);
-  }
-  pattern(const pattern&) = delete;
-  pattern& operator=(const pattern&) = delete;
-  bool good() const { return good_; }
-  bool matches(const std::string& name) const { return regexec(&regex_, name.c_str(), 0, nullptr, 0) == 0; }
-
-private:
-  regex_t regex_{};
-  bool good_;
-};
-
 topic_info info_of(const rd_kafka_metadata_topic_t& t) {
   topic_info out{t.topic, t.partition_cnt, {}};
   if (t.err) out.failure = make_error(t.err, "topic " + out.name);
@@ -109,12 +90,18 @@ class side_by_side;
 }
 
 struct inspector::impl final : handle {
+  topic_patterns left_out;                          // of the user's `topic.blacklist`
   std::mutex reading;                               // librdkafka reads a partition once at a time
   std::vector<std::unique_ptr<side_by_side>> looks; // that are over; what was on its way for them comes yet
 
   ~impl() override;
 
   void drop_left_of_looks();
+  // Where topics come by a pattern. librdkafka keeps such topics from its groups, but not from who asks for a list.
+  bool leaves_out(const std::string& topic) const {
+    return std::find(internal_topics.begin(), internal_topics.end(), topic) != internal_topics.end() ||
+           left_out.match(topic);
+  }
 
   result<metadata_ptr> ask_metadata(const std::string& name, std::int64_t limit_ms) {
     topic_ptr topic(name.empty() ? nullptr : rd_kafka_topic_new(rk, name.c_str(), nullptr));
@@ -215,6 +202,8 @@ result<std::unique_ptr<inspector>> inspector::open(client_options options) {
                              {"fetch.wait.max.ms", "50"},
                              {"fetch.error.backoff.ms", "100"},
                              {"topic.metadata.propagation.max.ms", "5000"}};
+  const auto users = options.properties.find("topic.blacklist");
+  if (users != options.properties.end()) state->left_out = topic_patterns(users->second);
   if (auto done = open_handle(*state, options, defaults, needed); !done) return done.failure();
   return std::unique_ptr<inspector>(new inspector(std::move(state)));
 }
@@ -227,12 +216,6 @@ result<std::string> inspector::cluster_id(std::int64_t limit_ms) {
   return out;
 }
 
-namespace {
-bool is_internal(const std::string& topic) {
-  return std::find(internal_topics.begin(), internal_topics.end(), topic) != internal_topics.end();
-}
-} // namespace
-
 result<std::vector<topic_info>> inspector::topics(const std::vector<std::string>& wanted, std::int64_t limit_ms) {
   auto deadline = now_ms() + limit_of(limit_ms);
   std::vector<topic_info> out;
@@ -242,10 +225,10 @@ result<std::vector<topic_info>> inspector::topics(const std::vector<std::string>
   if (!list) return list.failure();
   for (const auto& w : wanted) {
     if (is_pattern(w)) {
-      pattern p(w);
+      const topic_pattern p(w);
       if (!p.good()) return error{"kafka", "'" + w + "' is no regular expression", "correct topics"};
       std::copy_if(list->begin(), list->end(), std::back_inserter(out),
-                   [&](const auto& t) { return !is_internal(t.name) && p.matches(t.name); });
+                   [&](const auto& t) { return !impl_->leaves_out(t.name) && p.matches(t.name); });
       continue;
     }
     if (!all) list = impl_->ask_topics(w, deadline - now_ms());

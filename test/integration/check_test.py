@@ -113,6 +113,13 @@ def _a_topic_that_does_not_exist(s):
 
 
 @mistake
+def _a_topic_that_is_named_and_left_out(s):
+    s.make()
+    s.document["kafka"].setdefault("properties", {})["topic.blacklist"] = f"^nothing$,^{s.topic}$"
+    return "error", "topic.blacklist leaves it out", "take it out of one of the two"
+
+
+@mistake
 def _a_pattern_that_matches_nothing(s):
     s.make()
     s.pipeline["topics"] = [f"^{s.name}_not_there_.*"]

@@ -1,4 +1,5 @@
-"""What rebalances leave behind: members come to rest, a lane that recovered is no failure, a topic that waits outlives one that stopped."""
+"""What rebalances leave behind: members come to rest, a lane that recovered is no failure, a topic that waits outlives one that stopped;
+and what they do not reach is noticed: partitions that were added, topics that are gone, or that no member can take."""
 
 import json
 import time
@@ -87,3 +88,109 @@ class Members(harness.Scenario):
         wait_until(lambda: self.server.number(f"SELECT count() FROM {table}") == 1, 60, lambda: f"it begins: {engine.reasons()}")
         self.assertEqual(engine.stop(), 1, "a lane had stopped")
         self.assertIn("JSON", engine.log.read_text())
+
+    def waits_for(self, engine, word):
+        code, state, reason = engine.ready()
+        return code == 503 and state == "waiting" and word in (reason or "")
+
+    def partitions_come(self, engine, topic, table):
+        """Three, while librdkafka does not look by itself."""
+        self.produce(topic, 200)
+        self.arrived(table, 200, 60, engine)
+        self.kit("topic", "add-partitions", topic, "--partitions", 5)
+        for partition in range(5):
+            self.put(topic, partition, *[self.order(1_000 + partition * 100 + n) for n in range(100)])
+        self.arrived(table, 700, 120, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(topic, table, records=700, unverified=500)
+
+    def test_partitions_that_are_added_to_lanes_are_read_before_the_group_divides_anew(self):
+        topic, table = self.topic(2), self.table()
+        engine = self.engine(topic, table, kafka={"topic.metadata.refresh.interval.ms": 3_600_000}, lanes=2)
+        self.partitions_come(engine, topic, table)
+        self.assertIn("has 5 partitions, its lanes began with 2", engine.log.read_text())
+
+    def test_partitions_that_the_group_gave_to_nobody_are_told_of_and_read(self):
+        """A broker that does not know of them yet, when the group divides, is not asked again; here nobody looks by itself."""
+        topic, table = self.topic(2), self.table()
+        engine = self.engine(topic, table, kafka={"topic.metadata.refresh.interval.ms": 3_600_000})
+        self.partitions_come(engine, topic, table)
+        self.assertIn(f"gave {topic}/2 to nobody", engine.log.read_text())
+
+    def test_a_named_topic_that_is_deleted_or_missing_is_told(self):
+        """The group gives nobody what it does not know, and says nothing of it."""
+        a, b, table = self.topic(2, suffix="_a"), self.topic(2, suffix="_b"), self.table(suffix="_a")
+        self.table(suffix="_b")
+        soon = {"topic.metadata.refresh.interval.ms": 1_000}
+        engine = self.engine(a, f"{self.database}.{{topic}}", topics=[a, b], kafka=soon)
+        wait_until(lambda: self.streams(engine, 4), 60, "both topics' lanes stream")
+        self.kit("topic", "delete", b)
+        wait_until(lambda: self.waits_for(engine, b), 90, lambda: f"its loss is told: {engine.ready()}")
+        self.produce(a, 200)
+        wait_until(lambda: self.server.number(f"SELECT count() FROM {table}") == 200, 60, "the other goes on")
+        self.assertTrue(self.waits_for(engine, b), f"it is told still: {engine.ready()}")
+        self.kit("topic", "delete", a)
+        wait_until(lambda: self.waits_for(engine, a) or self.waits_for(engine, b), 90, lambda: f"nothing is left: {engine.ready()}")
+        self.assertEqual(engine.stop(), 0)
+
+    def test_a_named_topic_comes_later(self):
+        a, missing, table = self.topic(1, suffix="_a"), f"{self.name}_b", self.table(suffix="_a")
+        table_b = self.table(suffix="_b")
+        engine = self.engine(a, f"{self.database}.{{topic}}", topics=[a, missing], kafka={"topic.metadata.refresh.interval.ms": 1_000})
+        wait_until(lambda: self.waits_for(engine, missing), 60, lambda: f"it is missed: {engine.ready()}")
+        self.produce(a, 50)
+        wait_until(lambda: self.server.number(f"SELECT count() FROM {table}") == 50, 60, "the other goes on")
+        self.assertEqual(self.topic(1, suffix="_b"), missing)
+        self.produce(missing, 70)
+        wait_until(lambda: self.server.number(f"SELECT count() FROM {table_b}") == 70, 90, lambda: f"it is read: {engine.reasons()}")
+        wait_until(lambda: engine.ready()[0] == 200, 30, lambda: f"nothing is missed: {engine.ready()}")
+        self.assertEqual(engine.stop(), 0)
+
+    def test_a_member_that_was_given_only_an_unfit_topic_waits(self):
+        """Another pipeline's topics are not this one's: it is no reason to end, and be divided anew by each restart."""
+        good, table = self.topic(1, suffix="_a"), self.table(suffix="_a")
+        start = lambda name: self.engine(good, f"{self.database}.{{topic}}", name=name, topics=[f"^{self.name}_.*"], start="earliest",
+                                         kafka={"topic.metadata.refresh.interval.ms": 1_000})
+        engines = [start("one"), start("two")]
+        lanes = lambda e: len(self.pipeline(e)["lanes"])
+        wait_until(lambda: sum(map(lanes, engines)) == 1, 60, "one of them has the topic")
+        unfit = f"{self.database}.{self.name}_b"
+        self.server.ask(f"CREATE TABLE {unfit} ({harness.ORDERS_COLUMNS}{harness.PROVENANCE}) ENGINE = MergeTree ORDER BY _offset "
+                        "SETTINGS non_replicated_deduplication_window = 0")
+        self.addCleanup(self.drop, unfit)
+        bad = self.topic(1, suffix="_b")
+        wait_until(lambda: any(self.waits_for(e, bad) for e in engines), 60, lambda: f"it is told: {[e.ready() for e in engines]}")
+        self.produce(good, 100)
+        wait_until(lambda: self.server.number(f"SELECT count() FROM {table}") == 100, 60, "the other goes on")
+        self.assertTrue(all(e.alive() for e in engines), "nobody ended")
+        self.server.ask(f"ALTER TABLE {unfit} MODIFY SETTING non_replicated_deduplication_window = 10000")
+        self.produce(bad, 60)
+        wait_until(lambda: self.server.number(f"SELECT count() FROM {unfit}") == 60, 60, lambda: f"it is mended: {[e.reasons() for e in engines]}")
+        for e in engines:
+            self.assertEqual(e.stop(), 0)
+
+    def test_a_topic_that_is_named_and_left_out(self):
+        a = self.topic(1, suffix="_a")
+        self.table(suffix="_a")
+        engine = self.engine(a, f"{self.database}.{{topic}}", kafka={"topic.blacklist": f"^x$,{a}"})
+        self.assertEqual(engine.wait(30), 1)
+        self.assertIn("topic.blacklist leaves it out", engine.log.read_text())
+
+    def test_two_processes_that_began_in_one_moment_with_the_file_store(self):
+        """Each found the group empty; one machine's file cannot be both's."""
+        topic, table = self.topic(4), self.table()
+        self.produce(topic, 400)
+        engines = []
+        for name in ("one", "two"):
+            file, port = self.topology(topic, table, store="file", name=name)
+            document = json.loads(file.read_text())
+            document["state"]["path"] = str(self.dir / f"state_{name}")
+            file.write_text(json.dumps(document))
+            engines.append((file, port, name))
+        engines = [harness.Engine(self, file, name=name, admin=port) for file, port, name in engines]
+        said = "the file store is for one process, but"
+        wait_until(lambda: any(said in e.log.read_text() for e in engines), 90, lambda: f"it is told: {[e.reasons() for e in engines]}")
+        wait_until(lambda: any(not e.alive() for e in engines), 30, "it ends by that")
+        for e in engines:
+            e.stop()
+        self.assertEqual(self.server.number(f"SELECT count() - uniqExact(_partition, _offset) FROM {table}"), 0, "nothing twice")

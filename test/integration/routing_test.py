@@ -156,6 +156,13 @@ class Patterns(harness.Scenario):
         engine.stop()
         self.each_once(table_a, 200)
 
+    def test_topics_that_the_settings_leave_out_are_nobodys(self):
+        """`topic.blacklist` is for the group, and so for whoever waits for the ends of all topics."""
+        (_, table_a), (b, _), (_, table_c) = self.make("a", 100), self.make("b", 50, table=False), self.make("c", 70)
+        kafka = {**self.form["kafka"], "topic.blacklist": f"^{self.name}_x$,{b}"}
+        self.assertEqual(self.run_pattern("--until-end", kafka=kafka, start="earliest").wait(90), 0)
+        self.assertEqual((self.count(table_a), self.count(table_c)), (100, 70))
+
     def test_new_topics_are_found_while_it_runs_from_their_first_record(self):
         old, a, table_a = 400, *self.make("a", 400)
         engine = self.run_pattern()
