@@ -256,7 +256,8 @@ private:
     return std::nullopt;
   }
 
-  // Runs a statement on the first server that is there. What may have run once is not sent to another one.
+  // Runs a statement on the first server that is there. What may have run once is not sent to another one. A server
+  // that answers, but has no Keeper, is left as well: it would be asked for ever.
   sql_answer run(const std::string& statement, const std::map<std::string, std::string>& settings,
                  std::int64_t deadline) {
     sql_answer a;
@@ -265,6 +266,7 @@ private:
       else a = o_.servers[at_](statement, settings, left(deadline));
       if (a.what == status::ok || a.what == status::refused) {
         if (a.code == unknown_table) ready_[at_] = false;
+        if (a.what == status::refused && !nothing_written(a.code)) leave_server();
         return a;
       }
       leave_server();

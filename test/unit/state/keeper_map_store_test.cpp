@@ -299,6 +299,46 @@ TEST_CASE("keeper_map: a server that cannot be reached is left for the next one"
   CHECK(there.looks == 1);
 }
 
+TEST_CASE("keeper_map: a server that answers, but has no Keeper, is left for the next one") {
+  for (int code : {999, 242, 225}) {
+    CAPTURE(code);
+    fake_server without, with;
+    without.write = [&](const std::string&) { return fake_server::refused(code); };
+    without.read = [&] { return fake_server::refused(code); };
+    with.put(save_of(lane_of(), 1));
+    auto r = save_of(lane_of(), 2);
+    with.write = [&](const std::string&) { return with.put(r), fake_server::ok(); };
+    keeper_map_options o{"shop", "chute_state", {}, {}, true, [](std::int64_t) {}};
+    for (auto* f : {&without, &with})
+      o.servers.push_back([f](const std::string& sql, const auto&, std::int64_t) { return f->run(sql); });
+    auto reads = make_keeper_map_store(o);
+    CHECK(reads->load({lane_of()}, limit)[0].status == loaded::status::failed);
+    CHECK(reads->load({lane_of()}, limit)[0].status == loaded::status::found);
+    CHECK(without.seen.size() == 1);
+
+    auto writes = make_keeper_map_store(o);
+    CHECK(save(*writes, r) == save_status::unknown); // it may have run: not sent to the other one at once
+    CHECK(with.rows.at(record_name(lane_of())).version == 1);
+    CHECK(save(*writes, r) == save_status::accepted);
+    CHECK(without.seen.size() == 2);
+  }
+}
+
+TEST_CASE("keeper_map: the only server is asked again, whatever it answered, and once its Keeper is back it goes on") {
+  fake_server f;
+  auto s = f.made();
+  f.put(save_of(lane_of(), 1));
+  auto r = save_of(lane_of(), 2);
+  f.write = [&](const std::string&) { return fake_server::refused(999); };
+  f.read = [] { return fake_server::refused(999); };
+  CHECK(s->load({lane_of()}, limit)[0].status == loaded::status::failed);
+  CHECK(save(*s, r) == save_status::unknown);
+  f.write = [&](const std::string&) { return f.put(r), fake_server::ok(); };
+  f.read = [] { return std::nullopt; };
+  CHECK(save(*s, r) == save_status::accepted);
+  CHECK(f.creates == 0);
+}
+
 TEST_CASE("keeper_map: what check finds") {
   fake_server f;
   keeper_map_options o{"shop", "chute_state", {}, {"http://ch:8123"}, true, {}};
