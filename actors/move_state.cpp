@@ -48,6 +48,7 @@ struct lane_work {
   std::optional<lane_record> before;              // nothing: none, unreadable, or in another store's place
   std::uint64_t expected = 0, version = 0;        // of the store's record; the highest that is known
   bool unknown_plans = false;                     // something may have been planned that is not in the record
+  bool went_back = false;                         // more was saved than the store's record tells
   std::vector<move_facts> facts;
 
   std::string where() const { return "topic " + key.topic + ", lane " + std::to_string(key.lane.value); }
@@ -95,8 +96,10 @@ public:
     context_->cluster_id = must(tools_.kafka().cluster_id(limit_ms));
     open_topics();
     for (auto& t : topics_) load(t);
-    if (what_.what == move_request::verb::settle) drop_lanes_without_plan();
-    else if (what_.to == target::adopted) drop_lanes_not_moved();
+    if (what_.what == move_request::verb::settle) {
+      drop_lanes_without_plan();
+      refuse_old_records();
+    } else if (what_.to == target::adopted) drop_lanes_not_moved();
     wait_quiet();
     nobody_came_between();
     // Nothing is saved before all is known of all lanes: a position that cannot be moves none of them.
@@ -270,7 +273,7 @@ private:
     for (const auto& c : l.committed) {
       auto note = ours(c) ? read_note(c.metadata) : std::nullopt;
       if (!note) continue;
-      if (note->version > l.version && store_) l.unknown_plans = true;
+      if (note->version > l.version && store_) l.unknown_plans = l.went_back = true;
       l.version = std::max(l.version, note->version);
     }
   }
@@ -289,6 +292,13 @@ private:
                {"state", "no lane of pipeline " + context_->config.name + " that was named has an open plan",
                 "there is nothing to settle: `chute state show " + shell_word(context_->file) +
                     "` tells which lanes have one"});
+  }
+
+  // What was planned last is not in them. A note that says so would be written over.
+  void refuse_old_records() const {
+    for (const auto& t : topics_)
+      for (const auto& l : t.lanes)
+        if (l.went_back) throw failed(cannot_settle_old_record(whose(l), l.key.lane, t.dest->standing().trust));
   }
 
   void drop_lanes_not_moved() {
@@ -416,10 +426,15 @@ private:
                     "name a position: " + whose(l).reset(partition_of(l) + "--to-offset N") + " or " +
                         whose(l).reset(of_lane(l.key.lane) + "--to-earliest")});
     choose_positions(t, l);
-    move_base b{l.before,         l.version,
-                random(),         random(),
-                t.start.lanes,    cluster_hash(*context_),
-                t.dest->identity, t.dest->standing().trust,
+    move_base b{l.before,
+                l.went_back,
+                l.version,
+                random(),
+                random(),
+                t.start.lanes,
+                cluster_hash(*context_),
+                t.dest->identity,
+                t.dest->standing().trust,
                 whose(l)};
     lane_move out{&l, must(moved(b, l.key.lane, l.facts)), {}};
     for (std::size_t i = 0; i < l.partitions.size(); ++i) out.lines += line_of(l, out.to, i);

@@ -39,6 +39,20 @@ result<lane_partition> moved_partition(const place& at, const move_facts& f, con
   return p;
 }
 
+// Whether the table tells all that was sent from the record's position on.
+bool tells_what_was_sent(const move_base& base, bool blind) {
+  return base.trust.there && base.trust.not_there && !blind && base.before->cluster == base.cluster &&
+         base.before->destination == base.destination;
+}
+
+error too_old(const place& at) {
+  return at.wrong("the record is older than what was saved, and does not say where it is: the store went back in time",
+                  at.alone ? "say where: " + at.reset("--to-offset N")
+                           : "with nobody running the pipeline, move all of the lane first: " +
+                                 at.base.whose.reset(of_lane(at.lane) + "--to-earliest") +
+                                 ", and then each partition: " + at.base.whose.reset("--partition P --to-offset N"));
+}
+
 // Stays where it is. What the table holds beyond that is of plans that are not known: it is filled in.
 result<lane_partition> kept_partition(const place& at, const move_facts& f, const lane_partition* before,
                                       std::optional<offset_t> planned) {
@@ -52,6 +66,8 @@ result<lane_partition> kept_partition(const place& at, const move_facts& f, cons
                         at.base.whose.reset(of_lane(at.lane) + "--to-earliest"));
   if (f.past_loss) p.begin_at(f.low);
   const bool blind = p.blind && *p.blind >= p.next;
+  if (at.base.went_back && !f.stays && !tells_what_was_sent(at.base, blind) && !mutant(bug::moved_from_an_old_record))
+    return too_old(at);
   if (planned && *planned >= p.next && (blind || !at.base.trust.there || !at.base.trust.not_there))
     return at.wrong("the open plan covers offsets " + number(p.next) + " to " + number(*planned) +
                         ", and the table cannot say whether they landed",
@@ -122,6 +138,14 @@ result<lane_record> moved(const move_base& base, lane_id lane, const std::vector
     r.partitions.push_back(*p);
   }
   return r;
+}
+
+error cannot_settle_old_record(const state_of& whose, lane_id lane, const table_trust& trust) {
+  return {"state",
+          where(whose, lane) + ": the store's record is older than what the group's offsets say was saved, so its open "
+                               "plan is not the last one: the store went back in time",
+          "bring the newer state back; or " + go_on_after_table(whose, of_lane(lane), trust.there) +
+              "; other lanes are settled with --lane N"};
 }
 
 result<lane_record> settled(const lane_record& before, std::uint64_t mark, enum move_request::word said,

@@ -27,6 +27,7 @@ struct move_facts {
 
 struct move_base {
   std::optional<lane_record> before;   // nothing: there is none, or it cannot be read
+  bool went_back = false;              // `before` is older than what was saved: of what was sent since it knows nothing
   std::uint64_t version = 0;           // the highest that is known of the lane; the move's is higher
   std::uint64_t lineage = 0, mark = 0; // random
   std::int32_t lanes = 0;
@@ -43,6 +44,9 @@ struct settle_facts {
   std::uint64_t found = 0;           // distinct offsets of the slice, over both tables
   std::optional<known_record> known; // the last record of the slice, relative to the offset after it
 };
+
+// Of a lane whose record is older than what was saved: another plan than its own is the last one.
+error cannot_settle_old_record(const state_of& whose, lane_id lane, const table_trust& trust);
 
 // The record without its open plan. An error says why a person's word, or the table's, does not settle it.
 result<lane_record> settled(const lane_record& before, std::uint64_t mark, enum move_request::word said,

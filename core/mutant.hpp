@@ -134,6 +134,7 @@
   bug(move_keeps_lineage, unit, "a lane that is moved begins a new lineage") \
   bug(move_sends_all, unit, "of a lane that stays, what the table holds beyond its position is filled in, not sent anew") \
   bug(kept_in_another_log, unit, "a table that holds more than the log is of another log") \
+  bug(moved_from_an_old_record, unit, "of a store that went back only the table says where a partition stays") \
   bug(settle_goes_by_itself, unit, "that a plan did not land is not taken from a person where the table shows it") \
   bug(claim_skipped, unit, "a lane claims its record before it settles the plan") \
   bug(not_compared_after_claim, sim, "after the claim a contradiction is looked at again, and stops") \

@@ -179,6 +179,71 @@ TEST_CASE("stay: where none of a lane's partitions can, they are moved together 
   CHECK(first.partitions[1].blind == offset_t{70});
 }
 
+TEST_CASE("stay: a record older than what was saved says where only with the table's help") {
+  auto b = base(record(50, 80));
+  b.went_back = true;
+  const auto filled = must(moved(b, {0}, {facts({}, 120)})).partitions[0];
+  CHECK(filled.next == offset_t{50});
+  CHECK(filled.fill_to == offset_t{120});
+  CHECK(moved(b, {0}, {facts(60, 120)}).ok()); // a person says where
+
+  const auto refused = [](const move_base& from, const std::vector<move_facts>& f) {
+    const auto r = moved(from, {0}, f);
+    REQUIRE_FALSE(r);
+    CHECK(r.failure().cause.ends_with(
+        ": the record is older than what was saved, and does not say where it is: the store went back in time"));
+    return r.failure().way_out;
+  };
+  auto silent = b, merges = b, blind = b, elsewhere = b;
+  silent.trust = {};
+  merges.trust.not_there = false;
+  blind.before->partitions[0].blind = offset_t{90};
+  elsewhere.destination = 23;
+  for (auto* which : {&silent, &merges, &blind, &elsewhere}) {
+    CHECK(refused(*which, {facts({})}) ==
+          "say where: `chute state reset f.yaml --pipeline p --topic t --partition 0 --to-offset N`");
+    CHECK(moved(*which, {0}, {facts(60)}).ok());
+    which->before->open.reset();
+    refused(*which, {facts({})});
+    auto f = facts({});
+    f.stays = offset_t{40}; // not the record's word
+    CHECK(moved(*which, {0}, {f}).ok());
+    which->went_back = false;
+    CHECK(moved(*which, {0}, {facts({})}).ok());
+  }
+}
+
+TEST_CASE("stay: where a record is too old, the lane is moved as a whole before each partition is") {
+  auto two = record(50);
+  two.partitions.push_back(two.partitions[0]);
+  auto b = base(two);
+  b.went_back = true;
+  b.trust = {};
+  const auto r = moved(b, {0}, {facts(120), facts({})});
+  REQUIRE_FALSE(r);
+  CHECK(r.failure().way_out ==
+        "with nobody running the pipeline, move all of the lane first: `chute state reset f.yaml "
+        "--pipeline p --topic t --lane 0 --to-earliest`, and then each partition: `chute state "
+        "reset f.yaml --pipeline p --topic t --partition P --to-offset N`");
+  b.before = must(moved(b, {0}, {facts(10), facts(10)})); // as the message says
+  b.went_back = false;
+  b.before = must(moved(b, {0}, {facts(120), facts({})}));
+  const auto both = must(moved(b, {0}, {facts({}), facts(130)}));
+  CHECK(both.partitions[0].next == offset_t{120});
+  CHECK(both.partitions[1].next == offset_t{130});
+}
+
+TEST_CASE("settle: a record older than what was saved has not the last plan") {
+  table_trust sees;
+  sees.there = true;
+  CHECK(cannot_settle_old_record(whose, {3}, sees).text() ==
+        "state: topic t, lane 3: the store's record is older than what the group's offsets say was saved, so its open "
+        "plan is not the last one: the store went back in time (bring the newer state back; or go on after what the "
+        "table holds: `chute state reset f.yaml --pipeline p --topic t --lane 3 --to-table`; other lanes are settled "
+        "with --lane N)");
+  CHECK(cannot_settle_old_record(whose, {3}, {}).way_out.find("--lane 3 --to-earliest") != std::string::npos);
+}
+
 TEST_CASE("settle: what cannot be settled names commands that can be run") {
   CHECK(
       settled(record(50), 3, word::landed, {}, {0}, {{0, {}}}, whose).failure().text() ==
