@@ -84,7 +84,7 @@ void tell_moved(lane_state_view& v, const std::vector<kafka::topic_partition>& p
            "the group's offset of " + where + " could not be read" + (f.why ? ": " + f.why->text() : ""));
     } else if (f.what == status::found && moved_by_another_tool(f.metadata, seat))
       tell(trouble::moved, "moved by another tool: offset " + std::to_string(f.next.value) + " of " + where);
-    else if (auto note = f.what == status::found && seat ? read_note(f.metadata) : std::nullopt)
+    else if (auto note = f.what == status::found && seat ? seat_note(f.metadata) : std::nullopt)
       v.noted_version = note->version;
   }
 }

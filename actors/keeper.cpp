@@ -287,7 +287,7 @@ void take_offset(self_ptr self, lane_loaded& out, const kafka::topic_partition& 
     out.what = lane_loaded::state::foreign;
     out.why = "offset " + std::to_string(c.next.value) + " of " + kafka::to_string(where) +
               " in the group, where only chute's own notes belong (store " + self->state.keeps->name() + ")";
-  } else if (auto note = seat ? read_note(c.metadata) : std::nullopt) {
+  } else if (auto note = seat ? seat_note(c.metadata) : std::nullopt) {
     out.noted_lineage = note->lineage;
     out.noted_version = note->version;
   }

@@ -270,8 +270,10 @@ private:
 
   // What the group's offsets say was saved: where it is more than the record, the store went back in time.
   void take_notes(lane_work& l) {
-    for (const auto& c : l.committed) {
-      auto note = ours(c) ? read_note(c.metadata) : std::nullopt;
+    for (std::size_t i = 0; i < l.committed.size(); ++i) {
+      const auto& c = l.committed[i];
+      const bool seat_beside = i == 0 && store_;
+      auto note = !ours(c) ? std::nullopt : seat_beside ? seat_note(c.metadata) : read_note(c.metadata);
       if (!note) continue;
       if (note->version > l.version && store_) l.unknown_plans = l.went_back = true;
       l.version = std::max(l.version, note->version);

@@ -44,6 +44,13 @@ std::optional<offset_note> read_note(std::string_view metadata) {
   return n;
 }
 
+std::optional<offset_note> seat_note(std::string_view metadata) {
+  if (auto note = read_note(metadata)) return note;
+  const auto r = decode_record(metadata);
+  if (!r.ok()) return std::nullopt;
+  return offset_note{"kafka", r->lineage, r->version};
+}
+
 bool moved_by_another_tool(std::string_view metadata, bool seat) {
   if (!seat && mutant(bug::offset_beside_seat_ignored)) return false;
   return !metadata.starts_with(record_marker);

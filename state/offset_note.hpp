@@ -18,6 +18,9 @@ struct offset_note {
 // "chute1:note <store> <lineage in hexadecimal> <version>". No record's text looks like it: that has no blanks.
 std::string write_note(const offset_note& n);
 std::optional<offset_note> read_note(std::string_view metadata);
+// What a seat's offset says was saved last, for whom the record is in another store than kafka: its note; or, of a
+// whole record, which the store kafka has left there, what its note would say.
+std::optional<offset_note> seat_note(std::string_view metadata);
 
 // Whether another tool than the engine committed an offset with this metadata. `seat`: of the lane's seat.
 bool moved_by_another_tool(std::string_view metadata, bool seat);

@@ -25,6 +25,16 @@ TEST_CASE("what is no note is none") {
   CHECK(!decode_record(write_note({"file", 1, 1})));
 }
 
+TEST_CASE("beside another store a seat's offset says what was saved last, also as the record that kafka left there") {
+  const offset_note n{"file", 7, 9};
+  CHECK(seat_note(write_note(n)) == n);
+  const auto record = encode_record(test::record_of(12, 1, 100));
+  CHECK(seat_note(record) == offset_note{"kafka", 0xabcdef, 12});
+  for (const auto& text : {std::string(), std::string("somebody's"), std::string("chute1:"),
+                           record.substr(0, record.size() - 2), std::string("chute1:note file 1")})
+    CHECK_MESSAGE(!seat_note(text), text);
+}
+
 TEST_CASE("an offset without the engine's words was moved by another tool") {
   for (bool seat : {true, false}) {
     CHECK(moved_by_another_tool("", seat));
