@@ -143,6 +143,21 @@ class StateGone(state_parts.Scenario):
         self.assertIn("to offset 1000; up to offset 1299 only what the table lacks is sent", self.obey(said, "--to-table"))
         self.mended(2_000)
 
+    def test_a_server_that_is_away_after_a_lost_state(self):
+        """No token is known that could be asked for. It may hold an insert all the same, and is waited for."""
+        engine = self.begin(partitions=1)
+        self.assertEqual(engine.stop(), 0)
+        self.store.lose()
+        dead = f"http://127.0.0.1:{free_port()}"
+        both, _ = self.topology(self.topic_, self.table_, name="both", url=[self.server.url, dead], clickhouse=self.LIMITS)
+        mover = Process(self, "mover", [CHUTE, "state", "reset", both, "--to-table"])
+        self.stops(mover, f"it cannot go on: {dead}: ", "bring that server back, or take it out of clickhouse.url")
+        self.assertTrue(mover.alive())
+        mover.kill()
+        file, _ = self.topology(self.topic_, self.table_, name="one", clickhouse=self.LIMITS)
+        self.assertIn("to offset 1000", self.chute("state", "reset", file, "--to-table"))
+        self.mended(1_000)
+
     def commit(self, partition, offset, metadata):
         """As another tool may: of the pipeline's group, while nobody is in it."""
         with subprocess.Popen([harness.BUILD / "test/stores/group_child", f"chute-{self.name}", self.topic_],
