@@ -137,16 +137,19 @@ bool decode(std::string_view text, lanes_map& out) {
 
 std::string reason() { return std::strerror(errno); }
 
-// Nothing: there is no such file.
-result<std::optional<std::string>> read_file(int directory, const std::string& name) {
+// Nothing: there is no such file. `path`: of the directory, for errors.
+result<std::optional<std::string>> read_file(int directory, const std::string& path, const std::string& name) {
+  auto failed = [&](const std::string& what, const std::string& way_out) {
+    return error{"state", path + "/" + name + " cannot be " + what + ": " + reason(), way_out};
+  };
   file_descriptor fd(openat(directory, name.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd && errno == ENOENT) return std::optional<std::string>();
-  if (!fd) return error{"state", name + " cannot be opened: " + reason(), "mend the file's rights or its disk"};
+  if (!fd) return failed("opened", "give it to the user that runs chute, or mend the disk");
   std::string out;
   char buffer[65536];
   for (ssize_t n; (n = ::read(fd.get(), buffer, sizeof buffer)) != 0;) {
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0 || out.size() > file_max) return error{"state", name + " cannot be read: " + reason(), "mend the disk"};
+    if (n < 0 || out.size() > file_max) return failed("read", "mend the disk");
     out.append(buffer, static_cast<std::size_t>(n));
   }
   return std::optional(std::move(out));
@@ -160,6 +163,14 @@ bool write_all(int fd, std::string_view text) {
     text.remove_prefix(static_cast<std::size_t>(n));
   }
   return true;
+}
+
+// What root writes (`sudo chute state reset`) belongs to whom the file did that was there, or the directory does: else
+// the engine's own user could not open it any more. Nobody else can give files away, nor has to.
+void give_away(int fd, int directory, const std::string& before) {
+  struct stat s {};
+  const bool there = fstatat(directory, before.c_str(), &s, AT_SYMLINK_NOFOLLOW) == 0;
+  if (there || fstat(directory, &s) == 0) (void)!fchown(fd, s.st_uid, s.st_gid);
 }
 
 class file_store final : public store {
@@ -230,7 +241,7 @@ private:
   result<lanes_map> read(const std::string& file) {
     if (auto gone = still_ours(); gone && !mutant(bug::replaced_directory_used)) return *gone;
     if (!directory_) return lanes_map{};
-    auto text = read_file(directory_.get(), file);
+    auto text = read_file(directory_.get(), path_, file);
     if (!text) return text.failure();
     lanes_map out;
     if (!*text) {
@@ -273,14 +284,19 @@ private:
   }
 
   saved write(const std::string& file, const std::string& text) {
-    auto fresh = mutant(bug::file_written_in_place) ? file : file + ".new";
+    bool in_place = mutant(bug::file_written_in_place); // not const: that would be known when it is compiled
+    const auto fresh = in_place ? file : file + ".new";
     auto failed = [&](save_status what, const std::string& doing) {
       return saved{what, error{"state", path_ + "/" + file + ": " + doing + ": " + reason(),
                                "make room on the disk, or mend it; the record that was there is intact"}};
     };
     {
-      file_descriptor fd(openat(directory_.get(), fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+      // What lies there may be another user's, or a link, which would be written through and given away.
+      if (!in_place) unlinkat(directory_.get(), fresh.c_str(), 0);
+      const int how = O_WRONLY | O_CREAT | O_CLOEXEC | (in_place ? O_TRUNC : O_EXCL);
+      file_descriptor fd(openat(directory_.get(), fresh.c_str(), how, 0600));
       if (!fd) return failed(save_status::not_now, "cannot be written");
+      give_away(fd.get(), directory_.get(), file);
       if (!write_all(fd.get(), text) || fsync(fd.get()) != 0) {
         auto answer = failed(save_status::not_now, "cannot be written");
         unlinkat(directory_.get(), fresh.c_str(), 0);
@@ -302,6 +318,15 @@ private:
   std::set<std::string> written_;    // files that this process has seen
   std::set<std::string> unsynced_;   // replaced, but perhaps not on the disk
 };
+
+file_descriptor open_lock(int directory) {
+  constexpr int how = O_RDWR | O_NOFOLLOW | O_CLOEXEC;
+  file_descriptor there(openat(directory, "lock", how));
+  if (there || errno != ENOENT) return there;
+  file_descriptor made(openat(directory, "lock", how | O_CREAT, 0600));
+  if (made) give_away(made.get(), directory, "");
+  return made;
+}
 
 // Who holds the lock, as far as the file says.
 std::string holder(int lock) {
@@ -325,12 +350,14 @@ result<std::unique_ptr<store>> open_file_store(const std::string& directory) {
   if (above) (void)fsync(above.get());
   file_descriptor folder(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder) return fail("cannot be opened: " + reason(), "correct state.path, or grant rights");
-  file_descriptor lock(openat(folder.get(), "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  auto lock = open_lock(folder.get());
   if (!lock) return fail("cannot be locked: " + reason(), "grant rights");
   if (!mutant(bug::lock_not_taken) && flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK)
-      return fail("is in use by another process" + holder(lock.get()),
-                  "stop that one, or give this one a directory of its own");
+      return fail(
+          "is in use by another process" + holder(lock.get()),
+          "stop that one, or give this one a directory of its own; what `chute state` is to do, that one can do: "
+          "give the address of its admin face with --admin");
     return fail("cannot be locked: " + reason(), "use a local file system");
   }
   auto pid = std::to_string(getpid()) + "\n";

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <sstream>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 using namespace chute;
 using namespace chute::test;
@@ -66,6 +68,7 @@ TEST_CASE("file store: one process at a time has the directory") {
   REQUIRE(!second);
   CHECK(second.failure().text().find("in use by another process") != std::string::npos);
   CHECK(second.failure().text().find(std::to_string(getpid())) != std::string::npos);
+  CHECK(second.failure().way_out.find("--admin") != std::string::npos); // it may be `chute state`
   first.reset();
   CHECK(open_file_store(d.path.string()));
 }
@@ -205,6 +208,54 @@ TEST_CASE("file store: what a crash leaves beside the file is of no consequence"
   CHECK(load(*s).record.version == 1);
   CHECK(save(*s, save_of(lane_of(), 2)) == save_status::accepted);
   CHECK(load(*s).record.version == 2);
+}
+
+TEST_CASE("file store: a file that cannot be opened or read is named with its directory") {
+  directory d;
+  auto s = d.open();
+  REQUIRE(save(*s, save_of(lane_of(), 1)) == save_status::accepted);
+  const auto file = d.file();
+  fs::remove(file);
+  fs::create_symlink(file, file); // not even root opens it
+  CHECK(load(*s).failure->cause.starts_with(file.string() + " cannot be opened: "));
+  CHECK(load(*s).failure->way_out.find("the user that runs chute") != std::string::npos);
+  fs::remove(file);
+  fs::create_directory(file);
+  CHECK(load(*s).failure->cause.starts_with(file.string() + " cannot be read: "));
+}
+
+TEST_CASE("file store: a link that lies where a save is written is not written through") {
+  directory d;
+  auto s = d.open();
+  REQUIRE(save(*s, save_of(lane_of(), 1)) == save_status::accepted);
+  std::ofstream(d.path / "other") << "x";
+  fs::create_symlink(d.path / "other", d.file().string() + ".new");
+  CHECK(save(*s, save_of(lane_of(), 2)) == save_status::accepted);
+  CHECK(content(d.path / "other") == "x");
+  CHECK_FALSE(fs::is_symlink(d.file()));
+}
+
+TEST_CASE("file store: what root saves stays the user's who had it") {
+  constexpr uid_t engine = 12'345, another = 23'456;
+  directory d;
+  if (chown(d.path.c_str(), engine, engine) != 0) return; // only root gives files away
+  const auto owner = [](const fs::path& p) {
+    struct stat s {};
+    REQUIRE(stat(p.c_str(), &s) == 0);
+    CHECK(s.st_gid == s.st_uid);
+    return s.st_uid;
+  };
+  auto s = d.open();
+  CHECK(owner(d.path / "lock") == engine);
+  REQUIRE(save(*s, save_of(lane_of(), 1)) == save_status::accepted);
+  CHECK(owner(d.file()) == engine);
+  REQUIRE(chown(d.file().c_str(), another, another) == 0); // in a directory that several may write to
+  REQUIRE(chown((d.path / "lock").c_str(), another, another) == 0);
+  REQUIRE(save(*s, save_of(lane_of(), 2)) == save_status::accepted);
+  CHECK(owner(d.file()) == another);
+  s.reset();
+  s = d.open();
+  CHECK(owner(d.path / "lock") == another); // whose it was
 }
 
 TEST_CASE("file store: names of any kind are kept apart") {
