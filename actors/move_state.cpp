@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cctype>
 #include <chrono>
+#include <filesystem>
 #include <random>
 #include <thread>
 
@@ -667,6 +668,20 @@ private:
   std::random_device device_;
 };
 
+// A directory that is not there is made, but not without a word: on another machine, or from another working directory,
+// it is not the engine's.
+result<std::shared_ptr<store>> open_to_move(const topology& t, const move_watch& watch) {
+  std::error_code code;
+  const auto path = std::filesystem::absolute(t.state.path, code).lexically_normal();
+  const bool there = t.state.store != store_kind::file || std::filesystem::exists(path, code);
+  auto opened = open_store(t);
+  if (!opened.ok()) return opened.failure();
+  if (!there && watch.say)
+    watch.say("the directory " + path.string() +
+              " did not exist and was made on this machine: the pipeline has to run with this one (state.path)");
+  return std::shared_ptr<store>(*std::move(opened));
+}
+
 } // namespace
 
 result<std::string> move_state(const topology& t, const std::string& file, const std::string& pipeline,
@@ -675,7 +690,7 @@ result<std::string> move_state(const topology& t, const std::string& file, const
   if (p == t.pipelines.end()) return error{"state", "there is no pipeline " + pipeline, "see `pipelines:` in the file"};
   if (t.state.store == store_kind::memory) return error{"state", "the memory store keeps nothing", "it is for tests"};
   if (!opened && t.state.store != store_kind::own) {
-    auto made = open_store(t);
+    auto made = open_to_move(t, watch);
     if (!made.ok()) return made.failure();
     opened = *std::move(made);
   }
