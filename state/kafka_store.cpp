@@ -1,5 +1,6 @@
 #include "state/kafka_store.hpp"
 
+#include "core/move_request.hpp"
 #include "core/mutant.hpp"
 #include "core/record.hpp"
 #include "state/compare.hpp"
@@ -40,6 +41,21 @@ loaded foreign(const std::string& what) {
   return out;
 }
 
+// There is an offset, but no record. A group of its own would be a first start, and send all of it again.
+loaded elsewhere(const lane_key& k, const std::string& store) {
+  const auto after_table = [&](const std::string& topic) {
+    return "stop the pipeline and run " + state_command("reset", "FILE", k.pipeline, topic, "--to-table") +
+           " (docs/state-stores.md, \"Another store\")";
+  };
+  if (store == "kafka") // this partition was no seat then
+    return failed(k,
+                  "its record is not here: the offset carries the note of a partition beside another lane's seat, so "
+                  "the topic began with fewer lanes",
+                  after_table(k.topic));
+  return failed(k, "its record is not here: another run kept it in the store '" + store + "'",
+                "write state.store: " + store + " again; or, to go on with kafka, " + after_table(""));
+}
+
 // What the seat's offset says of the lane.
 loaded read_seat(const lane_key& k, const offset_log::entry& e) {
   using status = offset_log::entry::status;
@@ -53,9 +69,7 @@ loaded read_seat(const lane_key& k, const offset_log::entry& e) {
   auto at = "offset " + std::to_string(e.next.value);
   if (e.metadata.compare(0, record_marker.size(), record_marker) != 0)
     return foreign(at + ", metadata '" + shown(e.metadata) + "'");
-  if (auto note = read_note(e.metadata))
-    return failed(k, "its record is not here: another run kept it in the store '" + note->store + "'",
-                  "write state.store: " + note->store + ", or give the pipeline another group");
+  if (auto note = read_note(e.metadata)) return elsewhere(k, note->store);
   auto record = decode_record(e.metadata);
   // Tools that mirror offsets copy metadata word for word.
   bool own = !record || record->partitions.empty() || record->partitions[0].next == e.next;

@@ -208,6 +208,37 @@ class StateGone(state_parts.Scenario):
         self.assertIn("to offset 1000", self.obey(said, "--to-table"))
         self.mended(1_500)
 
+    def test_another_store(self):
+        """On purpose, as docs/state-stores.md has it: to a file, back to Kafka, and to the same file again, whose record is old then."""
+        engine = self.begin()
+        self.assertEqual(engine.stop(), 0)
+
+        def goes_on(records, *words):
+            self.produce(self.topic_, 500, "--first", records - 500)
+            file, _ = self.topology(self.topic_, self.table_, name="moves", clickhouse=self.LIMITS, top={"state": self.state})
+            told = self.chute("state", "reset", file, "--to-table")
+            for w in words:
+                self.assertIn(w, told)
+            engine = self.start(f"to{records}")
+            self.arrived(self.table_, records, 60, engine)
+            self.assertEqual(engine.stop(), 0)
+
+        in_kafka = self.state
+        self.with_file()
+        goes_on(1_500, f"the directory {self.store.path} did not exist and was made")
+        in_file, self.state = self.state, in_kafka
+        engine = self.start("waits")
+        self.stops(engine, "its record is not here: another run kept it in the store 'file'", "write state.store: file")
+        self.assertIn("kept it in the store 'file'", self.chute("state", "show", engine.topology, code=1))
+        engine.kill()
+        goes_on(2_000)
+        self.state = in_file
+        engine = self.start("stops")
+        self.stops(engine, "it went back in time")
+        engine.kill()
+        goes_on(2_500, "only what the table lacks is sent")
+        self.exact(self.topic_, self.table_, records=2_500)
+
     def test_keeper_map_dropped(self):
         self.with_keeper_map()
         self.gone(lambda copy, said: self.obey(said, "--to-table"))

@@ -109,7 +109,14 @@ TEST_CASE("kafka store: what the seat's offset can say") {
   }
   log.put(seat, 30, write_note({"file", 1, 2}));
   CHECK(load(*s).status == loaded::status::failed);
-  CHECK(load(*s).failure->text().find("state.store: file") != std::string::npos);
+  CHECK(load(*s).failure->cause.ends_with("its record is not here: another run kept it in the store 'file'"));
+  CHECK(load(*s).failure->way_out ==
+        "write state.store: file again; or, to go on with kafka, stop the pipeline and run "
+        "`chute state reset FILE --pipeline pipeline --to-table` (docs/state-stores.md, "
+        "\"Another store\")");
+  log.put(seat, 30, write_note({"kafka", 1, 2})); // it was no seat before
+  CHECK(load(*s).failure->cause.find("the topic began with fewer lanes") != std::string::npos);
+  CHECK(load(*s).failure->way_out.find("--topic orders --to-table") != std::string::npos);
   log.unreadable = true;
   CHECK(load(*s).status == loaded::status::failed);
 }
