@@ -37,7 +37,9 @@ int state_show(const state_options& options) {
     return exit_bad;
   }
   std::cout << (options.json ? states_json(*lanes) : states_text(*lanes)) << std::flush;
-  return exit_good;
+  const bool unread = std::any_of(lanes->begin(), lanes->end(),
+                                  [](const lane_state_view& l) { return l.why == lane_state_view::trouble::failed; });
+  return unread ? exit_bad : exit_good;
 }
 
 int version() {
