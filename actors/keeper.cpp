@@ -20,6 +20,7 @@ constexpr mono_ms poll_every_ms = 500; // at the least; wake-ups come besides
 constexpr mono_ms ask_members_every_ms = 500;
 constexpr mono_ms idle_ms_first = 10'000, idle_ms_then = 30'000;
 // What nobody reads: seen twice so far apart. Dividing anew stops all lanes for a moment, and may not help.
+constexpr std::int64_t look_limit_ms = 1'000;
 constexpr mono_ms unread_look_ms = 30'000, divide_least_ms = 120'000, divide_most_ms = 3'600'000;
 constexpr mono_ms answers_ms = 2'000;         // for offsets beside another store, before partitions are given back
 constexpr std::uint64_t timer = 0, flush = 1; // ticks
@@ -95,6 +96,8 @@ void begin_alone(self_ptr self) {
 void make_anew(self_ptr self, const std::string& why) {
   auto& s = self->state;
   s.owners.clear();
+  s.held_back.reset();
+  s.look_at_all_at = 0;
   s.context->log->warn("pipeline {}: leaves its group and joins anew: {}", s.context->config.name, why);
   self->send(s.pipeline, msg::group_revoked{true});
   if (auto r = s.group->rejoin(); !r.ok()) self->send(s.pipeline, msg::failed{r.failure().text()});
@@ -137,18 +140,17 @@ struct divided {
 };
 
 // How the group divided the partitions of its topics.
-divided look_at_division(const pipeline_context& context) {
+divided look_at_division(const pipeline_context& context, std::int64_t limit_ms) {
   divided out;
   auto inspector = kafka::inspector::open(context.kafka_client());
   if (!inspector.ok()) return out;
-  auto topics = (*inspector)->topics(context.config.topics, store_limit_ms);
-  auto members = (*inspector)->group_members(context.config.group, store_limit_ms);
-  if (!topics.ok() || !members.ok() || members->empty()) return out;
+  auto topics = (*inspector)->topics(context.config.topics, limit_ms);
+  auto members = (*inspector)->group_members(context.config.group, limit_ms);
+  if (!topics.ok() || !members.ok()) return out;
   std::set<kafka::topic_partition> given;
-  out.smallest = members->front().member_id;
   for (const auto& m : *members) {
     given.insert(m.partitions.begin(), m.partitions.end());
-    out.smallest = std::min(out.smallest, m.member_id);
+    if (out.smallest.empty() || m.member_id < out.smallest) out.smallest = m.member_id;
   }
   out.known = true;
   out.any_given = !given.empty();
@@ -165,7 +167,7 @@ void look_at_idle(self_ptr self) {
   auto now = mono_now();
   if (s.idle_since == 0 || now < s.idle_since + idle_ms_first || now < s.look_at_idle_at) return;
   s.look_at_idle_at = now + idle_ms_then;
-  const auto found = look_at_division(*s.context);
+  const auto found = look_at_division(*s.context, store_limit_ms);
   if (!found.known || found.any_given || found.unread.empty()) return;
   s.idle_since = 0;
   make_anew(self, "it gave nobody any partitions, although its topics have some");
@@ -178,7 +180,7 @@ void look_at_all(self_ptr self) {
   const auto now = mono_now();
   if (s.look_at_all_at == 0 || now < s.look_at_all_at) return;
   s.look_at_all_at = now + unread_look_ms;
-  auto found = look_at_division(*s.context);
+  auto found = look_at_division(*s.context, look_limit_ms); // saves wait meanwhile
   if (!found.known) return;
   if (found.unread.empty()) {
     s.look_at_all_at = s.divide_pause = 0;

@@ -479,17 +479,18 @@ void warn_of_memory(pipeline_state& s, std::size_t lanes) {
 }
 
 // Those of a pattern that are gone: they would take their share of the memory for ever. One that was only not listed is
-// opened anew when it is given.
-void forget_topics(self_ptr self, const findings& f) {
+// opened anew when it is given. False: there are none.
+bool forget_topics(self_ptr self, const findings& f) {
   auto& s = self->state;
-  if (!f.there || s.context->until_end) return;
+  if (!f.there || s.context->until_end) return false;
   std::set<std::string> kept = *f.there;
   for (const auto& p : s.assignment) kept.insert(p.topic);
   for (const auto& [name, l] : s.lanes) kept.insert(name.topic);
-  if (std::erase_if(s.topics, [&](const auto& t) { return !kept.contains(t.first); }) == 0) return;
+  if (std::erase_if(s.topics, [&](const auto& t) { return !kept.contains(t.first); }) == 0) return false;
   std::erase_if(s.gone_at, [&](const auto& t) { return !kept.contains(t.first); });
   s.context->claims->keep_only(s.context->config.name, kept);
   for (auto& c : s.with.converters) self->send(c, msg::topics_kept{kept});
+  return true;
 }
 
 void start_lanes(self_ptr self, const findings& f) {
@@ -505,9 +506,9 @@ void start_lanes(self_ptr self, const findings& f) {
   }
   // Topics of a pattern come and go: each partition's part of the memory must stay about what it was meant to be. Lanes
   // that run keep the fetcher, and the part, that they have.
-  forget_topics(self, f);
+  const bool fewer = forget_topics(self, f);
   const auto partitions = partitions_of(s.topics);
-  const bool differs = partitions > 2 * s.fetched_partitions || 2 * partitions < s.fetched_partitions;
+  const bool differs = partitions > 2 * s.fetched_partitions || (fewer && 2 * partitions < s.fetched_partitions);
   if (differs && !open_fetcher(self, partitions)) return;
   std::vector<lane_name> seats;
   auto troubles = f.troubles;
@@ -652,7 +653,8 @@ void on_prepared(self_ptr self, const msg::prepared& m) {
   if (!m.failure.empty() && !stale) {
     // Else it is one topic's, and the others go on, here or with other members.
     const auto& topics = s.context->config.topics;
-    const bool only = s.at == phase::preparing || (topics.size() == 1 && !over_a_pattern(s.context->config));
+    const bool only =
+        s.at == phase::preparing || s.context->until_end || (topics.size() == 1 && !over_a_pattern(s.context->config));
     if (m.fatal && only && s.lanes.empty()) return end_now(self, m.failure);
     if (s.draining) return check_finished(self);
     s.retry_at = retry_after(s);
