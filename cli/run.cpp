@@ -139,7 +139,8 @@ private:
                    engine* e = shown_;
                    if (!e) return error{"engine", "it is not up", "try again"};
                    return e->move(pipeline, what, drain_ms_max);
-                 }});
+                 },
+                 [this](const std::string& text) { log_->warn("{}", text); }});
     if (!server) {
       complain(server.failure(), exit_bad);
       return false;

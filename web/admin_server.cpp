@@ -2,6 +2,7 @@
 
 #include "core/text.hpp"
 #include "core/topology_checks.hpp"
+#include "web/bounded_http_server.hpp"
 #include "web/metrics.hpp"
 #include "web/move_json.hpp"
 #include "web/page.hpp"
@@ -13,68 +14,12 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <condition_variable>
-#include <deque>
-#include <future>
-#include <mutex>
 #include <optional>
 #include <string_view>
 #include <thread>
-#include <vector>
 
 namespace chute {
 namespace {
-
-constexpr std::size_t threads = 6;               // that answer; a silent client holds one for a few seconds
-constexpr std::size_t waiting_max = 64;          // connections accepted and not yet answered
-constexpr std::size_t body_bytes_max = 64 << 10; // nobody has anything to say that is longer
-constexpr int silence_s_max = 2, transfer_s_max = 5;
-
-// Answers connections with a few threads. Where they cannot keep up, accepting waits, and with it the clients.
-class bounded_pool final : public httplib::TaskQueue {
-public:
-  bounded_pool() {
-    for (std::size_t i = 0; i < threads; ++i) workers_.emplace_back([this] { work(); });
-  }
-
-  void enqueue(std::function<void()> job) override {
-    std::unique_lock held(lock_);
-    room_.wait(held, [&] { return jobs_.size() < waiting_max; });
-    jobs_.push_back(std::move(job));
-    held.unlock();
-    there_.notify_one();
-  }
-
-  // What was accepted is answered first.
-  void shutdown() override {
-    {
-      const std::lock_guard held(lock_);
-      over_ = true;
-    }
-    there_.notify_all();
-    for (std::thread& w : workers_) w.join();
-  }
-
-private:
-  void work() {
-    for (;;) {
-      std::unique_lock held(lock_);
-      there_.wait(held, [&] { return over_ || !jobs_.empty(); });
-      if (jobs_.empty()) return;
-      const auto job = std::move(jobs_.front());
-      jobs_.pop_front();
-      held.unlock();
-      room_.notify_one();
-      job();
-    }
-  }
-
-  std::mutex lock_;
-  std::condition_variable there_, room_;
-  std::deque<std::function<void()>> jobs_;
-  bool over_ = false;
-  std::vector<std::thread> workers_;
-};
 
 // Takes the same time for every `given` of one length, however much of it is right.
 bool equal_in_constant_time(std::string_view given, std::string_view token) {
@@ -158,47 +103,43 @@ std::optional<order> read_order(std::string_view path) {
 } // namespace
 
 struct admin_server::parts {
-  admin_config config;
-  admin_hooks hooks;
+  parts(const admin_config& c, admin_hooks h, const admin_limits& l)
+      : config(c), hooks(std::move(h)), limits(l), http(l, hooks.warn) {}
+
+  const admin_config config;
+  const admin_hooks hooks;
+  const admin_limits limits;
   int port = 0;
-  httplib::Server http;
-  std::promise<void> running;
+  bounded_http_server http;
   std::thread listener;
 
   void set_up();
-  bool bind();
   void answer(const httplib::Request& in, httplib::Response& out) const;
   bool may_pass(const httplib::Request& in, httplib::Response& out) const;
+  bool may_be_read(const httplib::Request& in, httplib::Response& out) const;
   void get(const httplib::Request& in, httplib::Response& out) const;
   void obey(const order& what, const std::string& body, httplib::Response& out) const;
   void move(const order& what, const std::string& body, httplib::Response& out) const;
 };
 
 void admin_server::parts::set_up() {
-  http.new_task_queue = [this] {
-    running.set_value(); // httplib is listening when it asks for its threads, and only then can be stopped
-    return new bounded_pool;
-  };
-  // One request a connection: a page that polls must not hold a thread in between.
-  http.set_keep_alive_max_count(1);
-  http.set_keep_alive_timeout(silence_s_max);
-  http.set_read_timeout(transfer_s_max, 0);
-  http.set_write_timeout(transfer_s_max, 0);
-  http.set_payload_max_length(body_bytes_max);
   // httplib would set SO_REUSEPORT, with which two engines share one port without noticing.
   http.set_socket_options([](int socket) {
     const int yes = 1;
     setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   });
   http.set_default_headers({{"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"}});
-  // Everything is answered here, before httplib matches paths with regular expressions. What has a body goes on to
-  // httplib, which reads it, and comes back below: a reply before the body was read can get lost. A POST that announces
-  // none (`curl -X POST`) is answered here, too: httplib would wait for one until the connection ends.
+  // Everything is decided here: before a body is read, and before httplib matches paths with regular expressions. What
+  // has a body goes on to httplib, which reads it, and comes back below. A POST that announces none (`curl -X POST`) is
+  // answered here, too: httplib would wait for one until the connection ends.
   http.set_pre_routing_handler([this](const httplib::Request& in, httplib::Response& out) {
-    const bool has_body = in.has_header("Content-Length") || in.has_header("Transfer-Encoding");
-    if (in.method == "POST" && has_body && in.path.size() < 1'000) return httplib::Server::HandlerResponse::Unhandled;
+    using outcome = httplib::Server::HandlerResponse;
+    if (in.path != "/health" && !may_pass(in, out)) return outcome::Handled;
+    if (!may_be_read(in, out)) return outcome::Handled;
+    if (in.method == "POST" && bounded_http_server::body_bytes(in) > 0 && in.path.size() < 1'000)
+      return outcome::Unhandled;
     answer(in, out);
-    return httplib::Server::HandlerResponse::Handled;
+    return outcome::Handled;
   });
   http.Post(".*", [this](const httplib::Request& in, httplib::Response& out) { answer(in, out); });
   http.set_exception_handler([](const httplib::Request&, httplib::Response& out, std::exception_ptr) {
@@ -206,14 +147,7 @@ void admin_server::parts::set_up() {
   });
 }
 
-bool admin_server::parts::bind() {
-  if (config.port == 0) port = http.bind_to_any_port(config.host);
-  else port = http.bind_to_port(config.host, config.port) ? config.port : -1;
-  return port > 0;
-}
-
 void admin_server::parts::answer(const httplib::Request& in, httplib::Response& out) const {
-  if (in.path != "/health" && !may_pass(in, out)) return;
   const auto what = read_order(in.path);
   if (in.method == "POST") {
     if (what) obey(*what, in.body, out);
@@ -244,6 +178,17 @@ bool admin_server::parts::may_pass(const httplib::Request& in, httplib::Response
   if (is_authorized(in.get_header_value("Authorization"), config.token)) return true;
   out.set_header("WWW-Authenticate", "Bearer realm=\"chute\", Basic realm=\"chute\", charset=\"UTF-8\"");
   refuse(out, 401, "send the topology's admin.token as 'Authorization: Bearer …', or as a password");
+  return false;
+}
+
+// httplib's own bound is on the length that is announced only: what is in chunks, packed or a form can become anything.
+bool admin_server::parts::may_be_read(const httplib::Request& in, httplib::Response& out) const {
+  if (in.has_header("Transfer-Encoding")) refuse(out, 411, "send the body with a Content-Length, not in chunks");
+  else if (in.has_header("Content-Encoding") || in.is_multipart_form_data())
+    refuse(out, 415, "send the body as plain JSON, neither packed nor as a form");
+  else if (bounded_http_server::body_bytes(in) > limits.body_bytes)
+    refuse(out, 413, "a body has at most " + std::to_string(limits.body_bytes) + " bytes");
+  else return true;
   return false;
 }
 
@@ -287,24 +232,22 @@ void admin_server::parts::move(const order& what, const std::string& body, httpl
   reply(out, 200, said.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
-result<std::unique_ptr<admin_server>> admin_server::start(const admin_config& config, admin_hooks hooks) {
-  auto p = std::make_unique<parts>();
-  p->config = config;
-  p->hooks = std::move(hooks);
+result<std::unique_ptr<admin_server>> admin_server::start(const admin_config& config, admin_hooks hooks,
+                                                          const admin_limits& limits) {
+  auto p = std::make_unique<parts>(config, std::move(hooks), limits);
   p->set_up();
-  if (!p->bind())
+  p->port = p->http.open(config.host, config.port);
+  if (p->port <= 0)
     return error{"admin", "cannot listen on " + config.host + ":" + std::to_string(config.port),
                  "another process may have the port: change admin.listen, or use port 0 for any free one"};
-  auto running = p->running.get_future();
-  p->listener = std::thread([http = &p->http] { http->listen_after_bind(); });
-  running.wait(); // at once: the address is bound, and nothing before that point can fail
+  p->listener = std::thread([http = &p->http] { http->serve(); });
   return std::unique_ptr<admin_server>(new admin_server(std::move(p)));
 }
 
 admin_server::admin_server(std::unique_ptr<parts> p) : parts_(std::move(p)) {}
 
 admin_server::~admin_server() {
-  parts_->http.stop();
+  parts_->http.finish();
   parts_->listener.join();
 }
 

@@ -7,8 +7,8 @@
 //   GET  /ready                   200 when every pipeline streams, else 503; JSON says why
 //   POST /pipelines/NAME/pause    200, 404 unknown pipeline, 409 it cannot; JSON
 //   POST /pipelines/NAME/resume
-//   POST /pipelines/NAME/reset    200 with {"report"}, 400, 404, 409; the body is JSON (web/move_json.hpp). Answered
-//   when POST /pipelines/NAME/settle   it is done, which may take minutes
+//   POST /pipelines/NAME/reset    200 with {"report"}, 400, 404, 409; the body is JSON
+//   POST /pipelines/NAME/settle   (web/move_json.hpp). Answered when it is done, which may take minutes
 //
 // With a token, "Authorization: Bearer TOKEN" is asked for; browsers, which cannot send that, may send the token as the
 // password of HTTP's basic authentication. Without one, only requests that name a loopback address in their Host header
@@ -19,6 +19,7 @@
 #include "core/move_request.hpp"
 #include "core/status.hpp"
 #include "core/topology.hpp"
+#include "web/admin_limits.hpp"
 
 #include <functional>
 #include <memory>
@@ -33,13 +34,16 @@ struct admin_hooks {
   std::function<result<void>(const std::string& pipeline, bool pause)> pause;
   // Moves its lanes, or settles their plans; returns what was done.
   std::function<result<std::string>(const std::string& pipeline, const move_request& what)> move = {};
+  // For the log: why nobody can be answered at this moment.
+  std::function<void(const std::string& text)> warn = {};
 };
 
 class admin_server {
 public:
   // Listens when it returns. Fails if the address cannot be had.
-  static result<std::unique_ptr<admin_server>> start(const admin_config& config, admin_hooks hooks);
-  // Finishes the requests that it is answering; takes a few seconds at most.
+  static result<std::unique_ptr<admin_server>> start(const admin_config& config, admin_hooks hooks,
+                                                     const admin_limits& limits = {});
+  // Waits for the hooks that it has called, and for no client.
   ~admin_server();
   admin_server(const admin_server&) = delete;
   admin_server& operator=(const admin_server&) = delete;

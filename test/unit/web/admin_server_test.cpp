@@ -6,12 +6,19 @@
 #include <nlohmann/json.hpp>
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <future>
 #include <mutex>
+#include <string_view>
+#include <thread>
 #include <vector>
 
 using namespace chute;
@@ -46,8 +53,9 @@ struct engine_face {
   }
 };
 
-std::unique_ptr<admin_server> serve(engine_face& engine, const std::string& token = "", int port = 0) {
-  auto server = admin_server::start({true, "127.0.0.1", port, token}, engine.hooks());
+std::unique_ptr<admin_server> serve(engine_face& engine, const std::string& token = "", int port = 0,
+                                    const admin_limits& limits = {}) {
+  auto server = admin_server::start({true, "127.0.0.1", port, token}, engine.hooks(), limits);
   REQUIRE_MESSAGE(server.ok(), server.failure().text());
   return std::move(*server);
 }
@@ -55,6 +63,66 @@ std::unique_ptr<admin_server> serve(engine_face& engine, const std::string& toke
 int status_of(const httplib::Result& r) {
   REQUIRE_MESSAGE(r, httplib::to_string(r.error()));
   return r->status;
+}
+
+// A client that sends what it likes, when it likes.
+class raw_client {
+public:
+  explicit raw_client(int port) {
+    const timeval limit{20, 0};
+    setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<std::uint16_t>(port));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(connect(socket_, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
+  }
+  ~raw_client() { close(socket_); }
+  raw_client(const raw_client&) = delete;
+  raw_client& operator=(const raw_client&) = delete;
+
+  // False: the server closed the connection.
+  bool send(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const auto n = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (n <= 0) return false;
+      bytes.remove_prefix(static_cast<std::size_t>(n));
+    }
+    return true;
+  }
+  // Sends a piece again and again. How much the server let it, up to a bound that none should reach.
+  std::size_t pour(const std::string& piece) {
+    std::size_t sent = 0;
+    while (sent < pour_max && send(piece)) sent += piece.size();
+    return sent;
+  }
+  static constexpr std::size_t pour_max = 64 << 20;
+
+  bool is_answered(int wait_ms) const { // or closed
+    pollfd p{socket_, POLLIN, 0};
+    return poll(&p, 1, wait_ms) > 0;
+  }
+  std::string all() { // until the server closes; "silence" at the end if it does not
+    std::string out;
+    char piece[4096];
+    for (;;) {
+      const auto n = recv(socket_, piece, sizeof piece, 0);
+      if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return out + "silence";
+      if (n <= 0) return out;
+      out.append(piece, static_cast<std::size_t>(n));
+    }
+  }
+
+private:
+  const int socket_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+};
+
+const std::string to_loopback = "Host: localhost\r\n";
+constexpr int patient_ms = 60'000; // longer than any test waits
+
+double seconds_since(std::chrono::steady_clock::time_point then) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - then).count();
 }
 
 } // namespace
@@ -279,24 +347,160 @@ TEST_CASE("behind a proxy that does not pass the Host on, the refusal says how")
 TEST_CASE("silent, long and broken requests do no harm") {
   engine_face engine;
   const auto server = serve(engine);
-  std::vector<int> silent; // fewer than there are threads: they are cut after a while, and nobody waits for them
-  for (int i = 0; i < 4; ++i) {
-    const int s = socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(static_cast<std::uint16_t>(server->port()));
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    REQUIRE(connect(s, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
-    silent.push_back(s);
-  }
-  REQUIRE(write(silent[0], "GARBAGE\r\n\r\n", 11) == 11);
+  raw_client broken(server->port()), silent(server->port()), another(server->port());
+  REQUIRE(broken.send("GARBAGE\r\n\r\n"));
+  CHECK(broken.all().starts_with("HTTP/1.1 400 "));
   httplib::Client http("127.0.0.1", server->port());
   CHECK(status_of(http.Get("/health")) == 200);
   CHECK(status_of(http.Get(("/" + std::string(8'000, 'a')).c_str())) == 404);
   CHECK(status_of(http.Get(("/" + std::string(20'000, 'a')).c_str())) == 414);
   CHECK(status_of(http.Post(("/" + std::string(8'000, 'a')).c_str())) == 404);
   CHECK(status_of(http.Post("/pipelines/orders/pause", std::string(1 << 20, 'x'), "text/plain")) == 413);
-  for (const int s : silent) close(s);
+}
+
+TEST_CASE("chunks are refused before they are read, and the token is asked for before") {
+  engine_face engine;
+  const auto server = serve(engine, "s3cret");
+  const std::string start = "POST /pipelines/orders/reset HTTP/1.1\r\nTransfer-Encoding: chunked\r\n";
+  const std::string chunk = "10000\r\n" + std::string(0x10000, 'x') + "\r\n";
+  for (const std::string token : {"", "Authorization: Bearer s3cret\r\n"}) {
+    CAPTURE(token);
+    raw_client endless(server->port()), one(server->port());
+    REQUIRE(endless.send(start + token + "\r\n"));
+    CHECK(endless.pour(chunk) < raw_client::pour_max / 2);
+    REQUIRE(one.send(start + token + "\r\n" + chunk));
+    CHECK(one.all().starts_with(token.empty() ? "HTTP/1.1 401 " : "HTTP/1.1 411 "));
+  }
+}
+
+TEST_CASE("a request's head has an end") {
+  engine_face engine;
+  const auto server = serve(engine);
+  const std::string line(4'096, 'a');
+  for (const auto& [start, piece] : {std::pair<std::string, std::string>{"GET /", line},
+                                     {"GET / HTTP/1.1\r\nX: ", line},
+                                     {"GET / HTTP/1.1\r\n", "X: y\r\n"},
+                                     {"GET / HTTP/1.1\r\n", "nothing\n"}}) {
+    CAPTURE(start + piece.substr(0, 10));
+    raw_client endless(server->port());
+    REQUIRE(endless.send(start));
+    CHECK(endless.pour(piece) < raw_client::pour_max / 2);
+  }
+}
+
+TEST_CASE("what would be more than it looks is refused") {
+  engine_face engine;
+  const auto server = serve(engine);
+  httplib::Client http("127.0.0.1", server->port());
+  CHECK(status_of(http.Post("/pipelines/orders/pause", {{"Content-Encoding", "gzip"}}, "x", "text/plain")) == 415);
+  CHECK(status_of(http.Post("/pipelines/orders/pause", "--b--", "multipart/form-data; boundary=b")) == 415);
+  CHECK(engine.orders.empty());
+  const auto whole = http.Get("/");
+  REQUIRE(whole);
+  const auto parts = http.Get("/", {{"Range", "bytes=0-,0-,0-,0-,0-,0-,0-,0-"}});
+  REQUIRE(parts);
+  CHECK(parts->body.size() == whole->body.size());
+}
+
+TEST_CASE("who drips is cut when the time for a request is over") {
+  engine_face engine;
+  const auto server = serve(engine, "", 0, {.transfer_ms = 300});
+  for (const std::string start : {"GET / HT", "GET / HTTP/1.1\r\nX: ",
+                                  "POST /pipelines/orders/reset HTTP/1.1\r\nHost: localhost\r\n"
+                                  "Content-Length: 60000\r\n\r\n"}) {
+    CAPTURE(start);
+    raw_client drip(server->port());
+    REQUIRE(drip.send(start));
+    const auto begun = std::chrono::steady_clock::now();
+    while (!drip.is_answered(20) && drip.send("a") && seconds_since(begun) < 20) {
+    }
+    CHECK(seconds_since(begun) < 20);
+    CHECK(drip.all().find("silence") == std::string::npos);
+  }
+}
+
+TEST_CASE("the time that a move takes is not the client's") {
+  engine_face engine;
+  auto hooks = engine.hooks();
+  hooks.move = [](const std::string&, const move_request&) -> result<std::string> {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1'500));
+    return std::string("moved\n");
+  };
+  const auto server = admin_server::start({true, "127.0.0.1", 0, ""}, hooks, {.transfer_ms = 1'000});
+  REQUIRE(server.ok());
+  raw_client one((*server)->port()), another((*server)->port());
+  const std::string head = "POST /pipelines/orders/reset HTTP/1.1\r\n" + to_loopback + "Content-Length: 18\r\n";
+  const std::string body = "\r\n{\"to\": \"earliest\"}";
+  REQUIRE(one.send(head + body));
+  REQUIRE(another.send(head + "Expect: 100-continue\r\n" + body));
+  CHECK(one.all().starts_with("HTTP/1.1 200 "));
+  CHECK(another.all().find("HTTP/1.1 200 ") != std::string::npos); // behind a 100
+}
+
+TEST_CASE("slow clients make room for others") {
+  engine_face engine;
+  const auto server = serve(engine, "", 0, {.connections = 4, .transfer_ms = patient_ms});
+  std::vector<std::unique_ptr<raw_client>> slow;
+  for (int i = 0; i < 10; ++i) {
+    slow.push_back(std::make_unique<raw_client>(server->port()));
+    REQUIRE(slow.back()->send("GET / HT"));
+  }
+  httplib::Client http("127.0.0.1", server->port());
+  http.set_read_timeout(4, 0);
+  CHECK(status_of(http.Get("/health")) == 200);
+  CHECK(std::count_if(slow.begin(), slow.end(), [](auto& s) { return s->is_answered(0); }) >= 6);
+  CHECK_FALSE(slow.back()->is_answered(0)); // the oldest go first
+  REQUIRE(slow.back()->send("TP/1.1\r\n" + to_loopback + "\r\n"));
+  CHECK(slow.back()->all().starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE("it ends without waiting for clients") {
+  engine_face engine;
+  engine.status.pipelines[0].reason = std::string(16 << 20, 'x'); // more than the kernel takes for a client
+  auto server = serve(engine, "", 0, {.transfer_ms = patient_ms});
+  raw_client silent(server->port()), drips(server->port()), reads_nothing(server->port());
+  REQUIRE(drips.send("GET / HTTP/1.1\r\nX: "));
+  REQUIRE(reads_nothing.send("GET /status HTTP/1.1\r\n" + to_loopback + "\r\n"));
+  REQUIRE(reads_nothing.is_answered(20'000));
+  httplib::Client http("127.0.0.1", server->port());
+  CHECK(status_of(http.Get("/health")) == 200); // all of them were accepted before
+  std::promise<void> ended;
+  std::thread dripping([&, over = ended.get_future()] {
+    while (over.wait_for(std::chrono::milliseconds(20)) == std::future_status::timeout) drips.send("a");
+  });
+  const auto begun = std::chrono::steady_clock::now();
+  server.reset();
+  const double took = seconds_since(begun);
+  ended.set_value();
+  dripping.join();
+  CHECK(took < 5);
+  CHECK(reads_nothing.all().size() < 16 << 20);
+}
+
+TEST_CASE("where nobody can be accepted for a moment, it says so and goes on") {
+  engine_face engine;
+  auto hooks = engine.hooks();
+  std::promise<std::string> said;
+  hooks.warn = [&](const std::string& text) { said.set_value(text); };
+  const auto server = admin_server::start({true, "127.0.0.1", 0, ""}, hooks);
+  REQUIRE(server.ok());
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  auto warned = said.get_future();
+  {
+    const int next = fcntl(0, F_DUPFD_CLOEXEC, 0); // the lowest that is free
+    REQUIRE(next > 0);
+    const rlimit none{static_cast<rlim_t>(next + 1), before.rlim_max}; // the client's is the last
+    close(next);
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  }
+  raw_client client((*server)->port());
+  const bool told = warned.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  REQUIRE(told);
+  CHECK(warned.get().starts_with("admin: connections cannot be accepted: "));
+  REQUIRE(client.send("GET /health HTTP/1.1\r\n" + to_loopback + "\r\n"));
+  CHECK(client.all().starts_with("HTTP/1.1 200 "));
 }
 
 TEST_CASE("many at once are all answered") {
