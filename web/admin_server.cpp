@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <string_view>
 #include <thread>
@@ -110,6 +111,7 @@ struct admin_server::parts {
   const admin_hooks hooks;
   const admin_limits limits;
   int port = 0;
+  mutable std::atomic<std::size_t> moves = 0; // that are going on
   bounded_http_server http;
   std::thread listener;
 
@@ -226,6 +228,14 @@ void admin_server::parts::move(const order& what, const std::string& body, httpl
   const auto request = parse_move(verb, body);
   if (!request) return refuse(out, 400, request.failure().text());
   if (!hooks.move) return refuse(out, 409, "this engine does not move pipelines");
+  // Each takes minutes, and /health needs a place beside them.
+  const struct counted {
+    std::atomic<std::size_t>& moves;
+    const std::size_t others = moves++;
+    ~counted() { --moves; }
+  } held{moves};
+  if (held.others >= limits.connections / 2)
+    return refuse(out, 503, "as many pipelines as can be at once are being moved: try again when one is done");
   const auto done = hooks.move(what.pipeline, *request);
   if (!done) return refuse(out, 409, done.failure().text());
   const nlohmann::json said = {{"pipeline", what.pipeline}, {"report", *done}};

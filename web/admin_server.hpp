@@ -7,7 +7,7 @@
 //   GET  /ready                   200 when every pipeline streams, else 503; JSON says why
 //   POST /pipelines/NAME/pause    200, 404 unknown pipeline, 409 it cannot; JSON
 //   POST /pipelines/NAME/resume
-//   POST /pipelines/NAME/reset    200 with {"report"}, 400, 404, 409; the body is JSON
+//   POST /pipelines/NAME/reset    200 with {"report"}, 400, 404, 409, 503 too many at once; the body is JSON
 //   POST /pipelines/NAME/settle   (web/move_json.hpp). Answered when it is done, which may take minutes
 //
 // With a token, "Authorization: Bearer TOKEN" is asked for; browsers, which cannot send that, may send the token as the

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <mutex>
@@ -452,6 +453,37 @@ TEST_CASE("slow clients make room for others") {
   CHECK_FALSE(slow.back()->is_answered(0)); // the oldest go first
   REQUIRE(slow.back()->send("TP/1.1\r\n" + to_loopback + "\r\n"));
   CHECK(slow.back()->all().starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE("moves leave places to others") {
+  engine_face engine;
+  auto hooks = engine.hooks();
+  std::promise<void> end;
+  std::promise<void> begun[2];
+  std::atomic<int> calls = 0;
+  hooks.move = [&, ended = end.get_future().share()](const std::string&, const move_request&) -> result<std::string> {
+    begun[calls++].set_value();
+    ended.wait();
+    return std::string("moved\n");
+  };
+  auto server = admin_server::start({true, "127.0.0.1", 0, ""}, hooks, {.connections = 4});
+  REQUIRE(server.ok());
+  move_request r;
+  r.to = move_request::target::earliest;
+  const auto ask = [&] { return ask_to_move((*server)->url(), "", "orders", r, 60'000); };
+  std::future<admin_answer> moving[2];
+  for (int i = 0; i < 2; ++i) {
+    moving[i] = std::async(std::launch::async, ask);
+    begun[i].get_future().wait();
+  }
+  const auto third = ask();
+  httplib::Client http("127.0.0.1", (*server)->port());
+  const auto health = http.Get("/health");
+  end.set_value();
+  for (auto& m : moving) CHECK(m.get().text == "moved\n");
+  CHECK(third.what == admin_answer::outcome::refused);
+  CHECK(third.text.find("try again") != std::string::npos);
+  CHECK(status_of(health) == 200);
 }
 
 TEST_CASE("it ends without waiting for clients") {
