@@ -79,6 +79,9 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
   case state::absent: {
     bool noted = what.noted_lineage != 0 && !mutant(bug::noted_lane_is_new);
     if (mutant(bug::lost_state_is_first_start)) marked_ = noted = false;
+    // Before the notes: tools that mirror a cluster copy the group's offsets with them.
+    if (!marked_ && !what.elsewhere.empty() && !mutant(bug::other_cluster_is_first_start))
+      return stop(began_elsewhere(what));
     if ((marked_ || noted) && !mutant(bug::absence_believed_at_once) &&
         maybe_stale(now, "its record, which the state store does not have, to be looked for again"))
       return;
@@ -90,7 +93,6 @@ void lane::loaded(instant now, ticket_t ticket, const lane_loaded& what) {
           "flushed Redis, a dropped KeeperMap table, another store); bring the state back; or " +
           after_table(scope::topic) + "; or, if the topic was deleted and made anew, deliver all that it holds now: " +
           reset(scope::topic, "--to-earliest"));
-    if (!what.elsewhere.empty() && !mutant(bug::other_cluster_is_first_start)) return stop(began_elsewhere(what));
     return first_start(now, what);
   }
   case state::found: break;

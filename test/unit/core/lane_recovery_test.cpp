@@ -187,6 +187,11 @@ TEST_CASE("load: a pipeline that began on another cluster, whose rows are there,
   l.what = lane_loaded::state::absent;
   l.start.assign(lane_partition_count(h.config.lane, h.config.lanes, h.config.topic_partitions), {0});
   l.elsewhere = "other-cluster";
+  SUBCASE("nothing is noted") {}
+  SUBCASE("a tool that mirrors the cluster copied the notes of the group's offsets") {
+    l.noted_lineage = 77;
+    l.noted_version = 5;
+  }
   h.machine->loaded(h.now, h.take<fx_load>().ticket, l);
   REQUIRE(h.machine->phase() == lane_phase::stopped);
   CHECK_FALSE(h.has<fx_inspect>());
