@@ -73,7 +73,6 @@ struct engine::parts {
   own_names names;               // what the host adds
   std::int64_t drain_ms = 0;
   std::atomic<bool> stopped{false}, draining{false};
-  std::atomic<int> moving{0}; // pipelines that are ended, and started again
   mono_ms started = mono_now();
 
   std::mutex reloading;    // one at a time
@@ -243,7 +242,7 @@ result<void> engine::parts::pause(const std::string& name, bool wanted) {
     return error{"engine", "there is no pipeline named " + name, "see /status for the names"};
   const auto at =
       std::find_if(pipelines.begin(), pipelines.end(), [&](const auto& p) { return p.config.name == name; });
-  if (at == pipelines.end() && moving == 0)
+  if (at == pipelines.end() && !board->is_moving())
     return error{"engine", "pipeline " + name + " does not run at this moment", "see /status, and try again"};
   if (at != pipelines.end() && at->alive->wait_for_none(0))
     return error{"engine", "pipeline " + name + " has ended: there is nothing to " + (wanted ? "pause" : "resume"),
@@ -364,10 +363,7 @@ void engine::stop_now() {
   parts_->stopped = true;
   parts_->order(msg::order::what::stop);
 }
-bool engine::wait_ms(std::int64_t ms) {
-  if (!parts_->board->wait_over(bounded(ms))) return false;
-  return parts_->moving == 0; // read behind the board, which shows a pipeline that is moved as waiting or ended
-}
+bool engine::wait_ms(std::int64_t ms) { return parts_->board->wait_over(bounded(ms)); }
 
 bool engine::any_stopped() const {
   for (auto& p : parts_->of_the_topology())
@@ -428,8 +424,7 @@ result<std::string> engine::reload(const topology& given, std::int64_t drain_ms)
       name_in(added, c.name);
     }
   }
-  ++p.moving; // or one that is gone for a moment would count as the end of all
-  const std::shared_ptr<void> reloaded(nullptr, [&p](void*) { --p.moving; });
+  const auto moving = p.board->moving();
   p.end(ends, bounded(drain_ms));
   {
     std::lock_guard hold(p.lock);
@@ -481,8 +476,7 @@ result<std::string> engine::move(const std::string& pipeline, const move_request
   }
   if (ends.empty()) return error{"engine", "there is no pipeline named " + pipeline, "see /status for the names"};
   if (auto other = another_than_meant(t, ends.front().config, what)) return *other;
-  ++p.moving;
-  const std::shared_ptr<void> moved(nullptr, [&p](void*) { --p.moving; });
+  const auto moving = p.board->moving();
   const auto show = [&](const std::string& why) {
     p.board->pipeline(pipeline, pipeline_status::state::waiting, "its state is moved: " + why);
     p.log->info("pipeline {}: its state is moved: {}", pipeline, why);

@@ -60,7 +60,8 @@ public:
   engine_status status() const;
   // Finishes what is gathered, then stops. Returns at once; wait_ms() tells when it is done.
   void drain();
-  // True once every pipeline is drained or stopped. Times may be as long as one likes.
+  // True once every pipeline is drained or stopped, and none is about to be started again by reload() or move(). Times
+  // may be as long as one likes.
   bool wait_ms(std::int64_t ms);
   // Forgets what is under way: the next start recovers it.
   void stop_now();

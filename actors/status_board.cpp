@@ -65,11 +65,27 @@ void status_board::pipeline(const std::string& name, enum pipeline_status::state
 bool status_board::wait_over(std::int64_t limit_ms) const {
   std::unique_lock hold(lock_);
   return changed_.wait_for(hold, std::chrono::milliseconds(limit_ms), [this] {
+    if (moving_ > 0) return false;
     for (const auto& e : entries_)
       if (e.base.state != pipeline_status::state::drained && e.base.state != pipeline_status::state::stopped)
         return false;
     return true;
   });
+}
+
+std::shared_ptr<void> status_board::moving() {
+  std::lock_guard hold(lock_);
+  ++moving_;
+  return {static_cast<void*>(this), [this](void*) {
+            std::lock_guard done(lock_);
+            --moving_;
+            changed_.notify_all();
+          }};
+}
+
+bool status_board::is_moving() const {
+  std::lock_guard hold(lock_);
+  return moving_ > 0;
 }
 
 void status_board::table(const std::string& name, const std::string& table) {

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -33,8 +34,12 @@ public:
   void lane_gone(const std::string& name, const std::string& topic, lane_id lane);
 
   std::vector<pipeline_status> read() const;
-  // Waits until every pipeline is drained or stopped; false: not within the limit.
+  // Waits until every pipeline is drained or stopped, and none is started again; false: not within the limit.
   bool wait_over(std::int64_t limit_ms) const;
+  // Held by whoever ends pipelines and starts them again: one that is gone for a moment is not the end. The board must
+  // live longer.
+  [[nodiscard]] std::shared_ptr<void> moving();
+  bool is_moving() const;
 
 private:
   void tell(enum engine_event::kind what, const std::string& pipeline,
@@ -49,6 +54,7 @@ private:
   entry& of(const std::string& name); // makes it, behind the others, if it is new
   std::vector<entry> entries_;        // in the order in which they were first named: the file's
   std::map<std::string, std::size_t> places_;
+  std::size_t moving_ = 0; // held by so many
   std::function<void(engine_event)> listener_;
 };
 

@@ -153,3 +153,17 @@ TEST_CASE("times may be as long as one likes") {
   CHECK(waits.get());
   REQUIRE(returns([&] { e.reset(); }));
 }
+
+TEST_CASE("whoever waits for the end is not told of it while the only pipeline is started anew") {
+  auto started = engine::start(one_pipeline(), {});
+  REQUIRE(started.ok());
+  auto& e = *started;
+  auto waits = std::async(std::launch::async, [&] { return e->wait_ms(INT64_MAX); });
+  auto changed = one_pipeline();
+  changed.pipelines[0].batch.wait_ms += 1'000;
+  CHECK(e->reload(changed, 10'000).ok());
+  CHECK(waits.wait_for(std::chrono::milliseconds(300)) == std::future_status::timeout);
+  e->drain();
+  REQUIRE(waits.wait_for(std::chrono::seconds(60)) == std::future_status::ready);
+  CHECK(waits.get());
+}

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <future>
@@ -62,6 +63,24 @@ TEST_CASE("the board tells of changes, not of repetitions") {
   CHECK(h.events[5].count == 2);
   CHECK(h.events[6].lane == lane_id{3});
   CHECK(h.events[8].text == "a broker is away");
+}
+
+TEST_CASE("what ended to be started again is not over, and whoever waits is told once it is") {
+  status_board board;
+  board.pipeline("p", pipeline_status::state::streaming, "");
+  auto held = board.moving();
+  auto held_too = board.moving();
+  auto waits = std::async(std::launch::async, [&] { return board.wait_over(60'000); });
+  board.pipeline("p", pipeline_status::state::drained, "");
+  CHECK(board.is_moving());
+  CHECK_FALSE(board.wait_over(0));
+  held.reset();
+  CHECK(waits.wait_for(std::chrono::milliseconds(100)) == std::future_status::timeout);
+  held_too.reset();
+  CHECK_FALSE(board.is_moving());
+  CHECK(board.wait_over(0));
+  REQUIRE(waits.wait_for(std::chrono::seconds(20)) == std::future_status::ready);
+  CHECK(waits.get());
 }
 
 TEST_CASE("a slow listener is told what it missed, and everything before the end") {
