@@ -167,13 +167,13 @@ std::int64_t bounded(std::int64_t ms) {
 }
 
 // CAF keeps a system's logger with each thread that spawned in it, and ~actor_system() waits until none has it: unless
-// the host's threads forget it again, only one that started pipelines could destroy the engine.
+// the host's threads forget it again, the system, ours or theirs, could only be destroyed once they have ended.
 class forgotten_here {
 public:
-  explicit forgotten_here(const caf::actor_system* own) : own_(own) {}
-  ~forgotten_here() {
-    if (own_) caf::logger::set_current_actor_system(nullptr);
-  }
+  // `before`: what the thread had before it did anything in the system.
+  explicit forgotten_here(caf::actor_system& used, const caf::logger* before = caf::logger::current_logger())
+      : again_(before == &used.logger() ? &used : nullptr) {}
+  ~forgotten_here() { caf::logger::set_current_actor_system(again_); }
   forgotten_here(const forgotten_here&) = delete;
   forgotten_here& operator=(const forgotten_here&) = delete;
 
@@ -188,7 +188,7 @@ error is_ending() { return {"engine", "it is being destroyed", "what is to chang
 // --- parts -----------------------------------------------------------------------------------------------------------
 
 result<void> engine::parts::start(const topology& t, const pipeline_config& c) {
-  const forgotten_here hosts_thread(own.get());
+  const forgotten_here hosts_thread(*system);
   auto used = keeps;
   if (has_server(t)) {
     auto opened = open_shared(t, {});
@@ -296,6 +296,7 @@ result<std::unique_ptr<engine>> engine::start(const topology& given, engine_opti
   auto chosen = choose(t, options.pipelines);
   if (!chosen.ok()) return chosen.failure();
   if (auto r = check_names(options.own); !r.ok()) return r.failure();
+  const auto* before = caf::logger::current_logger(); // to make a system leaves its own
   if (!options.system) {
     p->config = std::make_unique<caf::actor_system_config>();
     // Work stealing polls: idle threads would sleep and look, and a message would wait for them to wake up.
@@ -304,8 +305,8 @@ result<std::unique_ptr<engine>> engine::start(const topology& given, engine_opti
     p->config->set("scheduler.max-threads", std::size_t{std::max(2u, std::thread::hardware_concurrency())});
     p->own = std::make_unique<caf::actor_system>(*p->config);
   }
-  const forgotten_here hosts_thread(p->own.get());
   p->system = options.system ? options.system : p->own.get();
+  const forgotten_here hosts_thread(*p->system, before);
   // Before anything runs: two engines must not share a directory unnoticed.
   if (!has_server(t)) {
     auto opened = open_shared(t, options.own);

@@ -167,3 +167,23 @@ TEST_CASE("whoever waits for the end is not told of it while the only pipeline i
   REQUIRE(waits.wait_for(std::chrono::seconds(60)) == std::future_status::ready);
   CHECK(waits.get());
 }
+
+TEST_CASE("a thread keeps nothing of the host's system in which it started and reloaded an engine") {
+  caf::actor_system_config config;
+  caf::actor_system system(config);
+  const auto left_with = [&system] {
+    engine_options o;
+    o.system = &system;
+    o.drain_ms = 0;
+    o.on_event = [](const engine_event&) {};
+    auto e = engine::start(one_pipeline(), std::move(o));
+    REQUIRE(e.ok());
+    REQUIRE((*e)->reload(two_pipelines(), 0).ok());
+    (*e).reset();
+    return caf::logger::current_logger();
+  };
+  // Else the system would wait for the end of this one, wherever it waits for its next job.
+  CHECK(std::async(std::launch::async, left_with).get() == nullptr);
+  caf::logger::set_current_actor_system(&system); // one of the host's own keeps it
+  CHECK(left_with() == &system.logger());
+}
