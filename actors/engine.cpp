@@ -445,6 +445,13 @@ result<std::string> engine::reload(const topology& given, std::int64_t drain_ms)
 }
 
 namespace {
+// Why it is stopped, with the way out; nothing: it is not.
+std::optional<std::string> stopped_for(const status_board& board, const std::string& name) {
+  for (auto& p : board.read())
+    if (p.name == name && p.state == pipeline_status::state::stopped) return std::move(p.reason);
+  return {};
+}
+
 // Two files may name one port, and a file may have changed since it was read.
 std::optional<error> another_than_meant(const topology& t, const pipeline_config& p, const move_request& what) {
   const auto table = p.database + "." + p.table;
@@ -482,8 +489,9 @@ result<std::string> engine::move(const std::string& pipeline, const move_request
     p.board->pipeline(pipeline, pipeline_status::state::waiting, "its state is moved: " + why);
     p.log->info("pipeline {}: its state is moved: {}", pipeline, why);
   };
-  show("drains first");
+  p.log->info("pipeline {}: its state is moved: drains first", pipeline);
   p.end(ends, bounded(drain_ms));
+  const auto stopped = stopped_for(*p.board, pipeline); // now or before: what is shown next hides it
   clear_lanes(*p.board, pipeline);
   {
     std::lock_guard hold(p.lock);
@@ -495,7 +503,8 @@ result<std::string> engine::move(const std::string& pipeline, const move_request
   if (done.ok()) p.log->info("pipeline {}: moved: {}", pipeline, *done);
   else p.log->error("pipeline {}: not moved: {}", pipeline, done.failure().text());
   if (over()) {
-    p.board->pipeline(pipeline, pipeline_status::state::drained, {});
+    using state = enum pipeline_status::state;
+    p.board->pipeline(pipeline, stopped ? state::stopped : state::drained, stopped.value_or(""));
     return done;
   }
   if (auto r = p.start(t, ends.front().config); !r.ok()) return r.failure();

@@ -168,6 +168,23 @@ TEST_CASE("whoever waits for the end is not told of it while the only pipeline i
   CHECK(waits.get());
 }
 
+TEST_CASE("a reset that is cancelled leaves a stopped pipeline stopped, with its reason") {
+  auto t = one_pipeline();
+  t.kafka.properties["socket.timeout.ms"] = "none"; // no client can be made
+  auto started = engine::start(t, {});
+  REQUIRE(started.ok());
+  auto& e = *started;
+  REQUIRE(e->wait_ms(60'000));
+  const auto before = e->status().pipelines.at(0);
+  REQUIRE(before.state == state::stopped);
+  REQUIRE_FALSE(before.reason.empty());
+  e->drain();
+  CHECK_FALSE(e->move("orders", {}, 1'000).ok());
+  const auto now = e->status().pipelines.at(0);
+  CHECK(now.state == state::stopped);
+  CHECK(now.reason == before.reason);
+}
+
 TEST_CASE("a thread keeps nothing of the host's system in which it started and reloaded an engine") {
   caf::actor_system_config config;
   caf::actor_system system(config);
