@@ -123,12 +123,14 @@ result<std::shared_ptr<store>> open_shared(const topology& t, const extensions& 
   return std::shared_ptr<store>(std::make_shared<shared_store>(*std::move(opened)));
 }
 
-// A decoder of the host must not stand in for one of the engine: the same file would mean something else elsewhere.
+// What the host adds must not stand in for what the engine has: the same file would mean something else elsewhere.
 result<void> check_names(const extensions& own) {
   const own_names names = own.names();
   for (const auto& name : names.formats)
     if (is_format(name))
       return error{"engine", "format " + name + " is the engine's own", "give the decoder another name"};
+  for (const auto& name : names.stores)
+    if (is_store(name)) return error{"engine", "store " + name + " is the engine's own", "give the store another name"};
   for (const auto& [name, kind] : own.decoders)
     if (!kind.make) return error{"engine", "the decoder " + name + " has no function that makes it", "set `make`"};
   for (const auto& [name, open] : own.stores)
@@ -178,7 +180,7 @@ public:
   forgotten_here& operator=(const forgotten_here&) = delete;
 
 private:
-  const caf::actor_system* own_; // null: the host's
+  caf::actor_system* again_; // null: the thread is none of its
 };
 
 error is_ending() { return {"engine", "it is being destroyed", "what is to change is taken up with the next start"}; }

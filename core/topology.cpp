@@ -649,6 +649,10 @@ private:
 
 } // namespace
 
+bool is_store(const std::string& name) {
+  return std::any_of(std::begin(stores), std::end(stores), [&](const auto& s) { return s.name == name; });
+}
+
 result<topology> parse_topology(const std::string& yaml, const std::string& name, const environment& env,
                                 const file_reader& read, const own_names& own) {
   problem_list problems;

@@ -181,6 +181,9 @@ struct own_names {
   std::vector<std::string> formats, stores;
 };
 
+// Whether a state store of the engine has this name.
+bool is_store(const std::string& name);
+
 // Parses and checks a topology. `name` is used in messages: "name:line: …". All errors are found at once: one line each
 // in the error's cause.
 result<topology> parse_topology(const std::string& yaml, const std::string& name, const environment& env,

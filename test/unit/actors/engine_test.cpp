@@ -117,6 +117,14 @@ TEST_CASE("a host's store that cannot be had is an error, never the group instea
   CHECK(refused(throws_int, t).find("threw something") != std::string::npos);
 }
 
+TEST_CASE("what the host adds takes no name of the engine's") {
+  engine_options store, decoder;
+  store.own.stores["redis"] = [] { return result<std::unique_ptr<chute::store>>(make_memory_store()); };
+  decoder.own.decoders["json"] = {};
+  CHECK(refused(std::move(store), one_pipeline()).find("store redis is the engine's own") != std::string::npos);
+  CHECK(refused(std::move(decoder), one_pipeline()).find("format json is the engine's own") != std::string::npos);
+}
+
 TEST_CASE("a topology that the host filled in is checked before anything starts, and when it is taken up") {
   auto broken = one_pipeline();
   broken.pipelines[0].topics.clear();
