@@ -31,7 +31,7 @@ template <class T, class F> answers<T> ask(const std::string& store, const char*
 
 std::string name_of(const store& s) {
   const char* name = s.name();
-  return name ? name : "of the host";
+  return name && *name ? name : "of the host";
 }
 
 } // namespace

@@ -2,6 +2,7 @@
 
 #include "core/mutant.hpp"
 #include "core/record.hpp"
+#include "state/compare.hpp"
 
 #include <charconv>
 
@@ -23,12 +24,24 @@ bool number(std::string_view text, int base, std::uint64_t& out) {
   return code == std::errc() && end == text.data() + text.size();
 }
 
+// What escaped() wrote.
+std::string plain(std::string_view name) {
+  std::string out;
+  for (; !name.empty(); name.remove_prefix(1)) {
+    std::uint64_t byte = 0;
+    const bool written = name.size() > 2 && name[0] == '%' && number(name.substr(1, 2), 16, byte);
+    out += written ? static_cast<char>(byte) : name[0];
+    if (written) name.remove_prefix(2);
+  }
+  return out;
+}
+
 } // namespace
 
 std::string write_note(const offset_note& n) {
   char lineage[17];
   auto end = std::to_chars(lineage, lineage + 16, n.lineage, 16).ptr;
-  return std::string(record_marker) + std::string(word) + n.store + " " + std::string(lineage, end) + " " +
+  return std::string(record_marker) + std::string(word) + escaped(n.store) + " " + std::string(lineage, end) + " " +
          std::to_string(n.version);
 }
 
@@ -38,7 +51,7 @@ std::optional<offset_note> read_note(std::string_view metadata) {
   if (metadata.substr(0, word.size()) != word) return std::nullopt;
   metadata.remove_prefix(word.size());
   offset_note n;
-  n.store = next_word(metadata);
+  n.store = plain(next_word(metadata));
   if (n.store.empty() || !number(next_word(metadata), 16, n.lineage) || !number(metadata, 10, n.version))
     return std::nullopt;
   return n;

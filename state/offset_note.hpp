@@ -10,12 +10,13 @@
 namespace chute {
 
 struct offset_note {
-  std::string store; // that holds the record: "kafka", "file", …
+  std::string store; // that holds the record: "kafka", "file", …; a host's may have any name
   std::uint64_t lineage = 0, version = 0;
   bool operator==(const offset_note&) const = default;
 };
 
-// "chute1:note <store> <lineage in hexadecimal> <version>". No record's text looks like it: that has no blanks.
+// "chute1:note <store> <lineage in hexadecimal> <version>", the store's name escaped. No record's text looks like it:
+// that has no blanks.
 std::string write_note(const offset_note& n);
 std::optional<offset_note> read_note(std::string_view metadata);
 // What a seat's offset says was saved last, for whom the record is in another store than kafka: its note; or, of a

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 using namespace chute;
 
 TEST_CASE("a note says store, lineage and version") {
@@ -12,6 +14,18 @@ TEST_CASE("a note says store, lineage and version") {
   CHECK(*read_note(write_note(n)) == n);
   offset_note zero{"file", 0, 0};
   CHECK(read_note(write_note(zero)) == zero);
+}
+
+TEST_CASE("a store may have any name") {
+  for (const char* name : {"of the host", "a/b", "100%", "%41", "%", "%4", "l\x7f\n\td", "Jäger", " ", "no\xff text"}) {
+    const offset_note n{name, 7, 8};
+    const auto text = write_note(n);
+    CHECK_MESSAGE(std::count(text.begin(), text.end(), ' ') == 3, text);
+    REQUIRE_MESSAGE(read_note(text), text);
+    CHECK_MESSAGE(*read_note(text) == n, text);
+  }
+  // Of a version that escaped nothing.
+  CHECK(read_note("chute1:note a/b%c 7 8") == offset_note{"a/b%c", 7, 8});
 }
 
 TEST_CASE("what is no note is none") {
