@@ -138,6 +138,9 @@ private:
                  [this](const std::string& pipeline, const move_request& what) -> result<std::string> {
                    engine* e = shown_;
                    if (!e) return error{"engine", "it is not up", "try again"};
+                   if (changes_.exchange(true))
+                     return error{"engine", "it is reloading, or a pipeline is being moved already", "try again"};
+                   const std::shared_ptr<void> done(nullptr, [this](void*) { changes_ = false; });
                    return e->move(pipeline, what, drain_ms_max);
                  },
                  [this](const std::string& text) { log_->warn("{}", text); }});
@@ -154,6 +157,7 @@ private:
     while (!engine_->wait_ms(0)) {
       if (const int signal = signals_.wait(tick_ms)) on_signal(signal);
       end_reload();
+      if (reload_again_ && !changes_) reload();
       if (forced_) return;
       if (drain_until_ms_ && now_ms() >= drain_until_ms_) {
         log_->warn("not drained within {}: stopping; the next start goes on where this one ended",
@@ -180,11 +184,17 @@ private:
 
   // What is wrong with the new file is said, and the old one stays in force.
   void reload() {
+    reload_again_ = false;
     if (drain_until_ms_) return log_->warn("SIGHUP: draining; the file is not read again");
-    if (reload_.valid()) return log_->warn("SIGHUP: it is reloading already; send it again when that is done");
+    if (changes_.exchange(true)) {
+      reload_again_ = true;
+      return log_->info("SIGHUP: it is reloading, or a pipeline is being moved; {} is read again after that",
+                        options_.file);
+    }
     log_->info("SIGHUP: reading {} again", options_.file);
     const auto t = load_topology(options_.file);
     if (!t) {
+      changes_ = false;
       complain(t.failure(), exit_config);
       return log_->error("the file is not taken up; everything goes on as before");
     }
@@ -196,6 +206,7 @@ private:
   void end_reload() {
     if (!reload_.valid() || reload_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return;
     const auto done = reload_.get();
+    changes_ = false;
     if (done) log_->info("{}: {}", options_.file, *done);
     else complain(done.failure(), exit_bad);
   }
@@ -244,6 +255,8 @@ private:
   std::optional<admin_config> admin_config_;
   std::unique_ptr<engine> engine_;
   std::future<result<std::string>> reload_; // ends before the engine
+  std::atomic<bool> changes_ = false;       // it reloads, or a pipeline is moved: one at a time
+  bool reload_again_ = false;               // a SIGHUP came meanwhile
   std::atomic<engine*> shown_ = nullptr;    // what the admin face shows
   std::unique_ptr<admin_server> admin_;
   progress_meter meter_;

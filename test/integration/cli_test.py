@@ -239,6 +239,18 @@ class WithoutParts(unittest.TestCase):
         self.line_with(child, "nothing changed")
         self.assertIsNone(child.poll())
 
+    def test_a_hangup_while_it_reloads_is_done_afterwards(self):
+        child = self.run_engine()
+        self.line_with(child, "runs pipelines")
+        self.file(FINE.replace("table: orders", "table: others"))
+        child.send_signal(signal.SIGHUP)  # waits for a question to Kafka
+        self.line_with(child, "SIGHUP: reading")
+        self.file(FINE)
+        child.send_signal(signal.SIGHUP)
+        self.line_with(child, "is read again after that")
+        for words in ("started anew: orders", "SIGHUP: reading", "started anew: orders"):
+            self.line_with(child, words)
+
     def test_the_bar_is_drawn_on_a_terminal_only(self):
         control, terminal = pty.openpty()
         self.addCleanup(os.close, control)

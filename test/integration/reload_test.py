@@ -129,7 +129,7 @@ class Reload(harness.Scenario):
         self.says("SIGHUP: reading")
         begun = time.monotonic()
         self.engine_.signal(signal.SIGHUP)
-        self.says("it is reloading already")
+        self.says("it is reloading, or a pipeline is being moved")
         self.engine_.signal(signal.SIGTERM)
         self.says("draining for up to")
         self.engine_.signal(signal.SIGTERM)
