@@ -66,6 +66,8 @@ struct pipeline_context {
   std::size_t pipelines = 1;   // that share the memory of this process
   std::string cluster_id;      // of Kafka; set once it is known, before any lane exists
   std::int64_t session_timeout_ms = 45'000;
+  // By the engine, which has ended the pipeline: requests to ClickHouse that its workers still wait for are cut off.
+  std::shared_ptr<std::atomic<bool>> given_up = std::make_shared<std::atomic<bool>>(false);
 
   kafka::client_options kafka_client() const {
     kafka::client_options o;

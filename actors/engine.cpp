@@ -54,6 +54,7 @@ struct engine::parts {
     pipeline_config config;
     pipeline_actor actor;
     std::shared_ptr<living> alive;
+    std::shared_ptr<std::atomic<bool>> given_up; // see pipeline_context
   };
 
   topology top;
@@ -160,7 +161,8 @@ result<std::vector<pipeline_config>> choose(const topology& t, const std::vector
   return out;
 }
 
-constexpr std::int64_t end_limit_ms = 15'000; // an insert under way is answered or given up meanwhile
+constexpr std::int64_t end_limit_ms = 15'000; // most inserts under way are answered meanwhile
+constexpr std::int64_t cut_limit_ms = 5'000;  // within which a request that is cut off ends
 
 // A host may say INT64_MAX for "as long as it takes"; no sum with it may go beyond.
 std::int64_t bounded(std::int64_t ms) {
@@ -214,7 +216,7 @@ result<void> engine::parts::start(const topology& t, const pipeline_config& c) {
   if (ending) return is_ending();
   board->pipeline(c.name, pipeline_status::state::starting, {});
   auto actor = system->spawn(pipeline, context, used);
-  pipelines.push_back({c, actor, alive});
+  pipelines.push_back({c, actor, alive, context->given_up});
   if (paused.count(c.name)) caf::anon_send(actor, msg::order{msg::order::what::pause});
   // What all were told before this one was among them.
   if (draining) caf::anon_send(actor, msg::order{msg::order::what::drain});
@@ -270,7 +272,10 @@ void engine::parts::end(const std::vector<running>& some, std::int64_t drain_lim
   order(some, msg::order::what::stop);
   if (all_ended(end_limit_ms)) return;
   for (const auto& p : some) caf::anon_send_exit(p.actor, caf::exit_reason::user_shutdown);
-  if (!all_ended(end_limit_ms)) log->warn("some actors have not ended yet; they end with the process");
+  if (all_ended(end_limit_ms)) return;
+  // What came of them is unknown to whoever still hears of them, and the next start recovers, as after a crash.
+  for (const auto& p : some) *p.given_up = true;
+  if (!all_ended(cut_limit_ms)) log->warn("some actors have not ended yet; they end with the process");
 }
 
 // In the file's order. The board still knows pipelines that a reload ended.

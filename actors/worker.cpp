@@ -22,7 +22,9 @@ clickhouse::session& worker_tools::server(std::size_t url) {
   auto& s = sessions_.at(url);
   if (!s) {
     const auto& config = context_->top.clickhouse;
-    auto made = clickhouse::session::open(clickhouse::options_for(config, config.urls[url]));
+    auto options = clickhouse::options_for(config, config.urls[url]);
+    options.cancelled = context_->given_up;
+    auto made = clickhouse::session::open(std::move(options));
     if (!made.ok()) throw std::runtime_error(made.failure().text());
     s = std::move(*made);
   }
@@ -47,6 +49,7 @@ clickhouse::session& worker_tools::registry() {
   o.url = config->url;
   o.ca_file = config->ca_file;
   o.plain = true;
+  o.cancelled = context_->given_up;
   o.plain_headers = {"Accept: application/vnd.schemaregistry.v1+json, application/json"};
   if (!config->user.empty())
     o.plain_headers.push_back("Authorization: Basic " + to_base64(config->user + ":" + config->password));

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <charconv>
 #include <curl/curl.h>
 #include <mutex>
@@ -95,7 +94,6 @@ session_options options_for(const clickhouse_config& config, const std::string& 
 
 struct session::state {
   session_options options;
-  std::atomic<bool> cancelled{false};
   long idle_s = idle_default_s;
 
   // Of the running send():
@@ -112,6 +110,7 @@ struct session::state {
 
   std::unique_ptr<CURL, curl_free> curl; // last: while it is taken down it calls back
 
+  bool cancelled() const { return options.cancelled && *options.cancelled; }
   void configure();
   CURLcode perform(const std::string& url, curl_slist* headers);
   std::string full_url() const;
@@ -151,7 +150,7 @@ int session::state::close_socket(void* self, curl_socket_t fd) {
 int session::state::before_send(void* self, char*, char*, int, int) {
   auto& s = of(self);
   s.forbidden = s.request->before_send && !s.request->before_send();
-  if (s.forbidden || s.cancelled) return CURL_PREREQFUNC_ABORT;
+  if (s.forbidden || s.cancelled()) return CURL_PREREQFUNC_ABORT;
   ++s.reply->attempts;
   return CURL_PREREQFUNC_OK;
 }
@@ -183,7 +182,7 @@ std::size_t session::state::take_header(char* from, std::size_t size, std::size_
 }
 
 int session::state::watch(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-  return of(self).cancelled ? 1 : 0;
+  return of(self).cancelled() ? 1 : 0;
 }
 
 void session::state::configure() {
@@ -269,7 +268,7 @@ void session::state::judge(CURLcode code) {
   } else if (forbidden) {
     reply->how = t::forbidden;
     reply->why = "not sent: the lane's lease is too old";
-  } else if (cancelled) {
+  } else if (cancelled()) {
     reply->how = t::cancelled;
     reply->why = "cancelled by this process";
   } else if (reply->attempts == 0) {
@@ -288,7 +287,6 @@ session::session(std::unique_ptr<state> s) : state_(std::move(s)) {}
 session::~session() = default;
 const std::string& session::url() const { return state_->options.url; }
 const session_options& session::options() const { return state_->options; }
-void session::cancel() noexcept { state_->cancelled = true; }
 
 result<std::unique_ptr<session>> session::open(session_options options) {
   init_libcurl();
@@ -379,7 +377,7 @@ compressor* session::state::compressor_for(compression_kind kind) {
 http_reply session::send(const http_request& request) {
   http_reply reply;
   auto& s = *state_;
-  if (s.cancelled) {
+  if (s.cancelled()) {
     reply.how = http_reply::transport::cancelled;
     reply.why = "cancelled by this process";
     return reply;

@@ -1,5 +1,5 @@
 // One kept-alive HTTP/1.1 conversation with one ClickHouse server. Blocking, every call with a time limit; a session
-// belongs to one thread (only cancel() may be called from others).
+// belongs to one thread (only `cancelled` of its options may be set by others).
 //
 // What exactly-once needs of it, beyond plain HTTP:
 //  - the caller's hook runs directly before a request leaves, on new and on reused connections, also when libcurl
@@ -12,6 +12,7 @@
 #include "core/error.hpp"
 #include "core/topology.hpp"
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -35,6 +36,8 @@ struct session_options {
   // Not ClickHouse: GET requests, with these lines instead of ClickHouse's headers.
   bool plain = false;
   std::vector<std::string> plain_headers;
+  // Once true, the running send() ends within about a second, and all later ones at once. Null: never.
+  std::shared_ptr<const std::atomic<bool>> cancelled;
 };
 
 // The options for one of the URLs of a topology. TCP_USER_TIMEOUT is half of the lease.
@@ -79,8 +82,6 @@ public:
   session& operator=(const session&) = delete;
 
   http_reply send(const http_request& request);
-  // From any thread: the running send() ends within about a second, and all later ones at once.
-  void cancel() noexcept;
 
   const std::string& url() const;
   const session_options& options() const;
