@@ -1001,6 +1001,24 @@ void on_tick(self_ptr self) {
   if (s.at != phase::over) self->delayed_send(self, std::chrono::milliseconds(tick_every_ms), msg::tick{});
 }
 
+// What a handler threw ends the pipeline at once, by name: CAF takes the actor away behind it.
+void fail(self_ptr self, const std::exception_ptr& what) {
+  auto& s = self->state;
+  if (s.at == phase::over) return;
+  std::string why = "something that is no std::exception";
+  try {
+    std::rethrow_exception(what);
+  } catch (const std::exception& e) {
+    why = e.what();
+  } catch (...) {
+  }
+  if (s.stopped_for.empty())
+    s.stopped_for =
+        "it could not go on: " + why + " (where that names threads or memory, raise their limit; restart chute)";
+  s.context->board->trouble(s.context->config.name, s.stopped_for);
+  finish(self);
+}
+
 } // namespace
 
 pipeline_actor::behavior_type pipeline(self_ptr self, std::shared_ptr<pipeline_context> context,
@@ -1021,6 +1039,11 @@ pipeline_actor::behavior_type pipeline(self_ptr self, std::shared_ptr<pipeline_c
     if (!m.reason || m.reason == caf::exit_reason::user_shutdown) return;
     lane_died(self, m.source); // or it would be waited for
     end_now(self, "an actor of the pipeline died: " + to_string(m.reason));
+  });
+  // Nobody monitors this actor: the board would show for ever what it was doing when, say, no thread could be made.
+  self->set_exception_handler([=](std::exception_ptr& what) -> caf::error {
+    fail(self, what);
+    return caf::exit_reason::unhandled_exception;
   });
   // Its actors are told to end, too.
   self->set_exit_handler([=](const caf::exit_msg&) {
@@ -1050,7 +1073,10 @@ pipeline_actor::behavior_type pipeline(self_ptr self, std::shared_ptr<pipeline_c
       [=](const msg::refresh_wanted& m) { on_refresh(self, m); },
       [=](const msg::failed& m) { end_now(self, m.what); },
       [=](const msg::order& m) { on_order(self, m); },
-      [=](const msg::tick&) { on_tick(self); },
+      [=](const msg::tick&) {
+        fault_point("pipeline_fails", fault_at::failure);
+        on_tick(self);
+      },
   };
 }
 

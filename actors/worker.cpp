@@ -3,7 +3,9 @@
 #include "formats/datum.hpp"
 
 #include <chrono>
+#include <future>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 
 namespace chute {
@@ -97,6 +99,14 @@ worker_actor::behavior_type worker(worker_actor::stateful_pointer<worker_state> 
   }};
 }
 
+// Two at once: one that has ended may still count for a moment.
+void try_thread() {
+  std::promise<void> made;
+  std::jthread one([may_end = made.get_future()] { may_end.wait(); });
+  const auto lets_it_end = std::move(made); // goes first, also where there is no second
+  std::jthread two([] {});
+}
+
 namespace {
 
 using pool_ptr = pool_actor::stateful_pointer<pool_state>;
@@ -109,8 +119,18 @@ struct pool_parts {
 };
 
 worker_actor new_worker(pool_ptr self, const pool_parts& with) {
-  return self->spawn<caf::detached + caf::linked>(worker, with.context, self->state.workers++, pool_actor(self),
-                                                  with.boss);
+  auto& s = self->state;
+  try_thread();
+  auto w = self->spawn<caf::detached + caf::linked>(worker, with.context, s.workers, pool_actor(self), with.boss);
+  ++s.workers;
+  s.short_of_threads = false;
+  return w;
+}
+
+std::string no_thread(const std::system_error& e) {
+  return error{"threads", std::string("none can be made: ") + e.what(),
+               "raise the limit of threads: TasksMax of systemd, pids.max of a container, ulimit -u"}
+      .text();
 }
 
 // The topic whose next job is to be run; null: none may. What is beyond the few is for those that would have none.
@@ -177,10 +197,15 @@ void on_late(pool_ptr self, const pool_parts& with) {
   auto& s = self->state;
   s.looks = false;
   const auto now = mono_now();
-  for (auto& [name, t] : s.topics) {
-    if (s.workers >= with.size.most) break;
-    if (t.running == 0 && !t.waiting.empty() && now - t.waiting.front().first >= late_ms)
-      run_next(self, t, new_worker(self, with));
+  try {
+    for (auto& [name, t] : s.topics) {
+      if (s.workers >= with.size.most) break;
+      if (t.running == 0 && !t.waiting.empty() && now - t.waiting.front().first >= late_ms)
+        run_next(self, t, new_worker(self, with));
+    }
+  } catch (const std::system_error& e) { // it goes on with those that it has, and tries again
+    if (!std::exchange(s.short_of_threads, true))
+      with.context->log->warn("pipeline {}: {}", with.context->config.name, no_thread(e));
   }
   look_later(self, with);
 }
@@ -189,7 +214,11 @@ void on_late(pool_ptr self, const pool_parts& with) {
 
 pool_actor::behavior_type pool(pool_ptr self, context_ptr context, pool_size size, pipeline_actor boss) {
   const pool_parts with{std::move(context), size, std::move(boss)};
-  while (self->state.workers < size.few) self->state.free.push_back(new_worker(self, with));
+  try {
+    while (self->state.workers < size.few) self->state.free.push_back(new_worker(self, with));
+  } catch (const std::system_error& e) {
+    self->send(with.boss, msg::failed{no_thread(e)});
+  }
   return {
       [=](const msg::job& j) { on_job(self, with, j); },
       [=](const msg::idle& m, const worker_actor& w) { on_idle(self, with, m, w); },

@@ -43,6 +43,11 @@ private:
 // A document of the schema registry, as fetch_schema() asks for it.
 registry_reply get_schema(worker_tools& tools, const std::string& path, std::int64_t limit_ms);
 
+// Throws std::system_error where no thread can be made. To be called before an actor that has one of its own is
+// spawned: CAF 0.17 counts those that it could not make, too, and whoever destroys the actor system waits for them for
+// ever.
+void try_thread();
+
 struct worker_state {
   std::unique_ptr<worker_tools> tools;
 };
@@ -63,8 +68,9 @@ struct pool_state {
   std::map<std::string, topic> topics; // of which anything waits or runs
   std::vector<worker_actor> free;
   std::size_t workers = 0, waiting = 0;
-  bool looks = false;      // a msg::late is on its way
-  mono_ms strained_at = 0; // when more than the few were last wanted
+  bool looks = false;            // a msg::late is on its way
+  bool short_of_threads = false; // when the last one was wanted
+  mono_ms strained_at = 0;       // when more than the few were last wanted
 };
 pool_actor::behavior_type pool(pool_actor::stateful_pointer<pool_state> self, context_ptr context, pool_size size,
                                pipeline_actor boss);

@@ -104,7 +104,8 @@ class Chaos(harness.Scenario):
         topic, table = self.topic(4), self.table()
         self.produce(topic, 2_000)
         for point, said in (("lane_fails:30", "stopped: fault point lane_fails"),
-                            ("lane_dies:2", "stopped: an actor of the pipeline died")):
+                            ("lane_dies:2", "stopped: an actor of the pipeline died"),
+                            ("pipeline_fails:8", "stopped: it could not go on: fault point pipeline_fails")):
             file, port = self.topology(topic, table)
             engine = harness.Engine(self, file, "--until-end", name="failing", admin=port, env={"CHUTE_FAULT_POINT": point})
             self.assertEqual(engine.wait(60), 1, point)
