@@ -37,7 +37,8 @@ struct engine_options {
   // Told of events, one after another, on a thread of their own: it may block, and may ask the engine and give it
   // orders (also while the engine ends), but not destroy it. What it throws is logged.
   std::function<void(const engine_event&)> on_event;
-  // Is sent every chute::engine_event as a message (actors/event_message.hpp). Copied; it must live in `system`.
+  // Is sent every chute::engine_event as a message (actors/event_message.hpp). Copied; it must live in `system`, and
+  // keep up: nothing bounds its mailbox.
   const caf::actor* listener = nullptr;
   extensions own; // the host's decoders and stores
   // How long the destructor drains before it stops at once; 0: not at all.
