@@ -393,6 +393,7 @@ void join(self_ptr self, const findings& f) {
   const auto inserters = std::min<std::size_t>(inserters_max, std::max<std::size_t>(2, partitions));
   s.with.inserters = self->spawn(pool, context_ptr(s.context), pool_size{inserters, 3 * inserters}, boss);
   watch(self, s.with.inserters);
+  try_thread();
   s.with.keeper = self->spawn<caf::detached>(keeper, context_ptr(s.context), boss, s.opened_store);
   watch(self, s.with.keeper);
   s.at = phase::running;
