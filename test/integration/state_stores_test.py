@@ -35,6 +35,9 @@ class StateStores(unittest.TestCase):
     def test_questions(self):
         self.suite("kafka_suite", "inspect")
 
+    def test_the_keeper(self):
+        self.suite("keeper_suite", "keeper")
+
     def test_stores(self):
         self.suite("stores_suite", "stores")
 
