@@ -47,8 +47,16 @@ void open_group(self_ptr self) {
   }
 }
 
+std::string smallest_id(const std::vector<kafka::group_member_info>& members) {
+  std::string out;
+  for (const auto& m : members)
+    if (out.empty() || m.member_id < out) out = m.member_id;
+  return out;
+}
+
 // One that has died stays for a session.
-void wait_alone(self_ptr self, const result<std::vector<kafka::group_member_info>>& members) {
+// `gives_up`: it ends where they do not go.
+void wait_alone(self_ptr self, const result<std::vector<kafka::group_member_info>>& members, bool gives_up) {
   auto& s = self->state;
   const auto now = mono_now();
   if (!members.ok()) {
@@ -57,7 +65,7 @@ void wait_alone(self_ptr self, const result<std::vector<kafka::group_member_info
   }
   if (s.waiting_since == 0) s.waiting_since = now;
   const auto who = " the group " + s.context->config.group + " has " + kafka::to_string(*members);
-  if (now - s.waiting_since > s.context->session_timeout_ms + 10'000)
+  if (gives_up && now - s.waiting_since > s.context->session_timeout_ms + 10'000)
     return self->send(s.pipeline, msg::failed{"state: the file store is for one process, but" + who +
                                               "; stop them, or use another store"});
   self->send(s.pipeline, msg::group_trouble{"the file store is for one process, and" + who + ": waits for them to go"});
@@ -72,8 +80,11 @@ void join_alone(self_ptr self) {
   auto inspector = kafka::inspector::open(s.context->kafka_client());
   if (!inspector.ok()) return self->send(s.pipeline, msg::failed{inspector.failure().text()});
   auto members = (*inspector)->group_members(s.context->config.group, store_limit_ms);
-  if (members.ok() && members->empty()) return open_group(self);
-  wait_alone(self, members);
+  if (members.ok() && members->empty()) {
+    s.waiting_since = 0;
+    return open_group(self);
+  }
+  wait_alone(self, members, true);
 }
 
 // A member that came in the same moment as this one was not there to be waited for. No lane begins before that is
@@ -88,9 +99,11 @@ void begin_alone(self_ptr self) {
   auto members = (*inspector)->group_members(s.context->config.group, store_limit_ms);
   if (members.ok() && members->size() <= 1) {
     s.waiting_since = 0;
+    s.has_begun = true;
     return self->send(s.pipeline, msg::group_assigned{*std::exchange(s.held_back, {})});
   }
-  wait_alone(self, members);
+  // One of two that came at once stays; and who was at work does not end because somebody looked at its group.
+  wait_alone(self, members, !s.has_begun && members.ok() && smallest_id(*members) != s.group->member_id());
 }
 
 void make_anew(self_ptr self, const std::string& why) {
@@ -103,17 +116,17 @@ void make_anew(self_ptr self, const std::string& why) {
   if (auto r = s.group->rejoin(); !r.ok()) self->send(s.pipeline, msg::failed{r.failure().text()});
 }
 
-void on_assigned(keeper_state& s, bool none) {
+void on_assigned(keeper_state& s, const std::vector<kafka::topic_partition>& partitions) {
   const auto now = mono_now();
   s.owners.clear();
-  s.idle_since = none ? now : 0;
+  s.given = {partitions.begin(), partitions.end()};
+  s.idle_since = partitions.empty() ? now : 0;
   s.look_at_all_at = now + unread_look_ms;
-  s.unread.clear();
 }
 
 void handle(self_ptr self, kafka::group_event& e) {
   auto& s = self->state;
-  if (auto* a = std::get_if<kafka::assigned>(&e)) on_assigned(s, a->partitions.empty());
+  if (auto* a = std::get_if<kafka::assigned>(&e)) on_assigned(s, a->partitions);
   else if (std::holds_alternative<kafka::revoked>(e) || std::holds_alternative<kafka::lost>(e)) {
     s.idle_since = s.look_at_all_at = 0;
     s.revoked_by = 0; // of a revocation before it
@@ -148,10 +161,8 @@ divided look_at_division(const pipeline_context& context, std::int64_t limit_ms)
   auto members = (*inspector)->group_members(context.config.group, limit_ms);
   if (!topics.ok() || !members.ok()) return out;
   std::set<kafka::topic_partition> given;
-  for (const auto& m : *members) {
-    given.insert(m.partitions.begin(), m.partitions.end());
-    if (out.smallest.empty() || m.member_id < out.smallest) out.smallest = m.member_id;
-  }
+  for (const auto& m : *members) given.insert(m.partitions.begin(), m.partitions.end());
+  out.smallest = smallest_id(*members);
   out.known = true;
   out.any_given = !given.empty();
   for (const auto& t : *topics)
@@ -174,27 +185,30 @@ void look_at_idle(self_ptr self) {
 }
 
 // The same with one of many topics, or with partitions that were added. One member has it divided anew, ever less
-// often: where that does not help, all would stand still for a moment again and again.
+// often: where that does not help, all would stand still for a moment again and again. All members count alike, as
+// another one is the smallest afterwards.
 void look_at_all(self_ptr self) {
   auto& s = self->state;
   const auto now = mono_now();
   if (s.look_at_all_at == 0 || now < s.look_at_all_at) return;
-  s.look_at_all_at = now + unread_look_ms;
   auto found = look_at_division(*s.context, look_limit_ms); // saves wait meanwhile
+  s.look_pause = found.known ? unread_look_ms : std::clamp(2 * s.look_pause, unread_look_ms, divide_most_ms);
+  s.look_at_all_at = now + s.look_pause;
   if (!found.known) return;
-  if (found.unread.empty()) {
-    s.look_at_all_at = s.divide_pause = 0;
-    s.unread.clear();
+  if (found.unread.empty()) s.look_at_all_at = s.divide_pause = 0;
+  if (std::exchange(s.unread, found.unread) != found.unread) {
+    s.divide_at = now + unread_look_ms;
+    s.divide_pause = 0;
     return;
   }
-  if (std::exchange(s.unread, found.unread) != found.unread) return;
+  if (found.unread.empty()) return;
   self->send(s.pipeline,
              msg::group_trouble{"the group " + s.context->config.group + " gave " + found.unread +
                                 " to nobody: its brokers may not tell of it yet, or a member runs with other topics"});
-  if (found.smallest != s.group->member_id() || now < s.divide_at) return;
+  if (now < s.divide_at) return;
   s.divide_pause = std::clamp(2 * s.divide_pause, divide_least_ms, divide_most_ms);
   s.divide_at = now + s.divide_pause;
-  make_anew(self, "it gave " + found.unread + " to nobody");
+  if (found.smallest == s.group->member_id()) make_anew(self, "it gave " + found.unread + " to nobody");
 }
 
 // A commit that is under way when the partitions are given back would be carried into the next generation: the member
@@ -401,8 +415,9 @@ keeper_actor::behavior_type keeper(self_ptr self, context_ptr context, pipeline_
   self->send(self, msg::tick{timer});
   return {
       [=](const msg::load_lane& m) {
-        self->state.owners.insert(m.from);
-        self->state.loads.push_back(m);
+        auto& st = self->state;
+        if (st.given.contains({m.key.topic, m.partitions.front()})) st.owners.insert(m.from);
+        st.loads.push_back(m);
         flush_soon(self);
       },
       [=](const msg::save_lane& m) {

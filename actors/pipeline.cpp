@@ -28,7 +28,7 @@ constexpr mono_ms count_every_ms = 5'000;
 constexpr mono_ms look_every_ms = 5'000;
 constexpr mono_ms ends_every_ms = 10'000;
 constexpr mono_ms round_limit_ms = 3'000;
-constexpr mono_ms grown_every_ms = 20'000;
+constexpr mono_ms grown_every_ms = 20'000, grown_most_ms = 600'000;
 constexpr mono_ms rejoin_ms = 10'000; // a rebalance that takes longer is shown
 constexpr mono_ms confirm_least_ms = 500, confirm_most_ms = 5'000;
 constexpr mono_ms gone_news_ms = 60'000; // so long a lane that begins is told that its topic's log was seen to be gone
@@ -70,8 +70,8 @@ void tell_group_trouble(self_ptr self, const std::string& what) {
   constexpr mono_ms again_ms = 60'000;
   auto& s = self->state;
   const auto now = mono_now();
-  s.context->board->trouble(s.context->config.name, what);
   if (s.group_trouble == what && now - s.group_trouble_told < again_ms) return;
+  s.context->board->trouble(s.context->config.name, what);
   s.group_trouble = what;
   s.group_trouble_told = now;
   s.context->log->warn("pipeline {}: {}", s.context->config.name, what);
@@ -318,7 +318,7 @@ bool may_begin(const pipeline_state& s) {
 
 void begin_if_free(self_ptr self) {
   auto& s = self->state;
-  bool wanted = may_begin(s) && s.begun_number != s.assignment_number;
+  bool wanted = may_begin(s) && s.begin_anew.empty() && s.begun_number != s.assignment_number;
   if (wanted && !s.job_running && !any_left_over(s)) start_begin(self);
 }
 
@@ -489,6 +489,7 @@ bool forget_topics(self_ptr self, const findings& f) {
   for (const auto& [name, l] : s.lanes) kept.insert(name.topic);
   if (std::erase_if(s.topics, [&](const auto& t) { return !kept.contains(t.first); }) == 0) return false;
   std::erase_if(s.gone_at, [&](const auto& t) { return !kept.contains(t.first); });
+  std::erase_if(s.first_topics, [&](const auto& t) { return !kept.contains(t); }); // one made anew is new
   s.context->claims->keep_only(s.context->config.name, kept);
   for (auto& c : s.with.converters) self->send(c, msg::topics_kept{kept});
   return true;
@@ -559,7 +560,8 @@ void finish(self_ptr self) {
   order_all(self, msg::control::what::lose); // lanes that had stopped
   s.lanes.clear();
   if (s.with.keeper) self->send(s.with.keeper, msg::leave{});
-  auto why = !s.stopped_for.empty() ? s.stopped_for : s.lane_stopped_for;
+  auto why = s.stopped_for;
+  if (why.empty() && !s.lanes_stopped_for.empty()) why = s.lanes_stopped_for.begin()->second;
   const bool only_told = why.empty() && s.cut_short;
   if (only_told) why = "told to end before it was drained; the next start recovers what was under way";
   for (auto& c : s.with.converters) self->send_exit(c, caf::exit_reason::user_shutdown);
@@ -614,7 +616,7 @@ void ask_about_others(self_ptr self) {
 // Whether all that can be done is done.
 void check_finished(self_ptr self) {
   auto& s = self->state;
-  if (s.at == phase::over || s.revoking) return;
+  if (s.at == phase::over || s.revoking || !s.begin_anew.empty()) return;
   if (s.at == phase::ending && s.lanes.empty()) return finish(self);
   if (s.at != phase::running) return;
   bool all_over = true;
@@ -637,6 +639,7 @@ void end_now(self_ptr self, const std::string& why) {
   }
   s.at = phase::ending;
   s.revoking = false;
+  s.begin_anew.clear();
   order_all(self, msg::control::what::lose);
   check_finished(self);
 }
@@ -682,9 +685,10 @@ void on_assigned(self_ptr self, const msg::group_assigned& m) {
   ++s.assignment_number;
   ++s.assigned_times;
   s.retry_at = s.without_since = 0;
-  s.lane_stopped_for.clear(); // all lanes begin anew: one that is still wrong stops again
+  s.lanes_stopped_for.clear(); // all lanes begin anew: one that is still wrong stops again
   s.group_trouble.clear();
   s.begin_anew.clear();
+  s.grown_pause = 0;
   s.context->board->rebalanced(s.context->config.name);
   s.context->log->info("pipeline {}: the group gave {} partitions", s.context->config.name, m.partitions.size());
   if (m.partitions.empty()) {
@@ -736,7 +740,8 @@ void on_released(self_ptr self, const msg::lane_released& m) {
   s.context->board->lane_gone(s.context->config.name, m.name.topic, m.name.lane);
   if (s.begin_anew.contains(m.name.topic) && !has_lanes(s, m.name.topic)) {
     s.begin_anew.erase(m.name.topic);
-    s.retry_at = mono_now(); // the next tick begins what has no lanes
+    s.lanes_stopped_for.erase(m.name.topic); // one that is still wrong stops again
+    s.retry_at = mono_now();                 // the next tick begins what has no lanes
   }
   check_revoked(self);
   begin_if_free(self);
@@ -755,12 +760,13 @@ void on_stopped(self_ptr self, const msg::lane_stopped& m) {
   auto it = s.lanes.find(m.name);
   if (it == s.lanes.end()) return;
   it->second.stopped = true;
-  s.lane_stopped_for = "topic " + m.name.topic + ", lane " + std::to_string(m.name.lane.value) + ": " + m.reason;
-  s.context->board->trouble(s.context->config.name, s.lane_stopped_for);
-  if (s.job_running || s.retry_at) return; // other topics are about to begin
+  const auto why = s.lanes_stopped_for[m.name.topic] =
+      "topic " + m.name.topic + ", lane " + std::to_string(m.name.lane.value) + ": " + m.reason;
+  s.context->board->trouble(s.context->config.name, why);
+  if (s.job_running || s.retry_at || !s.begin_anew.empty()) return; // other topics are about to begin
   bool all = true;
   for (auto& [name, l] : s.lanes) all &= l.stopped;
-  if (all && !s.revoking && !any_left_over(s)) end_now(self, s.lane_stopped_for);
+  if (all && !s.revoking && !any_left_over(s)) end_now(self, why);
 }
 
 void on_refresh(self_ptr self, const msg::refresh_wanted& m) {
@@ -857,12 +863,14 @@ void on_order(self_ptr self, const msg::order& m) {
     if (s.at == phase::preparing && !s.job_running) return finish(self);
     show(self, shown::draining);
     s.retry_at = 0;
+    s.begin_anew.clear();
     order_all(self, msg::control::what::drain);
     return check_finished(self);
   case what::stop:
     if (s.at == phase::over) return;
     s.cut_short = std::any_of(s.lanes.begin(), s.lanes.end(), [](auto& l) { return !l.second.stopped; });
     s.at = phase::ending;
+    s.begin_anew.clear();
     order_all(self, msg::control::what::lose);
     return check_finished(self);
   case what::pause:
@@ -939,6 +947,10 @@ void on_grown(self_ptr self, const msg::topic_grew& m) {
   const auto t = s.topics.find(m.topic);
   if (t == s.topics.end() || t->second.partitions >= m.partitions || !has_lanes(s, m.topic)) return;
   if (!may_begin(s) || s.job_running || s.draining || !s.begin_anew.insert(m.topic).second) return; // or the next look
+  s.anew_deadline = mono_now() + revoke_limit_ms;
+  // The broker that is asked when they begin may tell of the old number still.
+  s.grown_pause = std::clamp(2 * s.grown_pause, grown_every_ms, grown_most_ms);
+  s.grown_at = mono_now() + s.grown_pause;
   s.context->log->info("pipeline {}: topic {} has {} partitions, its lanes began with {}: they begin anew",
                        s.context->config.name, m.topic, m.partitions, t->second.partitions);
   for (auto& [name, l] : s.lanes)
@@ -953,6 +965,14 @@ void end_left_over(self_ptr self, mono_ms now) {
     return finish(self);
   }
   if (now >= s.revoke_deadline) order_all(self, msg::control::what::lose);
+}
+
+// What is under way is left to recovery then, as where the group takes partitions back.
+void end_slow_anew(self_ptr self, mono_ms now) {
+  auto& s = self->state;
+  if (s.begin_anew.empty() || now < s.anew_deadline) return;
+  for (auto& [name, l] : s.lanes)
+    if (s.begin_anew.contains(name.topic)) self->send(l.actor, msg::control{msg::control::what::lose});
 }
 
 void lane_died(self_ptr self, const caf::actor_addr& who) {
@@ -986,13 +1006,14 @@ void on_tick(self_ptr self) {
   auto now = mono_now();
   if (s.retry_at && now >= s.retry_at && !s.job_running && !s.draining) {
     if (s.at == phase::preparing) start_prepare(self);
-    else if (may_begin(s)) start_begin(self);
+    else if (may_begin(s) && s.begin_anew.empty()) start_begin(self); // else with the partitions of before
   }
   tell_slow_begin(self, now);
   if (now >= s.count_at) count_blocks(self, now);
   if (now >= s.look_at) look_at_columns(self, now);
   if (now >= s.ends_at) ask_log_ends(self, now);
   if (now >= s.grown_at) look_at_partitions(self, now);
+  end_slow_anew(self, now);
   if (s.without_since && now - s.without_since > rejoin_ms && s.at == phase::running && !s.draining) {
     s.without_since = 0;
     show(self, shown::starting, "the group " + s.context->config.group + " gives no partitions");

@@ -79,7 +79,9 @@ struct pipeline_state {
   mono_ms count_at = 0, look_at = 0, ends_at = 0, grown_at = 0;
   round_ptr counts = std::make_shared<question_round>(), looks = std::make_shared<question_round>(),
             ends = std::make_shared<question_round>(), grown = std::make_shared<question_round>();
+  mono_ms grown_pause = 0;          // until the next look, where lanes began anew; grows
   std::set<std::string> begin_anew; // topics whose lanes are given up, to begin with all partitions there are
+  mono_ms anew_deadline = 0;        // for them to end
   bool job_running = false;
   std::shared_ptr<topic_at_work> job_at; // of that job
   std::size_t assigned_times = 0;
@@ -96,9 +98,9 @@ struct pipeline_state {
   mono_ms without_since = 0; // the group took the partitions back, and gave none since
   int tries = 0;
   bool paused = false, draining = false;
-  std::string stopped_for; // the pipeline's
-  std::string lane_stopped_for;
-  bool cut_short = false; // told to end while lanes were not done
+  std::string stopped_for;                              // the pipeline's
+  std::map<std::string, std::string> lanes_stopped_for; // topic → why the last one of its lanes did
+  bool cut_short = false;                               // told to end while lanes were not done
 };
 
 pipeline_actor::behavior_type pipeline(pipeline_actor::stateful_pointer<pipeline_state> self,

@@ -12,6 +12,8 @@ QUIET_SECONDS = 8  # several heartbeats: a member that leaves and joins anew is 
 
 
 class Members(harness.Scenario):
+    never_looks = {"topic.metadata.refresh.interval.ms": 3_600_000}  # librdkafka, for what is new of a topic
+
     def pipeline(self, engine):
         return ((engine.status() or {}).get("pipelines") or [{"lanes": []}])[0]
 
@@ -94,28 +96,64 @@ class Members(harness.Scenario):
         return code == 503 and state == "waiting" and word in (reason or "")
 
     def partitions_come(self, engine, topic, table):
-        """Three, while librdkafka does not look by itself."""
-        self.produce(topic, 200)
-        self.arrived(table, 200, 60, engine)
+        """Three, while librdkafka does not look by itself, and soon: what nobody reads is looked for after each division only."""
+        wait_until(lambda: self.streams(engine, 2), 60, lambda: f"it streams: {engine.reasons()}")
         self.kit("topic", "add-partitions", topic, "--partitions", 5)
         for partition in range(5):
-            self.put(topic, partition, *[self.order(1_000 + partition * 100 + n) for n in range(100)])
-        self.arrived(table, 700, 120, engine)
+            self.put(topic, partition, *[self.order(partition * 100 + n) for n in range(100)])
+        self.arrived(table, 500, 150, engine)
         self.assertEqual(engine.stop(), 0)
-        self.exact(topic, table, records=700, unverified=500)
+        self.exact(topic, table, records=500, unverified=500)
 
     def test_partitions_that_are_added_to_lanes_are_read_before_the_group_divides_anew(self):
         topic, table = self.topic(2), self.table()
-        engine = self.engine(topic, table, kafka={"topic.metadata.refresh.interval.ms": 3_600_000}, lanes=2)
+        engine = self.engine(topic, table, kafka=self.never_looks, lanes=2)
         self.partitions_come(engine, topic, table)
-        self.assertIn("has 5 partitions, its lanes began with 2", engine.log.read_text())
+        said = engine.log.read_text()
+        self.assertIn("has 5 partitions, its lanes began with 2", said)
+        self.assertNotIn("to nobody", said)
 
     def test_partitions_that_the_group_gave_to_nobody_are_told_of_and_read(self):
         """A broker that does not know of them yet, when the group divides, is not asked again; here nobody looks by itself."""
         topic, table = self.topic(2), self.table()
-        engine = self.engine(topic, table, kafka={"topic.metadata.refresh.interval.ms": 3_600_000})
+        engine = self.engine(topic, table, kafka=self.never_looks)
         self.partitions_come(engine, topic, table)
         self.assertIn(f"gave {topic}/2 to nobody", engine.log.read_text())
+
+    def test_partitions_come_where_a_lane_has_stopped_and_a_topic_waits(self):
+        """Its lanes begin anew, the one that had stopped with them; the other topic is tried again meanwhile."""
+        topic, waits = self.topic(2, suffix="_a"), self.topic(1, suffix="_b")
+        table = self.table(suffix="_a")
+        self.put(topic, 0, self.order(1))
+        self.put(topic, 1, "no JSON")
+        engine = self.engine(topic, f"{self.database}.{{topic}}", topics=[topic, waits], kafka=self.never_looks, lanes=2,
+                             on_bad_record="stop", on_data_loss="continue")
+        engine.says("JSON")
+        wait_until(lambda: self.waits_for(engine, waits), 30, lambda: f"the other topic waits: {engine.ready()}")
+        self.kit("topic", "delete-records", topic, "--before", "1:1")
+        self.kit("topic", "add-partitions", topic, "--partitions", 4)
+        for partition in range(4):
+            self.put(topic, partition, *[self.order(100 + partition * 10 + n) for n in range(10)])
+        wait_until(lambda: self.server.number(f"SELECT count() FROM {table}") == 41, 90, lambda: f"all land: {engine.reasons()}")
+        self.assertTrue(self.waits_for(engine, waits), "the other waits still")
+        self.assertEqual(engine.stop(), 0, "what had stopped was mended")
+        self.assertEqual(self.server.number(f"SELECT count() - uniqExact(_partition, _offset) FROM {table}"), 0, "nothing twice")
+
+    def test_a_drain_while_lanes_begin_anew(self):
+        """One of them waits for its insert, and the end for it."""
+        topic, table = self.topic(2), self.table()
+        proxy = harness.Proxy(self, self.server.url)
+        engine = self.engine(topic, table, kafka=self.never_looks, lanes=2, url=proxy.url)
+        wait_until(lambda: self.streams(engine, 2), 60, lambda: f"it streams: {engine.reasons()}")
+        self.kit("topic", "add-partitions", topic, "--partitions", 4)
+        proxy.fault("delay", match=f"INSERT INTO*{table.split('.')[1]}*", ms=1_000)
+        producer = self.produce_on(topic, 500)
+        wait_until(lambda: "they begin anew" in engine.log.read_text(), 60, "partitions are noticed", every=0.02)
+        self.assertEqual(engine.stop(), 0)
+        proxy.clear()
+        records = self.end_of(producer, topic, 1)
+        self.run_until_end(topic, table, name="again", kafka=self.never_looks, lanes=2)
+        self.exact(topic, table, records=records)
 
     def test_a_named_topic_that_is_deleted_or_missing_is_told(self):
         """The group gives nobody what it does not know, and says nothing of it."""
@@ -191,6 +229,8 @@ class Members(harness.Scenario):
         said = "the file store is for one process, but"
         wait_until(lambda: any(said in e.log.read_text() for e in engines), 90, lambda: f"it is told: {[e.reasons() for e in engines]}")
         wait_until(lambda: any(not e.alive() for e in engines), 30, "it ends by that")
+        self.arrived(table, 400, 60, *[e for e in engines if e.alive()])
+        self.assertNotIn("its state is gone", "".join(e.log.read_text() for e in engines))
         for e in engines:
             e.stop()
-        self.assertEqual(self.server.number(f"SELECT count() - uniqExact(_partition, _offset) FROM {table}"), 0, "nothing twice")
+        self.exact(topic, table, records=400)
