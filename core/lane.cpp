@@ -127,7 +127,8 @@ void lane::forget(instant now, bool reload) {
   suspects_.clear();
   on_their_way_.clear();
   retry_at_ = look_at_ = 0;
-  claimed_ = differed_ = waits_for_room_ = false;
+  claimed_ = differed_ = waits_for_room_ = unplanned_over_ = false;
+  unplanned_since_ = 0;
   odd_since_ = 0;
   split_to_.clear();
   halted_.clear();

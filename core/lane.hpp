@@ -441,6 +441,7 @@ private:
   std::uint64_t bytes_of_open_plan() const;
   bool room_to_build(instant now);
   bool unplanned_may_run(instant now);
+  void unplanned_answered(instant now, const table_answer& answer);
   void stream(instant now);
   void retry_recovery(instant now, const std::string& why);
   // lane_reading.cpp: what the readers are asked for, and what they hand on
@@ -632,7 +633,9 @@ private:
   mono_ms blocks_at_ = INT64_MIN / 2; // when
   mono_ms odd_since_ = 0;             // the store gives an answer that may be stale
   bool differed_ = false;
-  bool refreshed_ = false; // see fx_insert
+  bool unplanned_over_ = false; // what at_least_once sent cannot run any more
+  mono_ms unplanned_since_ = 0; // a server was silent then
+  bool refreshed_ = false;      // see fx_insert
   bool paused_ = false, revoking_ = false, draining_ = false, closing_all_ = false;
   std::string waiting_, late_, stopped_, stop_for_; // late_: as waiting_ was set by tell_late()
   // Why nothing comes of a partition, until something does.

@@ -460,6 +460,10 @@ void lane::answered(instant now, ticket_t ticket, const table_answer& answer, bo
     wanted_ticket_ = 0;
     return beyond_answered(now, answer);
   }
+  if (phase_ == lane_phase::claiming && ticket == wanted_ticket_) {
+    wanted_ticket_ = 0;
+    return unplanned_answered(now, answer);
+  }
   if (!work_ || work_->ask_ticket != ticket) return;
   auto& w = *work_;
   w.ask_ticket = 0;

@@ -555,16 +555,33 @@ void lane::claimed(instant now) {
 }
 
 // What was sent without a plan no question can name. Whoever sent it is refused since the claim, so it has ended once
-// the limit has passed; then the table is compared again.
-bool lane::unplanned_may_run(instant now) {
+// all servers have answered for as long as it may run: it can lie in the socket of one that hangs. Then the table is
+// compared again.
+bool lane::unplanned_may_run(instant) {
   if (!record_.unplanned || config_.delivery == delivery_mode::at_least_once || mutant(bug::unplanned_not_waited_for))
     return false;
   differed_ = true;
-  const auto over = save_sent_mono_ + config_.lease_ms + config_.insert_limit_ms;
-  if (now.mono >= over) return false;
+  if (unplanned_over_) return false;
   waiting_ = "inserts of delivery: at_least_once to end, which may still be running";
-  retry_at_ = over;
+  wanted_ticket_ = new_ticket();
+  fx_ask fx{wanted_ticket_, {}, {}, false};
+  fx.running = token_t{}; // which no insert has: every server answers all the same
+  effects_.push_back(std::move(fx));
   return true;
+}
+
+void lane::unplanned_answered(instant now, const table_answer& answer) {
+  const bool counts = mutant(bug::unplanned_silence_counts);
+  if (!answer.answered && !counts) unplanned_since_ = now.mono;
+  const auto since = std::max(save_sent_mono_, unplanned_since_);
+  const auto waited = counts ? now.mono - since : answer.all_answer ? answer.all_answer->length_from(since) : 0;
+  unplanned_over_ = (answer.answered || counts) && waited >= config_.lease_ms + config_.insert_limit_ms;
+  if (unplanned_over_) return claimed(now);
+  waiting_ = "inserts of delivery: at_least_once to end, which may still be running" +
+             (answer.answered ? std::string()
+                              : ", which time tells only while ClickHouse answers" +
+                                    (answer.why.empty() ? std::string() : ": " + answer.why));
+  retry_at_ = now.mono + answering::every_ms;
 }
 
 void lane::marked_started(instant now, ticket_t ticket, bool ok, const std::string& why) {

@@ -49,6 +49,7 @@
   bug(loaded_plan_is_clean, sim, "a plan that was loaded has an unanswered attempt") \
   bug(views_not_repeated, unit, "with dependent views or a quorum the batch is sent again though its rows are there") \
   bug(unplanned_not_waited_for, unit, "what at_least_once sent is waited for before exactly_once begins") \
+  bug(unplanned_silence_counts, unit, "the wait for what at_least_once sent counts only while the servers answer") \
   bug(rows_in_part_believed, sim, "in a table with partitions a record has landed once all its rows are there") \
   bug(fill_in_part_believed, sim, "a fill stops where a record lacks some of its rows") \
   bug(fill_of_views_believed, unit, "a fill that may have failed halfway says nothing of what views have") \

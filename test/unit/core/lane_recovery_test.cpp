@@ -131,10 +131,23 @@ TEST_CASE("from at_least_once to exactly_once: what may be on its way is waited 
   h.answer();
   h.accept();
   CHECK(h.machine->status().waiting_for.find("at_least_once") != std::string::npos);
-  for (std::int64_t passed = 0; passed < h.config.lease_ms + h.config.insert_limit_ms; passed += 5'000) {
-    CHECK_FALSE((h.has<fx_inspect>() || h.has<fx_read>()));
+  const auto whole = h.config.lease_ms + h.config.insert_limit_ms;
+  const auto waits = [&](std::int64_t ms) {
+    for (std::int64_t passed = 0; passed < ms; passed += 5'000) {
+      CHECK_FALSE((h.has<fx_inspect>() || h.has<fx_read>()));
+      CHECK(h.answer().running);
+      h.pass(5'000);
+    }
+  };
+  SUBCASE("all answer") {}
+  SUBCASE("a server is silent meanwhile: an insert may lie in its socket") {
+    waits(whole - 5'000);
+    h.no_answer();
+    CHECK(h.machine->status().waiting_for.find("no answer") != std::string::npos);
     h.pass(5'000);
   }
+  waits(whole);
+  h.answer();
   h.inspect();
   SUBCASE("nothing came") {
     h.answer();
