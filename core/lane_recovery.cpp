@@ -571,7 +571,7 @@ bool lane::unplanned_may_run(instant) {
 }
 
 void lane::unplanned_answered(instant now, const table_answer& answer) {
-  const bool counts = mutant(bug::unplanned_silence_counts);
+  bool counts = mutant(bug::unplanned_silence_counts); // not const: that would be known when it is compiled
   if (!answer.answered && !counts) unplanned_since_ = now.mono;
   const auto since = std::max(save_sent_mono_, unplanned_since_);
   const auto waited = counts ? now.mono - since : answer.all_answer ? answer.all_answer->length_from(since) : 0;

@@ -7,7 +7,7 @@ import time
 import harness
 from harness import wait_until
 
-AT_ONCE = 3
+AT_ONCE = 5
 QUIET_SECONDS = 8  # several heartbeats: a member that leaves and joins anew is told to the others by then
 
 
