@@ -54,8 +54,7 @@ std::string smallest_id(const std::vector<kafka::group_member_info>& members) {
   return out;
 }
 
-// One that has died stays for a session.
-// `gives_up`: it ends where they do not go.
+// `gives_up`: it ends where they do not go; one that has died stays for a session.
 void wait_alone(self_ptr self, const result<std::vector<kafka::group_member_info>>& members, bool gives_up) {
   auto& s = self->state;
   const auto now = mono_now();
@@ -95,7 +94,8 @@ void begin_alone(self_ptr self) {
   if (!s.held_back || now < s.ask_members_at) return;
   s.ask_members_at = now + ask_members_every_ms;
   auto inspector = kafka::inspector::open(s.context->kafka_client());
-  if (!inspector.ok()) return; // a moment without threads or files: later
+  // A moment without threads or files: later.
+  if (!inspector.ok()) return self->send(s.pipeline, msg::group_trouble{inspector.failure().text()});
   auto members = (*inspector)->group_members(s.context->config.group, store_limit_ms);
   if (members.ok() && members->size() <= 1) {
     s.waiting_since = 0;

@@ -25,6 +25,8 @@ struct kept {
   std::shared_ptr<pipeline_context> context;
   keeper_actor keeper;
   ticket_t ticket = 0;
+  std::vector<kafka::topic_partition> assignment; // the last one
+  std::int32_t seat = 0;                          // of the lane that is played
 
   kept() {
     create_topic(topic, 2);
@@ -47,7 +49,7 @@ struct kept {
   template <class Actor> static Actor played(caf::scoped_actor& by) {
     return caf::actor_cast<Actor>(caf::actor_cast<caf::strong_actor_ptr>(by));
   }
-  lane_key key() const { return {"c", group, "p", topic, {0}}; }
+  lane_key key() const { return {"c", group, "p", topic, {seat}}; }
 
   // Until the group gave so many partitions; what it takes back meanwhile is given back at once.
   bool given(
@@ -55,13 +57,16 @@ struct kept {
     std::optional<std::size_t> got;
     return eventually([&] {
       meanwhile();
-      pipeline->receive([&](const msg::group_assigned& m) { got = m.partitions.size(); },
-                        [&](const msg::group_revoked& m) {
-                          got.reset();
-                          if (!m.lost) pipeline->send(keeper, msg::revoke_done{});
-                        },
-                        [&](const msg::group_trouble&) {}, [&](const msg::failed& m) { FAIL(m.what); },
-                        caf::after(10ms) >> [] {});
+      pipeline->receive(
+          [&](const msg::group_assigned& m) {
+            assignment = m.partitions;
+            got = m.partitions.size();
+          },
+          [&](const msg::group_revoked& m) {
+            got.reset();
+            if (!m.lost) pipeline->send(keeper, msg::revoke_done{});
+          },
+          [&](const msg::group_trouble&) {}, [&](const msg::failed& m) { FAIL(m.what); }, caf::after(10ms) >> [] {});
       return got == partitions;
     });
   }
@@ -70,7 +75,7 @@ struct kept {
   std::uint64_t load() {
     auto partly = std::make_shared<lane_loaded>();
     partly->what = lane_loaded::state::absent; // nothing was found out before the store is asked
-    lane->send(keeper, msg::load_lane{++ticket, key(), {{0}}, partly, lane.address()});
+    lane->send(keeper, msg::load_lane{++ticket, key(), {{seat}}, partly, lane.address()});
     std::uint64_t version = 0;
     lane->receive(
         [&](const msg::loaded_lane& m) {
@@ -86,10 +91,10 @@ struct kept {
     lane_record r;
     r.version = version;
     r.lineage = 7;
-    r.lanes = 1;
+    r.lanes = 2;
     r.partitions.resize(1);
     r.partitions[0].next = {static_cast<std::int64_t>(version)};
-    save_request request{key(), version - 1, {version, encode_record(r)}, {{{0}, r.partitions[0].next}}};
+    save_request request{key(), version - 1, {version, encode_record(r)}, {{{seat}, r.partitions[0].next}}};
     lane->send(keeper, msg::save_lane{++ticket, request, lane.address()});
     auto out = save_outcome::unknown;
     lane->receive([&](const msg::saved_lane& m) { out = m.outcome; },
@@ -125,6 +130,21 @@ TEST_CASE("a lane that did not load since the group gave partitions saves nothin
   CHECK(k.save(3) == save_outcome::refused); // it has not heard that its partitions were gone
   CHECK(k.load() == 2);
   CHECK(k.save(3) == save_outcome::accepted);
+}
+
+TEST_CASE("a lane whose seat is another member's saves nothing, also once it has loaded") {
+  kept k;
+  REQUIRE(k.given(2));
+  auto other = kafka::group_member::open({k.context->kafka_client(), k.group, {k.topic}, {}});
+  REQUIRE(other.ok());
+  REQUIRE(k.given(1, [&] { (*other)->poll(0); }));
+  const auto ours = k.assignment.front().partition.value;
+  k.seat = 1 - ours;
+  CHECK(k.load() == 0);
+  CHECK(k.save(1) == save_outcome::refused); // the broker would take it
+  k.seat = ours;
+  CHECK(k.load() == 0);
+  CHECK(k.save(1) == save_outcome::accepted);
 }
 
 TEST_SUITE_END();
