@@ -500,6 +500,7 @@ private:
   bool look_is_too_early(instant now) const;
   void suspect_done();
   bool log_differs(std::size_t i, const lane_partition& p, const log_facts::part& f) const;
+  std::vector<bool> known_looked_at_next(const lane_record& base);
   void look_at_log(instant now);
   void looked_at_log(instant now, const log_facts& facts);
   void save(instant now, lane_record next, purpose why);
@@ -601,8 +602,9 @@ private:
   ticket_t look_ticket_ = 0;
   mono_ms look_at_ = 0, compared_at_ = 0; // compared_at_: recovery asked for the log's bounds
   mono_ms look_sent_ = 0;                 // the look that is on its way
-  mono_ms look_at_all_at_ = 0;            // then every partition is looked at, not only the suspected ones
+  mono_ms look_at_all_at_ = 0;            // then others are looked at, too, not only the suspected ones
   bool looks_at_all_ = false;             // the look that is on its way
+  std::size_t look_from_ = 0;             // whose last record is looked for next
   std::vector<mono_ms> unread_since_;     // one a partition: nothing was asked of its reader since; 0: something is
   std::vector<mono_ms> heard_at_;         // one a partition: when its reader last answered, or was asked after a rest
   mono_ms heard_any_ = 0;                 // when records last came of any

@@ -817,6 +817,33 @@ TEST_CASE("a log that cannot be looked at is waited for, by name") {
   CHECK(h.machine->status().waiting_for.empty());
 }
 
+TEST_CASE("from time to time the last records of some partitions are looked for, in turn; of those that have one") {
+  harness h(7);
+  h.first_start();
+  for (int p = 0; p < 7; ++p)
+    if (p != 3) h.give(records(p, 0, 5));
+  h.pass(h.config.batch.wait_ms);
+  h.accept();
+  h.acknowledge();
+  h.pass(1);
+  h.accept();
+  std::map<int, int> asked;
+  for (int look = 1; look <= 3; ++look) {
+    h.wait(h.config.look_at_log_ms);
+    h.collect();
+    for (const auto& e : h.out)
+      if (const auto* f = std::get_if<fx_inspect>(&e)) {
+        CHECK(f->probes.size() == 7); // of the bounds all
+        for (const auto& p : f->probes) asked[p.partition.value] += p.at.has_value();
+      }
+    h.inspect();
+    int all = 0;
+    for (const auto& [partition, times] : asked) all += times;
+    CHECK(all == 4 * look);
+  }
+  for (int p = 0; p < 7; ++p) CHECK(asked[p] == (p == 3 ? 0 : 2));
+}
+
 TEST_CASE("an open plan of whose records nothing comes is compared with the log again") {
   harness h;
   h.first_start();
