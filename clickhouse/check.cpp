@@ -1,5 +1,6 @@
 #include "clickhouse/check.hpp"
 
+#include "clickhouse/insert.hpp"
 #include "clickhouse/questions.hpp"
 #include "clickhouse/schema.hpp"
 #include "clickhouse/sql.hpp"
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 
 namespace chute::clickhouse {
 namespace {
@@ -347,6 +349,23 @@ expectations of_dead_letters(expectations e) {
   return e;
 }
 
+// See two_views_one_target in insert.cpp.
+void check_shared_targets(findings& out, const table_description& t, const server_facts& facts) {
+  if (tells_views_apart(facts) || facts.knows("update_insert_deduplication_token_in_dependent_materialized_views"))
+    return;
+  std::map<qualified_name, std::string> seen;
+  for (const auto& v : t.views) {
+    const auto view = table_name(v.view.database, v.view.table);
+    const auto [first, fresh] = seen.emplace(qualified_name{v.target.database, v.target.table}, view);
+    if (fresh) continue;
+    out.add(severity::error,
+            "the views " + first->second + " and " + view + " write into the same table, " +
+                table_name(v.target.database, v.target.table) + ", and this server (" + facts.version +
+                ") gives both the same token: the rows of one of them are dropped there as if they were repeated",
+            "use ClickHouse 24.1 or newer, or give each view a target of its own");
+  }
+}
+
 void check_views(findings& out, const table_description& t, const server_facts& facts, const expectations& e) {
   if (t.views.empty() || !exactly_once(e)) return;
   if (!facts.knows("deduplicate_blocks_in_dependent_materialized_views"))
@@ -355,6 +374,7 @@ void check_views(findings& out, const table_description& t, const server_facts& 
                 ") cannot deduplicate "
                 "in their targets: an insert that is sent again would be doubled there",
             "use a newer ClickHouse, or drop the views");
+  check_shared_targets(out, t, facts);
   check_targets(out, t, e);
   if (t.views_cut)
     out.add(severity::warning,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <random>
 
 namespace chute::clickhouse {
 namespace {
@@ -11,6 +13,10 @@ constexpr const char* beyond_any_batch = "1000000000000";
 // For the answer to a query that the server ended at its limit.
 constexpr std::int64_t reply_grace_ms = 5'000;
 
+// Without it ClickHouse before 24.7 passes the same token on to all views: of two that lead to one target the second
+// one's rows are dropped there, as if they were repeated. Newer ones always tell views apart.
+constexpr const char* two_views_one_target = "update_insert_deduplication_token_in_dependent_materialized_views";
+
 using enum pinned_setting::necessity;
 constexpr std::array pinned = {
     pinned_setting{"async_insert", "0", harmless, ""},
@@ -19,6 +25,7 @@ constexpr std::array pinned = {
     pinned_setting{"insert_deduplication_token", "", essential, "it cannot know an insert again by its token"},
     pinned_setting{"deduplicate_blocks_in_dependent_materialized_views", "1", useful,
                    "an insert that is sent again is doubled in the targets of materialized views"},
+    pinned_setting{two_views_one_target, "1", harmless, ""},
     pinned_setting{"materialized_views_ignore_errors", "0", harmless, ""},
     pinned_setting{"min_insert_block_size_rows", beyond_any_batch, essential, "it may cut an insert into blocks"},
     pinned_setting{"min_insert_block_size_bytes", "0", essential, "it may cut an insert into blocks"},
@@ -50,9 +57,17 @@ std::string statement(const insert_request& r) {
   return sql + " FORMAT " + r.format;
 }
 
+// A server that was upgraded since its settings were read may deduplicate by a setting that it did not know then.
+std::string one_time_token() {
+  thread_local std::mt19937_64 bits{(std::uint64_t{std::random_device{}()} << 32) | std::random_device{}()};
+  char text[2 * sizeof(std::uint64_t)];
+  const auto end = std::to_chars(std::begin(text), std::end(text), bits(), 16).ptr;
+  return "once-" + std::string(std::begin(text), end);
+}
+
 std::string value_of(const pinned_setting& p, const insert_request& r) {
   std::string_view name = p.name;
-  if (name == "insert_deduplication_token") return r.token;
+  if (name == "insert_deduplication_token") return r.token.empty() ? one_time_token() : r.token;
   // Without a token the server would compare contents, and drop a batch that happens to equal an earlier one.
   if (name == "insert_deduplicate" && r.token.empty()) return "0";
   if (name == "deduplicate_insert" && r.token.empty()) return "disable";
@@ -61,6 +76,8 @@ std::string value_of(const pinned_setting& p, const insert_request& r) {
 }
 
 } // namespace
+
+bool tells_views_apart(const server_facts& facts) { return std::pair(facts.major, facts.minor) >= std::pair(24, 7); }
 
 std::span<const pinned_setting> pinned_settings() { return pinned; }
 
@@ -71,7 +88,8 @@ bool is_pinned(std::string_view setting) {
 
 known_settings::known_settings(const server_facts& facts) {
   for (const auto& p : clickhouse::pinned)
-    if (facts.knows(p.name)) pinned.push_back(&p);
+    if (facts.knows(p.name) && !(p.name == std::string_view(two_views_one_target) && tells_views_apart(facts)))
+      pinned.push_back(&p);
 }
 
 std::vector<std::pair<std::string, std::string>> insert_parameters(const known_settings& known,

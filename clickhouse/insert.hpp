@@ -25,6 +25,8 @@ struct pinned_setting {
 };
 std::span<const pinned_setting> pinned_settings();
 bool is_pinned(std::string_view setting);
+// Of a batch's token each view's target gets one of its own.
+bool tells_views_apart(const server_facts& facts);
 
 // Those that a server knows, looked up once: they are some twenty of its fifteen hundred.
 struct known_settings {

@@ -15,6 +15,8 @@ namespace {
 server_facts new_server() {
   server_facts f;
   f.version = "26.7.2.1";
+  f.major = 26;
+  f.minor = 7;
   for (const auto& p : pinned_settings()) f.settings.insert(p.name);
   return f;
 }
@@ -417,6 +419,25 @@ TEST_CASE("how many inserts a pipeline can reach") {
   CHECK(check(t, e).empty());
   e.other_inserts_per_second = 60;
   CHECK(finds(check(t, e), severity::warning, "up to 108 inserts a second", "wait: 1s"));
+}
+
+TEST_CASE("two views into one target need a server that tells them apart") {
+  auto t = good_table();
+  t.views.push_back({{"shop", "v"}, {"shop", "orders"}, plain_storage("by_day", 10'000), true});
+  t.views.push_back({{"shop", "w"}, {"shop", "orders"}, plain_storage("by_hour", 10'000), true});
+  auto old = new_server();
+  old.major = 23;
+  old.minor = 8;
+  old.settings.erase("update_insert_deduplication_token_in_dependent_materialized_views");
+  const auto refused = [&](const server_facts& facts) {
+    return finds(check_table(t, facts, "table", {}), severity::error, "same token");
+  };
+  CHECK_FALSE(refused(old));
+  t.views[1].target = t.views[0].target;
+  CHECK(refused(old));
+  CHECK_FALSE(refused(new_server()));
+  old.settings.insert("update_insert_deduplication_token_in_dependent_materialized_views");
+  CHECK_FALSE(refused(old));
 }
 
 TEST_CASE("a target of views gets what all of them bring") {
