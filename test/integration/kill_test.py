@@ -64,10 +64,10 @@ class Kill(harness.Scenario):
         self.kill_again_and_again("file")
 
     def test_store_keeper_map(self):
-        self.kill_again_and_again("keeper_map", 0.4)
+        self.kill_again_and_again("keeper_map")
 
     def test_store_redis(self):
-        self.kill_again_and_again("redis", 0.4)
+        self.kill_again_and_again("redis")
 
 
 if __name__ == "__main__":
