@@ -30,10 +30,10 @@ bool is_meta(std::string_view name) {
 
 // Raised when a decoder makes another row of the same record than it did before.
 int version_of(const std::string& format) {
-  constexpr std::array<std::pair<std::string_view, int>, 8> versions = {{{"json", 3},
+  constexpr std::array<std::pair<std::string_view, int>, 8> versions = {{{"json", 4},
                                                                          {"raw", 1},
-                                                                         {"csv", 2},
-                                                                         {"tsv", 3},
+                                                                         {"csv", 3},
+                                                                         {"tsv", 4},
                                                                          {"connect_json", 3},
                                                                          {"avro", 4},
                                                                          {"protobuf", 3},

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 namespace chute::json {
 namespace {
@@ -83,17 +82,6 @@ result<void> find_zone(node& n, const std::string& timezone) {
   return {};
 }
 
-// QBit(Float32, 16): the 16.
-std::size_t dimension_of(const type& t) {
-  const auto comma = t.text.rfind(',');
-  std::size_t n = 0;
-  if (comma == t.text.npos) return 0;
-  const char* p = t.text.data() + comma + 1;
-  while (*p == ' ') ++p;
-  std::from_chars(p, t.text.data() + t.text.size(), n);
-  return n;
-}
-
 // In the order of dynamic_alternative; the last is written by append_dynamic itself.
 const std::vector<type_ptr>& dynamic_types() {
   static const auto types = [] {
@@ -144,7 +132,7 @@ result<void> make_array(node& n, const std::string& timezone) {
 result<void> make_composite(node& n, const std::string& timezone) {
   switch (n.type->kind) {
   case type_kind::array: return make_array(n, timezone);
-  case type_kind::qbit: n.dimension = dimension_of(*n.type); return make_array(n, timezone);
+  case type_kind::qbit: n.dimension = n.type->precision; return make_array(n, timezone);
   case type_kind::nested: return make_nested(n, timezone);
   case type_kind::map: return make_map(n, timezone);
   case type_kind::json: return make_json(n, timezone);

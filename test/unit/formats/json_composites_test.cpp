@@ -27,6 +27,9 @@ TEST_CASE("json arrays") {
   check("Array(LowCardinality(String))", {{R"(["a","a"])", "['a','a']"}});
   check("QBit(Float32, 3)",
         {{"[1,2.5,3]", "[1,2.5,3]"}, {"[1,2]", "! has another number of elements than the type"}, {"null", "[0,0,0]"}});
+  check("QBit(Float32, 4, 2)", {{"[1,2,3,4]", "[1,2,3,4]"}, // the last argument is a stride
+                                {"[1,2]", "! has another number of elements than the type"},
+                                {"null", "[0,0,0,0]"}});
 }
 
 TEST_CASE("json tuples, with names and without") {
