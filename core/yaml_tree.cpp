@@ -34,11 +34,16 @@ struct variable {
   std::string broken; // why it cannot be read
 };
 
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_of_name(char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || is_digit(c); }
 bool is_name(std::string_view s) {
-  const auto letter = [](char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_'; };
-  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
-  return !s.empty() && letter(s.front()) &&
-         std::all_of(s.begin(), s.end(), [&](char c) { return letter(c) || digit(c); });
+  return !s.empty() && !is_digit(s.front()) && std::all_of(s.begin(), s.end(), is_of_name);
+}
+
+// As far as a name could reach. What follows may be a secret: ${PASSWORD-secret} is a default in a shell.
+std::string without_default(std::string_view inside) {
+  const auto end = std::find_if_not(inside.begin(), inside.end(), is_of_name);
+  return "${" + std::string(inside.begin(), end) + (end == inside.end() ? "}" : "…}");
 }
 
 // `inside` is what stands between ${ and }.
@@ -47,7 +52,8 @@ variable read_variable(std::string_view source, std::string_view inside) {
   const auto at = inside.find(":-");
   const std::string_view name = inside.substr(0, at);
   if (!is_name(name)) {
-    out.broken = printable(source) + " names no variable; write ${NAME} or ${NAME:-default}, and $${ for a plain ${";
+    out.broken =
+        without_default(inside) + " names no variable; write ${NAME} or ${NAME:-default}, and $${ for a plain ${";
     return out;
   }
   out.name = std::string(name);

@@ -679,9 +679,14 @@ TEST_CASE("variables") {
   CHECK(user("a$") == "a$");
   CHECK(user("x # ${UNSET} ${ $${") == "x"); // a comment needs nothing
   CHECK(user("${UNSET}") == "t.yaml:4: the variable UNSET is not set; set it, or write ${UNSET:-default}");
-  CHECK(user("${un set}") ==
-        "t.yaml:4: ${un set} names no variable; write ${NAME} or ${NAME:-default}, and $${ for a plain ${");
-  CHECK(user("${}") == "t.yaml:4: ${} names no variable; write ${NAME} or ${NAME:-default}, and $${ for a plain ${");
+  const std::string no_name = " names no variable; write ${NAME} or ${NAME:-default}, and $${ for a plain ${";
+  CHECK(user("${un set}") == "t.yaml:4: ${un…}" + no_name);
+  CHECK(user("${1ST}") == "t.yaml:4: ${1ST}" + no_name);
+  CHECK(user("${}") == "t.yaml:4: ${}" + no_name);
+  // Defaults as a shell has them, and slips beside it: what they hold is not shown.
+  for (const char* hidden : {"-hidden", "=hidden", ":hidden", " :-hidden", "?hidden", "\xc3\xa9:-hidden"})
+    CHECK(user("${UNSET" + std::string(hidden) + "}") == "t.yaml:4: ${UNSET…}" + no_name);
+  CHECK(user("${:-hidden}") == "t.yaml:4: ${…}" + no_name);
   CHECK(user("${PORT") == "t.yaml:4: ${ is not closed on its line; $${ stands for a plain ${");
   CHECK(user("${BROKEN}") == "t.yaml:4: clickhouse.user: holds a control character (a line end?)");
   CHECK(user("'${EMPTY}'") == "t.yaml:4: clickhouse.user: is empty");
