@@ -15,14 +15,26 @@ std::set<std::string> not_nullable(std::span<const target_column> targets) {
   return out;
 }
 
-// JSON has no way to say which type a value has: the server guesses by the text, and "12" may become a number.
-bool guessed_from_json(const type& t) {
+// A key of a JSON object stands in quotes: `"true"`. ClickHouse reads it as a value of its type, and does not take
+// quotes around one of these.
+bool is_no_key_of_json(const type_ptr& key) {
   using k = type_kind;
-  if (t.kind == k::json) return false; // its own types are JSON's
-  if (t.kind == k::variant || t.kind == k::dynamic || t.kind == k::geometry) return true;
+  const auto stored = storage_type(key)->kind;
+  return stored == k::boolean || stored == k::array || stored == k::tuple || stored == k::map || stored == k::json;
+}
+
+// Why the server could not read such values back from JSON; empty: it can.
+std::string lost_in_json(const type& t) {
+  using k = type_kind;
+  if (t.kind == k::json) return ""; // its own types are JSON's
+  // The server guesses by the text, and "12" may become a number.
+  if (t.kind == k::variant || t.kind == k::dynamic || t.kind == k::geometry)
+    return "JSON does not say which of its types a value has";
+  if (t.kind == k::map && is_no_key_of_json(t.args[0]))
+    return "ClickHouse does not read keys of type " + t.args[0]->text + " in the quotes that keys have in JSON";
   for (const auto& arg : t.args)
-    if (guessed_from_json(*arg)) return true;
-  return false;
+    if (auto why = lost_in_json(*arg); !why.empty()) return why;
+  return "";
 }
 
 } // namespace
@@ -39,11 +51,10 @@ result<body> encode(const std::string& encoding, std::span<const chunk_rows> bat
 result<void> can_encode(const std::string& encoding, std::span<const target_column> targets) {
   if (encoding != "json_each_row") return {};
   for (const auto& t : targets)
-    if (guessed_from_json(*t.column.type))
+    if (const auto why = lost_in_json(*t.column.type); !why.empty())
       return error{"encoder",
                    "column '" + t.column.name + "' of type " + t.column.type->text +
-                       " cannot be sent with encoding: json_each_row, because JSON does not say which of its types a "
-                       "value has",
+                       " cannot be sent with encoding: json_each_row, because " + why,
                    "encoding: native or row_binary"};
   return {};
 }

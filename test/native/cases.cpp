@@ -281,6 +281,8 @@ std::vector<test_case> nested_cases() {
        {{map({{text("k"), array({map({{num('\1'), some(text("v"))}, {num('\2'), none()}})})}}),
          "{'k':[{1:'v',2:NULL}]}"},
         {map({}), "{}"}}},
+      {"Map(Bool, UInt8)", {{map({{num('\1'), num('\5')}}), "{true:5}"}, {map({}), "{}"}}},
+      {"Map(Tuple(Bool), UInt8)", {{map({{tuple({num('\1')}), num('\5')}}), "{(true):5}"}, {map({}), "{}"}}},
       {"Array(Nested(x Int8, y String))", {{array({array({tuple({i8(1), text("a")})})}), "[[(1,'a')]]"}}},
       {"Variant(Array(Variant(Int8, String)), Tuple(a Int8, b LowCardinality(String)))",
        {{one_of("Array(Variant(Int8, String))", array({one_of("String", text("x")), none(), one_of("Int8", i8(3))})),

@@ -98,9 +98,9 @@ bool is_refused(const std::string& encoding, const std::vector<table_column>& co
   return !can_encode(encoding, targets_for(columns));
 }
 
-// Types that JSON cannot tell apart: exactly these are refused.
+// Types that JSON cannot tell apart, and keys that ClickHouse does not take in quotes: exactly these are refused.
 bool is_guessed(const std::string& type) {
-  for (const char* name : {"Variant", "Dynamic", "Geometry"})
+  for (const char* name : {"Variant", "Dynamic", "Geometry", "Map(Bool", "Map(Tuple"})
     if (type.find(name) != std::string::npos) return true;
   return false;
 }

@@ -95,11 +95,16 @@ TEST_CASE("rows that are taken from chunks, and chunks that are cut, make the sa
   CHECK_FALSE(encode("xml", std::vector<chunk_rows>{{c, 0, 3}}, targets));
 }
 
+namespace {
+
+bool fits(const std::string& type, const std::string& encoding = "json_each_row") {
+  const std::vector<target_column> one = {{described("c", type), {column_source::from::field, "c"}, nullptr}};
+  return can_encode(encoding, one).ok();
+}
+
+} // namespace
+
 TEST_CASE("JSON cannot say which type a value of several has") {
-  const auto fits = [](const std::string& type, const char* encoding = "json_each_row") {
-    const std::vector<target_column> one = {{described("c", type), {column_source::from::field, "c"}, nullptr}};
-    return can_encode(encoding, one).ok();
-  };
   for (const char* type : {"Variant(Int8, String)", "Dynamic", "Geometry", "Map(String, Array(Dynamic))",
                            "Tuple(a Nullable(Int8), b Variant(Int8, String))"}) {
     CHECK_FALSE(fits(type));
@@ -108,4 +113,28 @@ TEST_CASE("JSON cannot say which type a value of several has") {
   }
   CHECK(fits("JSON(a Dynamic)"));
   CHECK(fits("Array(Tuple(a Int8, b LowCardinality(Nullable(String))))"));
+}
+
+TEST_CASE("ClickHouse does not read keys of every type in JSON's quotes") {
+  for (const char* type : {"Map(Bool, UInt8)", "Array(Map(Bool, UInt8))", "Tuple(a Int8, b Map(Bool, String))",
+                           "Map(String, Map(Bool, UInt8))", "Nested(m Map(Bool, UInt8))",
+                           "SimpleAggregateFunction(anyLast, Map(LowCardinality(Bool), UInt8))",
+                           "Map(Array(UInt8), UInt8)", "Map(Tuple(a UInt8), UInt8)", "Map(Point, UInt8)"}) {
+    CAPTURE(type);
+    CHECK_FALSE(fits(type));
+    CHECK(fits(type, "row_binary"));
+    CHECK(fits(type, "native"));
+  }
+  for (const char* type : {"Map(String, Bool)", "Map(UInt8, Array(Bool))", "Map(LowCardinality(String), Bool)",
+                           "Map(Enum8('a' = 1), Bool)", "JSON(a Map(Bool, UInt8))", "Array(Bool)"}) {
+    CAPTURE(type);
+    CHECK(fits(type));
+  }
+  const std::vector<target_column> one = {
+      {described("c", "Array(Map(Bool, UInt8))"), {column_source::from::field, "c"}, nullptr}};
+  const auto refused = can_encode("json_each_row", one);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.failure().cause ==
+        "column 'c' of type Array(Map(Bool, UInt8)) cannot be sent with encoding: json_each_row, because ClickHouse "
+        "does not read keys of type Bool in the quotes that keys have in JSON");
 }
