@@ -110,12 +110,21 @@ public:
     return true;
   }
 
-  // name → text, any names; `check` says what is wrong with a name, or nothing.
-  template <class Check> void read_texts(std::string_view key, std::map<std::string, std::string>& out, Check&& check) {
+  // name → text, any names; `check` says what is wrong with a name, or nothing. `takes_lines`: whether the text of this
+  // name may hold line ends.
+  template <class Check>
+  void read_texts(std::string_view key, std::map<std::string, std::string>& out, Check&& check,
+                  bool (*takes_lines)(std::string_view name)) {
     section inner(take(key), path(key), problems_);
-    for (const yaml_entry& e : inner.entries())
-      if (const std::string wrong = check(e.key); !wrong.empty()) inner.add(e.line, e.key, wrong);
-      else if (std::string text; inner.read_scalar(*e.value, e.key, text, any_text)) out[e.key] = text;
+    for (const yaml_entry& e : inner.entries()) {
+      if (const std::string wrong = check(e.key); !wrong.empty()) {
+        inner.add(e.line, e.key, wrong);
+        continue;
+      }
+      const bool lines = takes_lines(e.key);
+      if (std::string text; inner.read_scalar(*e.value, e.key, text, lines ? check_lines : any_text, lines))
+        out[e.key] = text;
+    }
   }
 
   std::span<const yaml_entry> entries() const {
@@ -208,7 +217,7 @@ private:
     s.require("brokers", top.line_of("kafka"));
     for (const std::string& one : read_list(s, "brokers", 256, check_brokers))
       (out_.kafka.brokers += out_.kafka.brokers.empty() ? "" : ",") += one;
-    s.read_texts("properties", out_.kafka.properties, kafka_property_fault);
+    s.read_texts("properties", out_.kafka.properties, kafka_property_fault, is_pem_property);
     s.refuse_the_rest();
   }
 
@@ -221,7 +230,7 @@ private:
     s.read("database", c.database, check_database);
     s.read("user", c.user, check_text);
     read_secret(s, "password", "password_file", c.password);
-    s.read_texts("settings", c.settings, clickhouse_setting_fault);
+    s.read_texts("settings", c.settings, clickhouse_setting_fault, [](std::string_view) { return false; });
     s.read("cluster", c.cluster, check_text);
     s.read("compression", c.compression, one_of(compressions));
     read_tls(s);

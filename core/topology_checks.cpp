@@ -320,6 +320,13 @@ result<std::string> check_text(const std::string& text) {
   return text;
 }
 
+result<std::string> check_lines(const std::string& text) {
+  std::string rest = text;
+  std::erase_if(rest, [](char c) { return c == '\n' || c == '\r'; });
+  if (has_control(rest)) return complaint("holds a control character that is no line end");
+  return text;
+}
+
 result<std::string> check_sql_word(const std::string& text) {
   auto plain = [](unsigned char c) { return std::isalnum(c) || c == '_'; };
   if (text.empty() || std::isdigit(static_cast<unsigned char>(text[0])) ||
@@ -352,6 +359,8 @@ std::string kafka_property_fault(const std::string& name) {
     return "the engine owns this property: " + std::string(o->why);
   return name.empty() || has_control(name) ? "no name of a property" : "";
 }
+
+bool is_pem_property(std::string_view name) { return name.ends_with(".pem"); }
 
 std::string clickhouse_setting_fault(const std::string& name) {
   if (const owned_name* o = find_owned(pinned_clickhouse_settings, name))

@@ -35,6 +35,7 @@ result<std::string> check_destination(const std::string& table); // of a pipelin
 result<std::string> check_database(const std::string& name);     // or a table of its own
 result<std::string> check_group(const std::string& name);
 result<std::string> check_text(const std::string& text);     // not empty
+result<std::string> check_lines(const std::string& text);    // no control characters but line ends
 result<std::string> check_sql_word(const std::string& text); // needs no quotes in SQL and none in a path of Keeper
 result<std::string> check_redis(const std::string& url);
 result<std::string> check_field_path(const std::string& path);
@@ -42,7 +43,8 @@ result<char> check_delimiter(const std::string& text);
 bool is_column_name(const std::string& name);
 // What is wrong with a name, or nothing.
 std::string kafka_property_fault(const std::string& name);
-std::string clickhouse_setting_fault(const std::string& name);               // the name becomes part of a URL
+bool is_pem_property(std::string_view name);                   // a key or certificates, which have several lines
+std::string clickhouse_setting_fault(const std::string& name); // the name becomes part of a URL
 result<std::pair<std::string, int>> check_listen(const std::string& listen); // host (without brackets) and port
 bool is_loopback(const std::string& host);
 

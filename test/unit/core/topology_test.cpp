@@ -18,6 +18,7 @@ std::optional<std::string> test_environment(const std::string& name) {
   if (name == "EMPTY") return "";
   if (name == "PORT") return "9092";
   if (name == "BROKEN") return "line one\nline two";
+  if (name == "KEY") return "-----BEGIN PRIVATE KEY-----\r\nhidden\r\n-----END PRIVATE KEY-----\r\n";
   return {};
 }
 
@@ -659,6 +660,30 @@ TEST_CASE("passwords") {
   CHECK(password("password: \"hid\\nden\"").failure().cause ==
         "t.yaml:4: clickhouse.password: holds a control character (a line end?)");
   CHECK(password("password: [hidden]").failure().cause.find("hidden") == std::string::npos);
+}
+
+TEST_CASE("keys and certificates of Kafka have several lines") {
+  const auto properties = [](const std::string& lines) {
+    return parse(with_kafka("  brokers: localhost:9092\n  properties:\n" + lines));
+  };
+  const auto fine = properties("    ssl.key.pem: ${KEY}\n"
+                               "    ssl.certificate.pem: |\n      -----BEGIN CERTIFICATE-----\n      MIIB\n"
+                               "      -----END CERTIFICATE-----\n"
+                               "    ssl.ca.pem: \"one\\ntwo\"\n");
+  REQUIRE_MESSAGE(fine.ok(), fine.failure().cause);
+  CHECK(fine->kafka.properties ==
+        std::map<std::string, std::string>{
+            {"ssl.key.pem", "-----BEGIN PRIVATE KEY-----\r\nhidden\r\n-----END PRIVATE KEY-----\r\n"},
+            {"ssl.certificate.pem", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"},
+            {"ssl.ca.pem", "one\ntwo"}});
+  // Whatever is wrong with one, it is not shown.
+  CHECK(properties("    ssl.key.pem: \"hidden\\0\"\n").failure().cause ==
+        "t.yaml:4: kafka.properties.ssl.key.pem: holds a control character that is no line end");
+  CHECK(properties("    ssl.key.pem: [hidden]\n").failure().cause ==
+        "t.yaml:4: kafka.properties.ssl.key.pem: takes a single value");
+  for (const char* name : {"sasl.password", "ssl.key.location", "ssl.key.pem.x", "pem"})
+    CHECK(properties("    " + std::string(name) + ": ${KEY}\n").failure().cause ==
+          "t.yaml:4: kafka.properties." + std::string(name) + ": holds a control character (a line end?)");
 }
 
 TEST_CASE("variables") {
