@@ -23,12 +23,20 @@ delimited_field& next_field(std::vector<delimited_field>& out, std::size_t& coun
   return f;
 }
 
-// The line end at the front, \r\n or \n, is taken off.
+// Bytes of the line end at the front: \r\n, \n, or the \r that is left at the end of a value where a program cut a file
+// of \r\n at its \n.
+std::size_t line_end(std::string_view rest) {
+  return rest.starts_with("\r\n") ? 2 : rest.starts_with('\n') || rest == "\r" ? 1 : 0;
+}
+
 bool take_line_end(std::string_view& rest) {
-  const std::size_t n = rest.starts_with("\r\n") ? 2 : rest.starts_with('\n') ? 1 : 0;
+  const auto n = line_end(rest);
   rest.remove_prefix(n);
   return n > 0;
 }
+
+// Whether the last of the `n` bytes in front of a delimiter, a \n or the end belongs to a line end.
+bool ends_with_return(std::string_view rest, std::size_t n) { return n > 0 && line_end(rest.substr(n - 1)) > 0; }
 
 // What follows the opening quote, up to the closing one; two of them are one.
 bool take_quoted(std::string_view& rest, std::string& out) {
@@ -48,13 +56,13 @@ const char* take_csv_field(std::string_view& rest, char delimiter, delimited_fie
     rest.remove_prefix(1);
     f.quoted = true;
     if (!take_quoted(rest, f.text)) return "a quoted field has no end";
-    const bool at_end = rest.empty() || rest.front() == delimiter || rest.starts_with("\r\n") || rest.front() == '\n';
+    const bool at_end = rest.empty() || rest.front() == delimiter || line_end(rest) > 0;
     return at_end ? nullptr : "text follows a closing quote";
   }
   std::size_t n = 0;
   for (; n < rest.size() && rest[n] != delimiter && rest[n] != '\n'; ++n)
     if (rest[n] == '"') return "a quote stands within a field that does not begin with one";
-  if (n > 0 && n < rest.size() && rest[n] == '\n' && rest[n - 1] == '\r') --n;
+  if (ends_with_return(rest, n)) --n;
   f.text.assign(rest.substr(0, n));
   rest.remove_prefix(n);
   return nullptr;
@@ -82,7 +90,7 @@ void take_tsv_field(std::string_view& rest, delimited_field& f) {
   }
   f.null = rest.substr(0, n) == "\\N";
   // A carriage return before the line end belongs to it; an escaped one does not.
-  if (n > 0 && n < rest.size() && rest[n] == '\n' && rest[n - 1] == '\r') {
+  if (ends_with_return(rest, n)) {
     f.text.pop_back();
     f.null = rest.substr(0, n - 1) == "\\N";
   }

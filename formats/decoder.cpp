@@ -32,8 +32,8 @@ bool is_meta(std::string_view name) {
 int version_of(const std::string& format) {
   constexpr std::array<std::pair<std::string_view, int>, 8> versions = {{{"json", 4},
                                                                          {"raw", 1},
-                                                                         {"csv", 3},
-                                                                         {"tsv", 4},
+                                                                         {"csv", 4},
+                                                                         {"tsv", 5},
                                                                          {"connect_json", 3},
                                                                          {"avro", 4},
                                                                          {"protobuf", 3},

@@ -104,6 +104,35 @@ TEST_CASE("tsv: an empty field is the empty text of a Nullable(String), in csv i
   CHECK(decode_values("csv", t, {}, {",,"}) == lines{"null, null, null"});
 }
 
+TEST_CASE("csv and tsv: a carriage return that is left of a line end is no data") {
+  // As `kcat -P` sends the lines of a file with \r\n: cut at the \n.
+  CHECK(decode_values("csv", three, {},
+                      {"1,tea,\\N\r", "2,tea,2.50\r", "3,tea,\r", "4,tea,\"1\"\r", "5,\"a\r\",\r", "6,a\r,1\r", "\r",
+                       "7,\"a\"\rb,1", "8,tea,\\N\r\r", "9,tea,\"\\N\"\r"}) ==
+        lines{"1, 'tea', null", "2, 'tea', 2.50", "3, 'tea', null", "4, 'tea', 1.00", "5, 'a\r', null",
+              "6, 'a\r', 1.00", "! the line has 1 field, 3 are expected",
+              "! the value is malformed: text follows a closing quote",
+              "! field 'price' for column 'price' (Nullable(Decimal(9, 2))) is not such a value",
+              "! field 'price' for column 'price' (Nullable(Decimal(9, 2))) is not such a value"});
+  CHECK(decode_values("tsv", three, {},
+                      {"1\ttea\t\\N\r", "2\ttea\t2.50\r", "3\ttea\t\r", "4\ta\r\t1\r", "5\ttea\t1\\r", "\r"}) ==
+        lines{"1, 'tea', null", "2, 'tea', 2.50", "3, 'tea', null", "4, 'a\r', 1.00",
+              "! field 'price' for column 'price' (Nullable(Decimal(9, 2))) is not such a value",
+              "! the line has 1 field, 3 are expected"});
+  const std::vector<target_column> text = {field("a", "String"), field("b", "String")};
+  for (const std::string format : {"csv", "tsv"}) {
+    const std::string tab = format == "csv" ? "," : "\t";
+    CHECK(decode_values(format, text, {}, {"x" + tab + "y\r", "x" + tab + "y\r\r", "x" + tab + "y\r\r\n"}) ==
+          lines{"'x', 'y'", "'x', 'y\r'", "'x', 'y\r'"});
+    CHECK(decode_values(format, text, with({',', csv_header::skip, "\\N", {}}),
+                        {"a" + tab + "b\r", "x" + tab + "y\r"}) == lines{"dropped", "'x', 'y'"});
+    CHECK(decode_values(format, text, with({',', csv_header::record, "\\N", {}}),
+                        {"b" + tab + "a\r\ny" + tab + "x\r", "b" + tab + "a\r"}) ==
+          lines{"'x', 'y'", "! no line follows the header line"});
+  }
+  CHECK(decode_values("tsv", text, {}, {"x\ty\\r"}) == lines{"'x', 'y\r'"}); // escaped: data
+}
+
 TEST_CASE("csv and tsv: no text crashes the decoder") {
   std::mt19937 random(20240501);
   const std::string_view letters = "a1,\t\"\n\r\\N0;[]{}:";
