@@ -9,12 +9,15 @@ result<table_column> column_on(const clickhouse::server_facts& facts, const clic
                                const std::string& encoding) {
   auto type = parse_type(c.type);
   if (!type.ok()) return type.failure();
-  // Only Native says the type of what it sends.
-  const auto from = [&](int major, int minor) {
-    return encoding != "native" || facts.major > major || (facts.major == major && facts.minor >= minor);
+  const auto is_from = [&](int major, int minor) {
+    return facts.major > major || (facts.major == major && facts.minor >= minor);
   };
-  // https://github.com/ClickHouse/ClickHouse/pull/89643, https://github.com/ClickHouse/ClickHouse/pull/73556
-  return table_column{c.name, *type, c.default_kind, c.default_expression, from(26, 1), from(25, 2)};
+  table_column out{c.name, *type, c.default_kind, c.default_expression};
+  const bool typed = encoding == "native";       // only it says the type of what it sends
+  out.nullable_tuple = !typed || is_from(26, 1); // https://github.com/ClickHouse/ClickHouse/pull/89643
+  out.nullable_json = !typed || is_from(25, 2);  // https://github.com/ClickHouse/ClickHouse/pull/73556
+  out.json_times = is_from(25, 10);              // https://github.com/ClickHouse/ClickHouse/pull/85396
+  return out;
 }
 
 namespace {

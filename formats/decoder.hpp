@@ -27,6 +27,7 @@ struct table_column {
   // Whether the server has Nullable(Tuple), which Map travels as too, and Nullable(JSON): without, a row cannot ask it
   // for such a column's DEFAULT.
   bool nullable_tuple = true, nullable_json = true;
+  bool json_times = true; // whether the server reads times before 1970 with a fraction from JSON as they were written
 };
 
 // A column that records fill, and from where.

@@ -3,6 +3,8 @@
 #include "formats/columns.hpp"
 #include "formats/row_encoding.hpp"
 
+#include <algorithm>
+
 namespace chute {
 namespace {
 
@@ -37,6 +39,21 @@ std::string lost_in_json(const type& t) {
   return "";
 }
 
+bool has_fractions(const type& t) {
+  if (t.kind == type_kind::json) return false; // its text travels as it came, whatever the encoding
+  if (t.kind == type_kind::datetime64) return t.scale > 0;
+  return std::any_of(t.args.begin(), t.args.end(), [](const auto& arg) { return has_fractions(*arg); });
+}
+
+std::string lost_in_json(const target_column& t) {
+  auto why = lost_in_json(*t.column.type);
+  // Kafka's own times are not before 1970.
+  if (why.empty() && !t.column.json_times && t.source.kind != column_source::from::meta &&
+      has_fractions(*t.column.type))
+    why = "ClickHouse before 25.10 reads times before 1970 that have a fraction as other times";
+  return why;
+}
+
 } // namespace
 
 result<body> encode(const std::string& encoding, std::span<const chunk_rows> batch,
@@ -51,7 +68,7 @@ result<body> encode(const std::string& encoding, std::span<const chunk_rows> bat
 result<void> can_encode(const std::string& encoding, std::span<const target_column> targets) {
   if (encoding != "json_each_row") return {};
   for (const auto& t : targets)
-    if (const auto why = lost_in_json(*t.column.type); !why.empty())
+    if (const auto why = lost_in_json(t); !why.empty())
       return error{"encoder",
                    "column '" + t.column.name + "' of type " + t.column.type->text +
                        " cannot be sent with encoding: json_each_row, because " + why,

@@ -138,3 +138,28 @@ TEST_CASE("ClickHouse does not read keys of every type in JSON's quotes") {
         "column 'c' of type Array(Map(Bool, UInt8)) cannot be sent with encoding: json_each_row, because ClickHouse "
         "does not read keys of type Bool in the quotes that keys have in JSON");
 }
+
+TEST_CASE("json_each_row: an older server reads times before 1970 as others") {
+  const auto refusal = [](const std::string& type, bool older, const std::string& encoding = "json_each_row",
+                          column_source source = {column_source::from::field, "c"}) {
+    std::vector<target_column> one = {{described("c", type), std::move(source), nullptr}};
+    one[0].column.json_times = !older;
+    const auto done = can_encode(encoding, one);
+    return done ? "" : done.failure().cause;
+  };
+  for (const char* type : {"DateTime64(3)", "Nullable(DateTime64(6, 'UTC'))", "Array(Tuple(a DateTime64(9)))",
+                           "Map(DateTime64(1), UInt8)", "SimpleAggregateFunction(max, DateTime64(3))"}) {
+    CAPTURE(type);
+    CHECK(refusal(type, true) == "column 'c' of type " + (*parse_type(type))->text +
+                                     " cannot be sent with encoding: json_each_row, because ClickHouse before 25.10 "
+                                     "reads times before 1970 that have a fraction as other times");
+    CHECK(refusal(type, false) == "");
+    CHECK(refusal(type, true, "row_binary") == "");
+    CHECK(refusal(type, true, "native") == "");
+  }
+  for (const char* type : {"DateTime", "DateTime64(0)", "Date32", "Time64(3)", "JSON(a DateTime64(3))"}) {
+    CAPTURE(type);
+    CHECK(refusal(type, true) == "");
+  }
+  CHECK(refusal("DateTime64(3)", true, "json_each_row", {column_source::from::meta, "timestamp"}) == "");
+}
