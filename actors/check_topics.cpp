@@ -1,5 +1,6 @@
 // `chute check` and Kafka: topics, logs, what is delivered of them, and the settings that decide how long they wait.
 #include "actors/inspect_parts.hpp"
+#include "core/record.hpp"
 #include "core/text.hpp"
 #include "core/way_out.hpp"
 #include "kafka/offsets.hpp"
@@ -169,6 +170,7 @@ void check_times(const context_ptr& c, std::vector<finding>& out) {
              std::to_string(most.value_or(INT64_MAX)) + ", not " + std::to_string(session) +
              ": nobody can join the group",
          "session.timeout.ms: " + std::to_string(std::clamp(session, least.value_or(0), most.value_or(INT64_MAX))));
+  if (c->top.state.store == store_kind::kafka) check_offset_settings(*broker, out);
 }
 
 // Others in the group: they are given partitions whose lanes then run nowhere.
@@ -210,6 +212,26 @@ std::vector<kafka::topic_info> check_topics(kafka::inspector& k, const pipeline_
     out.push_back(
         {severity::error, where, "no topic matches " + p.topics.front(), "create the topic, or mend topics:"});
   return found;
+}
+
+void check_offset_settings(const std::map<std::string, std::string>& broker, std::vector<finding>& out) {
+  constexpr std::int64_t week_minutes = 7 * 24 * 60, minute_ms = 60'000; // a week: Kafka's default since 2.0
+  const std::string where = "kafka: the brokers' settings";
+  const auto kept = number_of(broker, "offsets.retention.minutes");
+  if (kept && *kept < week_minutes)
+    out.push_back({severity::warning, where,
+                   "offsets of a group that is empty are kept for " + format_duration(*kept * minute_ms) +
+                       " (offsets.retention.minutes=" + std::to_string(*kept) +
+                       "): they are the state, and gone after a stop that is longer",
+                   "offsets.retention.minutes=" + std::to_string(week_minutes) +
+                       " or more on the brokers, or another state store"});
+  const auto bytes = number_of(broker, "offset.metadata.max.bytes");
+  if (bytes && *bytes < static_cast<std::int64_t>(record_text_max))
+    out.push_back({severity::error, where,
+                   "they take " + std::to_string(*bytes) +
+                       " bytes of metadata with an offset (offset.metadata.max.bytes), and a lane's record may have " +
+                       std::to_string(record_text_max) + ": a larger one is refused, and its lane stops",
+                   "offset.metadata.max.bytes=4096 or more on the brokers, or another state store"});
 }
 
 void check_group(kafka::inspector& k, const context_ptr& c, std::vector<finding>& out) {

@@ -97,6 +97,8 @@ std::vector<kafka::topic_info> check_topics(kafka::inspector& k, const pipeline_
 void check_topic(kafka::inspector& k, const context_ptr& c, const kafka::topic_info& t, std::vector<finding>& out);
 // The consumer group, and the times that the topology gives it.
 void check_group(kafka::inspector& k, const context_ptr& c, std::vector<finding>& out);
+// What the brokers do with offsets that hold the state (state.store: kafka); `broker`: the settings of one.
+void check_offset_settings(const std::map<std::string, std::string>& broker, std::vector<finding>& out);
 
 // Servers, tables and rights.
 tables_seen check_tables(const context_ptr& c, const std::vector<kafka::topic_info>& topics, const insert_rates& rates,
