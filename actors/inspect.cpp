@@ -1,6 +1,7 @@
 #include "actors/inspect.hpp"
 
 #include "actors/inspect_parts.hpp"
+#include "actors/machine_memory.hpp"
 #include "actors/memory_need.hpp"
 #include "actors/open_store.hpp"
 #include "actors/quiet_context.hpp"
@@ -163,6 +164,7 @@ std::vector<finding> check(const topology& t, const std::string& file) {
   for (auto& f : check_store(t, limit_ms)) out.push_back(std::move(f));
   check_path(t, out);
   if (auto f = memory_need(t.memory_bytes, lanes)) out.push_back(std::move(*f));
+  if (auto f = memory_beyond(t.memory_bytes, read_machine_memory())) out.push_back(std::move(*f));
   // What several pipelines share is told once.
   std::set<std::string> seen;
   std::erase_if(out, [&](const finding& f) { return !seen.insert(f.where + "\n" + f.reason).second; });
