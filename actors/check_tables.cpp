@@ -64,6 +64,7 @@ ch::expectations expectations_of(const context_ptr& c, const std::vector<target_
   e.deletes = p.deletes;
   e.envelope = p.envelope;
   e.sources = sources_of(targets);
+  for (const auto& [column, source] : p.columns) e.mapped.insert(column);
   e.adds_columns = p.on_new_field == new_field_policy::add_column;
   for (const auto& [target, rate] : rates.targets)
     e.view_inserts_per_second[target] = rates.into(target.first, target.second);

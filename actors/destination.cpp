@@ -212,6 +212,18 @@ result<void> refuse_unfit_changes(const destination::impl& d, const ch::table_de
   return error{"pipeline " + d.context->config.name, ch::error_text(found), ""};
 }
 
+// Every record may have a field for such a column: it is said, not refused.
+void warn_of_partitions(const destination::impl& d, const ch::table_description& table,
+                        const std::vector<target_column>& targets) {
+  const auto& p = d.context->config;
+  ch::expectations e;
+  e.delivery = p.delivery;
+  e.sources = sources_of(targets);
+  for (const auto& [column, source] : p.columns) e.mapped.insert(column);
+  const auto found = ch::check_partitions(table, "table " + ch::table_name(d.database, d.table), e);
+  if (ch::has_errors(found)) d.context->log->warn("pipeline {}: {}", p.name, ch::error_text(found));
+}
+
 result<void> refuse_without_window(const destination::impl& d, const ch::table_description& table,
                                    const ch::storage& dead_letters, bool& fatal) {
   if (!d.exact()) return {};
@@ -448,6 +460,7 @@ result<std::shared_ptr<destination>> open_here(worker_tools& tools, const contex
   out->table_name = d->database + "." + d->table;
   out->identity = ch::destination_identity(d->described);
   if (auto r = compare_servers(*d, tools, out->identity, fatal); !r.ok()) return r.failure();
+  warn_of_partitions(*d, d->described, *targets);
   out->spec = make_spec(d->facts, context, topic, *std::move(targets), 1);
   d->spec_is(out->spec);
   d->standing = standing_of(*d, d->described);

@@ -259,6 +259,32 @@ void check_columns(findings& out, const table_description& t) {
   }
 }
 
+// --- partitions ------------------------------------------------------------------------------------------------------
+
+// A table's tokens are kept by partition: where a row goes must not depend on when it is sent.
+struct partition_search {
+  const table_description& t;
+  const expectations& e;
+  std::set<std::string> seen = {};
+
+  // A field of the column's name may be missing: then its DEFAULT counts.
+  bool filled(const std::string& column) const {
+    const auto source = e.sources.find(column);
+    return e.mapped.contains(column) ||
+           (source != e.sources.end() && source->second.kind != column_source::from::field);
+  }
+  // The function of which the expression's value differs from one insert to the next. Empty: there is none.
+  std::string changing(const std::string& expression) {
+    if (auto function = calls_changing(expression)) return *function;
+    for (const auto& c : t.columns) {
+      if (c.default_expression.empty() || filled(c.name) || !names_column(expression, c.name)) continue;
+      if (!seen.insert(c.name).second) continue;
+      if (auto function = changing(c.default_expression); !function.empty()) return function;
+    }
+    return {};
+  }
+};
+
 // --- changes of rows -------------------------------------------------------------------------------------------------
 
 std::string engine_for(const expectations& e) {
@@ -538,6 +564,7 @@ std::vector<finding> check_table(const table_description& t, const server_facts&
   check_memory_of_rows(out, t, e);
   check_provenance(out, t, e);
   check_columns(out, t);
+  for (auto& f : check_partitions(t, where, e)) out.list.push_back(std::move(f));
   for (auto& f : check_changes(t, where, e)) out.list.push_back(std::move(f));
   check_views(out, t, facts, e);
   return std::move(out.list);
@@ -562,6 +589,33 @@ std::vector<finding> check_changes(const table_description& t, const std::string
   if (!check_change_engine(out, t, e, has)) return std::move(out.list);
   check_version(out, t, e, has);
   check_change_key(out, t, e, has);
+  return std::move(out.list);
+}
+
+std::vector<finding> check_partitions(const table_description& t, const std::string& where, const expectations& e) {
+  findings out{where, {}};
+  if (!exactly_once(e) || !t.merge_tree()) return {};
+  constexpr const char* doubled =
+      ": a batch that is sent again, on another day say, goes into another partition, where "
+      "its token is not known, and is doubled";
+  if (const auto function = calls_changing(t.partition_key))
+    out.add(severity::error, "its partition key " + t.partition_key + " calls " + *function + doubled,
+            "make the table with PARTITION BY (…a column of the record…)");
+  for (const auto& c : t.columns) {
+    partition_search search{t, e};
+    if (c.default_expression.empty() || search.filled(c.name) || !names_column(t.partition_key, c.name)) continue;
+    search.seen.insert(c.name);
+    const auto function = search.changing(c.default_expression);
+    if (function.empty()) continue;
+    const bool computed = c.default_kind == "MATERIALIZED" || c.default_kind == "ALIAS";
+    out.add(severity::error,
+            "its partition key has " + c.name + ", which `columns` does not fill and whose " + c.default_kind +
+                " comes from " + function + doubled,
+            computed ? "make the table with PARTITION BY (…a column of the record…)"
+                     : "fill it from the record, as in columns: {" + c.name + ": {meta: timestamp}} or " + c.name +
+                           ": {field: …}, one that every record has; or make the table with PARTITION BY (…a column "
+                           "of the record…)");
+  }
   return std::move(out.list);
 }
 

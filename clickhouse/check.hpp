@@ -8,6 +8,7 @@
 #include "core/topology.hpp"
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,7 @@ struct expectations {
   delete_policy deletes = delete_policy::reject;
   envelope_kind envelope = envelope_kind::none;
   std::map<std::string, column_source> sources; // of the columns that are filled
+  std::set<std::string> mapped;                 // those that `columns:` names; others wait for a field of their name
 };
 
 // Inserts a second that a pipeline can reach: one a lane and `wait`, or more where batches are small.
@@ -46,6 +48,8 @@ std::vector<finding> check_windows(const table_description& t, const storage& de
 // Whether the table's engine is one for which a change of a row is a row, and can tell which row it changes. Part of
 // check_table().
 std::vector<finding> check_changes(const table_description& t, const std::string& where, const expectations& e);
+// Whether a batch that is sent again meets the partitions, and so the tokens, of its first time. Part of check_table().
+std::vector<finding> check_partitions(const table_description& t, const std::string& where, const expectations& e);
 // `t.exists` may be false: it will be made.
 std::vector<finding> check_dead_letters(const table_description& t, const std::string& where, const expectations& e);
 // How long a question about offsets took.

@@ -1,6 +1,7 @@
 #include "clickhouse/sql.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <charconv>
 #include <strings.h>
@@ -179,6 +180,26 @@ bool names_column(std::string_view expression, std::string_view column) {
   const auto words = words_of(expression);
   return std::any_of(words.begin(), words.end(),
                      [&](const word& w) { return w.text.front() != '\'' && unquoted(w.text) == column; });
+}
+
+std::optional<std::string> calls_changing(std::string_view expression) {
+  constexpr std::array names = {"now",         "now64",   "nowInBlock",   "nowInBlock64",      "today",
+                                "yesterday",   "curdate", "current_date", "current_timestamp", "utc_timestamp",
+                                "UTCTimestamp"};
+  constexpr std::array<std::string_view, 5> families = {"rand", "generateUUID", "generateULID", "generateSnowflakeID",
+                                                        "generateSerialID"};
+  const auto words = words_of(expression);
+  for (std::size_t i = 0; i + 1 < words.size(); ++i) {
+    if (words[i + 1].text != "(") continue;
+    const auto is = [&](const char* name) { return words[i].is(name); };
+    const auto begins = [&](std::string_view family) {
+      return words[i].text.size() >= family.size() &&
+             strncasecmp(words[i].text.data(), family.data(), family.size()) == 0;
+    };
+    if (std::any_of(names.begin(), names.end(), is) || std::any_of(families.begin(), families.end(), begins))
+      return std::string(words[i].text) + "()";
+  }
+  return {};
 }
 
 bool ttl_removes_rows(std::string_view rule) {

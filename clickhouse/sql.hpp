@@ -34,6 +34,9 @@ engine_clauses parse_engine(std::string_view engine_full);
 std::vector<std::string> engine_columns(std::string_view engine_full);
 // Whether an expression, as the server prints it, names the column.
 bool names_column(std::string_view expression, std::string_view column);
+// The function that an expression calls, as it is written there, and whose value differs from one insert to the next:
+// by time or by chance.
+std::optional<std::string> calls_changing(std::string_view expression);
 // Whether a TTL rule takes rows away or changes them (not: moves them to another disk, compresses them anew).
 bool ttl_removes_rows(std::string_view rule);
 

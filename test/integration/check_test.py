@@ -509,6 +509,13 @@ def _a_window_that_partitions_use_up(s):
 
 
 @mistake
+def _a_partition_by_the_time_of_the_insert(s):
+    s.make(columns=SMALL_COLUMNS + ", ingested_at DateTime DEFAULT now()" + PROVENANCE,
+           engine="ENGINE = MergeTree PARTITION BY toDate(ingested_at) ORDER BY _offset SETTINGS non_replicated_deduplication_window = 100000")
+    return "error", "its partition key has ingested_at, which `columns` does not fill", "{ingested_at: {meta: timestamp}}"
+
+
+@mistake
 def _two_views_that_share_a_target(s):
     s.make()
     s.make(columns="n UInt64", engine="ENGINE = MergeTree ORDER BY n SETTINGS non_replicated_deduplication_window = 1000", name=f"{s.table}_sums")

@@ -398,6 +398,48 @@ TEST_CASE("a table in partitions spends more of its window on each insert") {
   CHECK(finds(check(t, e), severity::warning, "it has 200 partitions", "PARTITION BY"));
 }
 
+TEST_CASE("a partition that depends on when the batch is sent") {
+  auto t = good_table();
+  t.columns.push_back({"ingested_at", "DateTime", "DEFAULT", "now()"});
+  t.columns.push_back({"day", "Date", "MATERIALIZED", "toDate(ingested_at)"});
+  t.partition_key = "toDate(ingested_at)";
+  expectations e;
+  e.sources = {{"id", {column_source::from::field, "id"}},
+               {"ingested_at", {column_source::from::field, "ingested_at"}}};
+  CHECK(finds(check(t, e), severity::error,
+              "has ingested_at, which `columns` does not fill and whose DEFAULT comes from now()",
+              "columns: {ingested_at: {meta: timestamp}}"));
+  expectations loose = e;
+  loose.delivery = delivery_mode::at_least_once;
+  CHECK_FALSE(has_errors(check(t, loose)));
+  SUBCASE("by way of another column") {
+    t.partition_key = "toYYYYMM(day)";
+    CHECK(finds(check(t, e), severity::error, "has day, which `columns` does not fill and whose MATERIALIZED",
+                "PARTITION BY"));
+  }
+  SUBCASE("columns that use each other end") {
+    t.columns[4].default_expression = "toDateTime(day)";
+    CHECK_FALSE(has_errors(check(t, e)));
+  }
+  SUBCASE("another column's default is none of its") {
+    t.partition_key = "id % 10";
+    CHECK_FALSE(has_errors(check(t, e)));
+  }
+  SUBCASE("filled from a field that is named, or by the record itself") {
+    e.mapped = {"ingested_at"};
+    CHECK_FALSE(has_errors(check(t, e)));
+    t.partition_key = "toYYYYMM(day)";
+    CHECK_FALSE(has_errors(check(t, e)));
+    e.mapped.clear();
+    e.sources["ingested_at"] = {column_source::from::meta, "timestamp"};
+    CHECK_FALSE(has_errors(check(t, e)));
+  }
+  SUBCASE("the key itself") {
+    t.partition_key = "(id, today())";
+    CHECK(finds(check(t, e), severity::error, "partition key (id, today()) calls today()", "PARTITION BY"));
+  }
+}
+
 TEST_CASE("how many inserts a pipeline can reach") {
   pipeline_config p;
   CHECK(reachable_inserts_per_second(p, 20) == 20);

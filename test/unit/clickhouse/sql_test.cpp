@@ -64,6 +64,15 @@ TEST_CASE("broken quotes and parentheses end somewhere") {
   parse_view_target("CREATE MATERIALIZED VIEW `", "d");
 }
 
+TEST_CASE("functions whose value differs from one insert to the next") {
+  CHECK(calls_changing("toYYYYMM(NOW64(3, 'UTC'))") == "NOW64()");
+  for (const char* call :
+       {"now()", "today()", "randCanonical()", "generateUUIDv4()", "generateSnowflakeID()", "rand64 ()"})
+    CHECK_MESSAGE(calls_changing(call), call);
+  for (const char* none : {"", "now", "toDate(now)", "'now()'", "`now`", "range(3)", "todays(now)", "known()"})
+    CHECK_FALSE_MESSAGE(calls_changing(none), none);
+}
+
 TEST_CASE("where a materialized view writes") {
   auto to = [](const char* q) { return parse_view_target(q, "own"); };
   CHECK(*to("CREATE MATERIALIZED VIEW shop.v TO shop.target (`a` UInt64) AS SELECT a FROM shop.t") ==
