@@ -540,8 +540,25 @@ result<decoder_spec_ptr> destination::add_columns(worker_tools& tools, const std
   return describe_again(tools);
 }
 
+namespace {
+// Whether another table has the name by now, on the server that is asked: one that was exchanged for it, or made anew
+// between two batches. No inserts fail for that if its columns are the same. No answer, or no table, says nothing; and
+// a server that was not looked at yet is looked at before anything is sent to it.
+bool is_another_table(destination::impl& d, worker_tools& tools, std::uint64_t identity) {
+  const auto bit = std::uint64_t{1} << tools.url();
+  if (d.suspect || !(d.same_at & bit)) return false; // it is looked at before the next batch
+  const auto now = ch::identity_now(tools.http(), d.facts, d.database, d.table, d.question_ms());
+  if (!now.ok() || *now == 0 || *now == identity) return false;
+  // Another server may have the table still, and would end the suspicion.
+  if (d.context->top.clickhouse.urls.size() > 1) d.same_at &= ~bit;
+  d.suspect = true;
+  return true;
+}
+} // namespace
+
 result<bool> destination::columns_differ(worker_tools& tools) {
   auto& d = *impl_;
+  if (is_another_table(d, tools, identity)) return true;
   const auto now =
       elsewhere_next(tools, ch::describe_columns(tools.http(), d.facts, d.database, d.table, d.question_ms()));
   if (!now.ok()) return now.failure();

@@ -34,7 +34,8 @@ public:
   result<decoder_spec_ptr> describe_again(worker_tools& tools);
   // Adds columns for fields that have none, unless they are there by now, and describes the table again.
   result<decoder_spec_ptr> add_columns(worker_tools& tools, const std::vector<new_field>& fields);
-  // Whether they are others than those that were last described.
+  // Whether they are others than those that were last described; also once when another table has the name: then
+  // nothing more is sent until it is this one again, and describe_again() says so.
   result<bool> columns_differ(worker_tools& tools);
 
   // As the table was last described: at the start, and after an insert that failed.

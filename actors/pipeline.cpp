@@ -812,7 +812,8 @@ std::vector<topic_lanes> topics_read(const pipeline_state& s, bool stopped_too) 
   return out;
 }
 
-// Columns that were added, or given another type, are noticed without an insert that fails.
+// Columns that were added, or given another type, and another table under the name, are noticed without an insert that
+// fails.
 void look_at_columns(self_ptr self, mono_ms now) {
   auto& s = self->state;
   s.look_at = now + look_every_ms;

@@ -55,6 +55,12 @@ engine_family family_of(std::string_view engine) {
   return engine_family::other;
 }
 
+void set_engine(storage& t, const std::string& engine) {
+  t.engine = engine;
+  t.family = family_of(engine);
+  t.replicated = t.merge_tree() && (engine.starts_with("Replicated") || engine.starts_with("Shared"));
+}
+
 // The server's defaults for tables that set no window of their own.
 struct window_defaults {
   std::map<std::string, std::int64_t> plain, replicated;
@@ -104,12 +110,10 @@ public:
     if (rows->empty()) return false;
     auto& r = rows->front();
     out.uuid = r[0];
-    out.engine = r[1];
+    set_engine(out, r[1]);
     out.engine_full = r[2];
     out.partition_key = r[3];
     out.sorting_key = r[4];
-    out.family = family_of(out.engine);
-    out.replicated = out.merge_tree() && (out.engine.starts_with("Replicated") || out.engine.starts_with("Shared"));
     auto clauses = parse_engine(out.engine_full);
     out.rows_expire = std::any_of(clauses.ttl.begin(), clauses.ttl.end(), ttl_removes_rows);
     if (out.replicated)
@@ -118,6 +122,24 @@ public:
       if (auto ok = load_defaults(out.replicated); !ok) return ok.failure();
       set_window(out, clauses, defaults_);
     }
+    return true;
+  }
+
+  // As above, but only what destination_identity() reads.
+  result<bool> identity_of(const qualified_name& name, storage& out) {
+    out.database = name.database;
+    out.table = name.table;
+    auto rows =
+        ask_rows(s_, "looking for " + table_name(name.database, name.table),
+                 "SELECT toString(uuid), engine FROM system.tables WHERE database = " + quote_text(name.database) +
+                     " AND name = " + quote_text(name.table),
+                 0, 2, limit_ms_);
+    if (!rows) return rows.failure();
+    if (rows->empty()) return false;
+    out.uuid = rows->front()[0];
+    set_engine(out, rows->front()[1]);
+    if (out.replicated)
+      if (auto ok = keeper_of(out); !ok) return ok.failure();
     return true;
   }
 
@@ -323,6 +345,14 @@ result<std::vector<column_description>> describe_columns(session& s, const serve
                                                          const std::string& database, const std::string& table,
                                                          std::int64_t limit_ms) {
   return columns_of(s, facts, database, table, limit_ms);
+}
+
+result<std::uint64_t> identity_now(session& s, const server_facts& facts, const std::string& database,
+                                   const std::string& table, std::int64_t limit_ms) {
+  storage t;
+  auto there = reader(s, facts, limit_ms).identity_of({database, table}, t);
+  if (!there) return there.failure();
+  return *there ? destination_identity(t) : 0;
 }
 
 result<bool> has_views(session& s, const std::string& database, const std::string& table, std::int64_t limit_ms) {

@@ -105,6 +105,9 @@ result<table_description> describe(session& s, const server_facts& facts, const 
 result<std::vector<column_description>> describe_columns(session& s, const server_facts& facts,
                                                          const std::string& database, const std::string& table,
                                                          std::int64_t limit_ms);
+// Its destination_identity() alone: one short question, or two where it is replicated. 0: it is not there.
+result<std::uint64_t> identity_now(session& s, const server_facts& facts, const std::string& database,
+                                   const std::string& table, std::int64_t limit_ms);
 // Whether an insert runs through any view, which is one short question, too.
 result<bool> has_views(session& s, const std::string& database, const std::string& table, std::int64_t limit_ms);
 // Equal columns have equal hashes.

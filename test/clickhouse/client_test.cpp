@@ -435,6 +435,23 @@ TEST_CASE("a table is described") {
   CHECK(destination_identity(described("described")) != before);
 }
 
+TEST_CASE("another table under the name is known by its identity alone") {
+  make_table("exchanged");
+  make_table("exchanged_2");
+  const auto now = [](const char* table) {
+    auto identity = identity_now(server(), facts(), database, table, limit);
+    REQUIRE_MESSAGE(identity, identity.failure().text());
+    return *identity;
+  };
+  const auto before = now("exchanged");
+  CHECK(before == destination_identity(described("exchanged")));
+  sql("EXCHANGE TABLES " + name("exchanged") + " AND " + name("exchanged_2"));
+  CHECK(now("exchanged") != before);
+  CHECK(now("exchanged") == destination_identity(described("exchanged")));
+  CHECK(now("exchanged_2") == before);
+  CHECK(now("nothing") == 0);
+}
+
 TEST_CASE("what is not there is said, not an error") {
   CHECK_FALSE(described("nothing").exists);
   CHECK(described("nothing").database_exists);

@@ -78,6 +78,25 @@ class Alter(harness.Scenario):
         self.assertEqual(engine.stop(), 0)
         self.exact(topic, table, "--ignore", "text", records=sent[0])
 
+    def test_records_wait_for_the_table_that_another_was_exchanged_for(self):
+        """Its columns are the same, so that no insert fails."""
+        topic, table = self.topic(1), self.table(columns=SMALL_COLUMNS, order="id")
+        other = self.table(columns=SMALL_COLUMNS, order="id", suffix="_other")
+        engine = self.engine(topic, table)
+        self.produce(topic, 100, "--shape", "small")
+        self.arrived(table, 100, 60, engine)
+        self.server.ask(f"EXCHANGE TABLES {table} AND {other}")
+        wait_until(lambda: "was made anew" in engine.log.read_text(), 30, "another table under the name is noticed")
+        self.produce(topic, 100, "--shape", "small", "--first", 100)
+        said = engine.says("was made anew")
+        self.assertIn(f"`{self.name}`", said)
+        self.assertEqual(self.server.number(f"SELECT count() FROM {table}"), 0)
+        self.server.ask(f"EXCHANGE TABLES {table} AND {other}")
+        self.arrived(table, 200, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(topic, table, records=200)
+        self.assertEqual(self.server.number(f"SELECT count() FROM {other}"), 0)
+
     def test_records_wait_for_a_column_that_recovery_needs(self):
         topic, table = self.topic(1), self.table(columns=SMALL_COLUMNS, order="id")
         engine = self.engine(topic, table)
