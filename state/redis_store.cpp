@@ -41,6 +41,7 @@ using reply_type = redis_reply::type;
 constexpr std::size_t request_bytes_max = 256 << 10; // of texts, in one script
 constexpr std::size_t request_lanes_max = 256;
 constexpr std::int64_t reply_margin_ms = 200; // WAIT ends so much before the limit
+const char* const check_key = "chute:check";  // no lane's: their names have slashes
 
 std::optional<std::uint64_t> number(const std::string& text) {
   std::uint64_t out = 0;
@@ -55,10 +56,11 @@ const char* way_out_of(const std::string& why) {
   if (says("without any password configured") || says("no password is set"))
     return "this Redis wants no password: take it out of state.url, or give Redis one";
   if (is("NOAUTH") || is("WRONGPASS") || is("ERR AUTH")) return "write the user and password into state.url";
-  if (is("NOPERM"))
+  if (is("NOPERM") || says("The user executing the script can't"))
     return "give the user the rights to EVAL, HMGET, HSET, WAIT, INFO and SELECT, on keys that begin with chute:";
   if (is("READONLY") || says("WAIT cannot be used with replica")) return "point state.url at the master";
   if (is("MASTERDOWN")) return "point state.url at the master, or bring it back";
+  if (is("NOREPLICAS")) return "bring the replicas back, or lower min-replicas-to-write in Redis";
   if (is("OOM")) return "give Redis more memory";
   if (is("MISCONF")) return "mend Redis' disk";
   if (is("MOVED") || is("ASK")) return "Redis Cluster is not supported: use a single server, with replicas";
@@ -290,6 +292,26 @@ struct redis_check {
           "CONFIG SET maxmemory-policy noeviction (and in redis.conf), or a server of its own");
   }
 
+  // A save of a key of its own, which the script repeats where an earlier one is still there. It takes no other rights
+  // than a lane's save: without that to DEL the key stays.
+  void saves() {
+    auto a = link({{"EVAL", redis_save_script, "1", check_key, "0", "1", "check"}, {"DEL", check_key}}, limit_ms);
+    const auto refused = [&](const std::string& why) {
+      const std::string known = way_out_of(why);
+      add(finding::severity::error, std::string("a save of ") + check_key + " failed: " + why,
+          known.empty() ? "see Redis' log" : known);
+    };
+    if (a.what != link_status::ok) return refused(a.why);
+    const auto& script = a.replies[0];
+    if (script.what == reply_type::error) return refused(script.text);
+    const auto word = script.list.empty() ? "" : script.list[0].text;
+    if (word.rfind("error ", 0) == 0) return refused(word.substr(6));
+    if (word != "saved")
+      add(finding::severity::error,
+          std::string("a save of ") + check_key + " was answered with '" + word + "': another program uses this key",
+          "give state.url a database of its own");
+  }
+
   void run() {
     auto a = link({{"INFO", "everything"}, {"EVAL", redis_save_script, "0"}}, limit_ms);
     if (a.what != link_status::ok) {
@@ -305,6 +327,9 @@ struct redis_check {
     durability(info);
     replication(info);
     memory(info);
+    const bool told = info["cluster_enabled"] == "1" || info["role"] != "master" || // that it takes none
+                      (info["aof_enabled"] != "0" && info["aof_last_write_status"] == "err");
+    if (!told) saves();
   }
 };
 

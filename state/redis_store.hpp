@@ -21,7 +21,8 @@ std::string redis_key(const lane_key& k);
 
 std::unique_ptr<store> make_redis_store(redis_link link, std::int64_t replicas);
 
-// What `chute check` says of the server behind `link`; `where` names it. `exactly_once`: some pipeline is.
+// What `chute check` says of the server behind `link`; `where` names it. `exactly_once`: some pipeline is. It saves a
+// key of its own, "chute:check", and deletes it.
 std::vector<finding> check_redis(const redis_link& link, const std::string& where, std::int64_t replicas,
                                  bool exactly_once, std::int64_t limit_ms);
 

@@ -77,6 +77,31 @@ TEST_CASE("check finds nothing in the real parts as dev/services starts them") {
   CHECK(a.rows[0][0] == "0");
 }
 
+TEST_CASE("redis: check tries a save, with no other rights than a lane's") {
+  auto url = *parse_redis_url(address_of("CHUTE_REDIS"));
+  url.user = unique_name("check");
+  url.password = "secret";
+  const auto admin = real_redis();
+  const auto allow = [&](const std::vector<std::string>& rights) {
+    std::vector<std::string> command = {"ACL", "SETUSER", url.user, "reset", "on", ">secret", "~chute:*"};
+    command.insert(command.end(), rights.begin(), rights.end());
+    const auto a = admin({command}, store_limit_ms);
+    REQUIRE(a.what == redis_answer::status::ok);
+    REQUIRE_MESSAGE(a.replies[0].what != redis_reply::type::error, a.replies[0].text);
+  };
+  const auto found = [&] { return check_redis(connect_redis(url), "redis", 0, true, store_limit_ms); };
+  allow({"+eval", "+hmget", "+hset", "+wait", "+info", "+select", "+config|get"});
+  for (int round = 0; round < 2; ++round) // the key stays: it may not DEL
+    for (const auto& f : found()) FAIL_CHECK(f.reason);
+  allow({"+eval", "+hmget", "+wait", "+info", "+select", "+config|get"});
+  const auto f = found();
+  admin({{"ACL", "DELUSER", url.user}, {"DEL", "chute:check"}}, store_limit_ms);
+  REQUIRE(f.size() == 1);
+  CHECK(f[0].level == finding::severity::error);
+  CHECK(f[0].reason.find("a save of chute:check failed") != std::string::npos);
+  CHECK(f[0].mend.find("HSET") != std::string::npos);
+}
+
 TEST_SUITE_END();
 
 namespace {

@@ -172,14 +172,18 @@ struct checked_redis {
                                              {"aof_last_write_status", "ok"},
                                              {"maxmemory_policy", "noeviction"}};
   std::map<std::string, std::string> settings = {{"appendfsync", "always"}, {"no-appendfsync-on-rewrite", "no"}};
-  std::string eval_error;
+  std::string eval_error, word = "saved";
+  std::vector<redis_commands> seen;
 
   std::vector<finding> check(std::int64_t replicas = 0, bool exactly_once = true) {
     auto link = [this](const redis_commands& commands, std::int64_t) {
       redis_answer a{status::ok, "", {}};
+      seen.push_back(commands);
       for (const auto& c : commands) {
         if (c[0] == "INFO") a.replies.push_back(text(info_text()));
-        else if (c[0] == "EVAL") a.replies.push_back(eval_error.empty() ? list({}) : failure(eval_error));
+        else if (c[0] == "EVAL" && !eval_error.empty()) a.replies.push_back(failure(eval_error));
+        else if (c[0] == "EVAL") a.replies.push_back(c[2] == "0" ? list({}) : list({text(word)}));
+        else if (c[0] == "DEL") a.replies.push_back(failure("NOPERM this user has no permissions")); // is not needed
         else if (settings.empty()) a.replies.push_back(failure("NOPERM no permission"));
         else a.replies.push_back(list({text(c[2]), text(settings[c[2]])}));
       }
@@ -241,4 +245,30 @@ TEST_CASE("redis: what check finds") {
   r = {};
   r.eval_error = "NOPERM this user has no permissions to run the 'eval' command";
   CHECK(has(r.reason(), "NOPERM"));
+}
+
+TEST_CASE("redis: check saves a key of its own") {
+  checked_redis r;
+  CHECK(r.check().empty());
+  REQUIRE(!r.seen.empty());
+  CHECK(r.seen.back() ==
+        redis_commands{{"EVAL", redis_save_script, "1", "chute:check", "0", "1", "check"}, {"DEL", "chute:check"}});
+  for (auto [why, mend] :
+       {std::pair{"ERR The user executing the script can't run this command or subcommand", "give the user the rights"},
+        std::pair{"NOREPLICAS Not enough good replicas to write.", "min-replicas-to-write"},
+        std::pair{"OOM command not allowed when used memory > 'maxmemory'.", "more memory"},
+        std::pair{"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to", "disk"},
+        std::pair{"ERR something else", "see Redis' log"}}) {
+    r.word = std::string("error ") + why;
+    CHECK(has(r.reason(), why));
+    CHECK(has(r.check()[0].mend, mend));
+  }
+  r.word = "version 7";
+  CHECK(has(r.reason(), "another program uses this key"));
+  r.word = "error READONLY You can't write against a read only replica.";
+  r.info["role"] = "slave"; // told once
+  CHECK(has(r.reason(), "is a replica"));
+  r.info["role"] = "master";
+  r.info["aof_last_write_status"] = "err";
+  CHECK(has(r.reason(), "could not write its file"));
 }
