@@ -366,8 +366,8 @@ def _an_address_that_is_no_registry(s):
 @mistake
 def _a_server_that_does_not_answer(s):
     s.make()
-    s.document["clickhouse"]["url"] = f"http://127.0.0.1:{harness.free_port()}"
-    return "error", "", ""
+    url = s.document["clickhouse"]["url"] = f"http://127.0.0.1:{harness.free_port()}"
+    return "error", f"clickhouse {url}: asking for the version: ", "see that ClickHouse answers there"
 
 
 @mistake
