@@ -127,6 +127,41 @@ class StateGone(state_parts.Scenario):
         self.with_redis()
         self.gone(lambda copy, said: self.store.put_back(copy))
 
+    def test_redis_flushed_for_good(self):
+        self.with_redis()
+        self.gone(lambda copy, said: self.assertEqual(self.obey(said, "--to-table").count(": to offset 500"), 2))
+
+    def test_the_directory_deleted(self):
+        """The process that has it waits, and writes into no other; the next one has a new directory, and stops."""
+        self.with_file()
+        engine = self.begin()
+        self.settled()
+        self.store.lose()
+        self.produce(self.topic_, 1_000, "--first", 1_000)
+        engine.says(f"the directory {self.store.path} was removed or replaced while it was in use")
+        engine.kill()
+        engine = self.start("second")
+        said = self.stops(engine, "its state is gone: chute_starts in ClickHouse says that this lane began")
+        self.assertEqual(engine.wait(60), 1, "both lanes stopped")
+        self.assertEqual(self.found(self.table_), 1_000, "nothing is sent without a record")
+        self.assertEqual(self.obey(said, "--to-table").count(": to offset 500"), 2)
+        self.mended(2_000)
+
+    def test_chute_starts_dropped(self):
+        """The records tell where the lanes are: the next start makes the table anew, and none begins where its `start:` says."""
+        self.database = f"of_{self.name}"  # the table is all pipelines' of a database
+        self.server.ask(f"CREATE DATABASE {self.database} ENGINE = Atomic")
+        self.addCleanup(self.server.ask, f"DROP DATABASE {self.database} SYNC")
+        engine = self.begin()
+        self.server.ask(f"DROP TABLE {self.database}.chute_starts SYNC")
+        self.produce(self.topic_, 1_000, "--first", 1_000)
+        self.arrived(self.table_, 2_000, 60, engine)
+        engine.kill()
+        self.produce(self.topic_, 1_000, "--first", 2_000)
+        self.mended(3_000, start="latest")
+        self.assertEqual(self.server.ask("SELECT countIf(kind = 'start'), uniqExactIf(lane, kind = 'lane') FROM "
+                                         f"{self.database}.chute_starts"), "1\t2")
+
     def test_offsets_deleted(self):
         """The store kafka. A part of the next batch is in the table, as a killed engine may leave it."""
         engine = self.begin(partitions=1)
@@ -158,16 +193,21 @@ class StateGone(state_parts.Scenario):
         self.assertIn("to offset 1000", self.chute("state", "reset", file, "--to-table"))
         self.mended(1_000)
 
-    def commit(self, partition, offset, metadata):
-        """As another tool may: of the pipeline's group, while nobody is in it."""
+    def member(self, line):
+        """What a member of the pipeline's group answers to a line, while nobody else is in it."""
         with subprocess.Popen([harness.BUILD / "test/stores/group_child", f"chute-{self.name}", self.topic_],
                               env={**os.environ, "CHUTE_KAFKA": self.kafka}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                               text=True) as member:
             self.assertIn("assigned", member.stdout.readline())
-            member.stdin.write(f"commit {partition} {offset} {metadata}\n")
+            member.stdin.write(f"{line}\n")
             member.stdin.flush()
-            self.assertEqual(member.stdout.readline(), "answer ok\n")
+            answer = member.stdout.readline()
             member.stdin.close()
+        return answer.strip()
+
+    def commit(self, partition, offset, metadata):
+        """As another tool may."""
+        self.assertEqual(self.member(f"commit {partition} {offset} {metadata}"), "answer ok")
 
     def test_another_kafka_cluster(self):
         """`kafka.brokers` names a copy of the topic, with all its offsets, in another cluster: the table's rows are not taken
@@ -207,6 +247,25 @@ class StateGone(state_parts.Scenario):
         self.assertIn("a lane's record cannot be read", self.chute("state", "show", engine.topology))
         self.assertIn("to offset 1000", self.obey(said, "--to-table"))
         self.mended(1_500)
+
+    def test_an_old_offset_put_back(self):
+        """The store kafka, beside which no note tells of it: the table has rows beyond."""
+        engine = self.begin(partitions=1)
+        self.assertEqual(engine.stop(), 0)
+        _, offset, metadata = self.member("read 0").split()
+        self.produce(self.topic_, 1_000, "--first", 1_000)
+        engine = self.start("second")
+        self.arrived(self.table_, 2_000, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.commit(0, offset, metadata)
+        self.produce(self.topic_, 500, "--first", 2_000)
+        engine = self.start("third")
+        said = self.stops(engine, f"the table holds 1000 rows (and the dead letters 0) of {self.topic_}/0 from offset 1000 on, "
+                          "beyond what this pipeline has sent", "the state went back in time")
+        self.assertEqual(engine.wait(60), 1)
+        self.assertEqual(self.found(self.table_), 2_000)
+        self.assertIn("to offset 1000; up to offset 1999 only what the table lacks is sent", self.obey(said, "--to-table"))
+        self.mended(2_500)
 
     def test_another_store(self):
         """On purpose, as docs/state-stores.md has it: to a file, back to Kafka, and to the same file again, whose record is old then."""

@@ -1,5 +1,6 @@
 // A group member as a process of its own, for tests that stop and wake it. group_child GROUP TOPIC
-// Reads lines "commit PARTITION NEXT METADATA", prints "assigned N", "revoked", "lost", "answer STATUS".
+// Reads lines "commit PARTITION NEXT METADATA" and "read PARTITION", prints "assigned N", "revoked", "lost",
+// "answer STATUS", "offset NEXT METADATA".
 #include "kafka/group.hpp"
 #include "test/stores/real_broker.hpp"
 
@@ -49,8 +50,13 @@ bool obey(kafka::group_member& m, const std::string& topic) {
   std::string word, metadata;
   int partition = 0;
   std::int64_t next = 0;
-  while (line >> word >> partition >> next >> metadata)
-    m.start_commit({{{topic, {partition}}, {next}, metadata}}, 10'000);
+  while (line >> word >> partition) {
+    if (word == "read") {
+      const topic_partition where{topic, {partition}};
+      const auto c = m.committed({where}, 10'000).at(0);
+      say("offset " + std::to_string(c.next.value) + " " + c.metadata);
+    } else if (line >> next >> metadata) m.start_commit({{{topic, {partition}}, {next}, metadata}}, 10'000);
+  }
   return true;
 }
 
