@@ -332,20 +332,22 @@ class Moved(state_parts.Scenario):
 class Plans(state_parts.Scenario):
     """A plan that was open when its engine died, and what its token cannot settle any more."""
 
-    def leave_open(self, fault, *options, **config):
+    def leave_open(self, fault, *options, partitions=1, **config):
         """An engine that dies with a plan of which the insert was applied (drop_reply), or not (refuse)."""
-        self.topic_, self.table_ = self.topic(1, **config), self.table()
+        self.topic_, self.table_ = self.topic(partitions, **config), self.table()
         self.produce(self.topic_, 1_000, *options)
         proxy = Proxy(self, self.server.url)
         engine = self.start("first", url=proxy.url)
         self.arrived(self.table_, 1_000, 60, engine)
+        plans = lambda: [lane["plan"] for lane in harness.json.loads(self.chute("state", "show", engine.topology, "--json"))]
+        wait_until(lambda: not any(plans()), 30, "what landed is done in every lane", every=0.2)
         proxy.fault(fault, match=f"INSERT INTO*{self.table_.split('.')[1]}*FORMAT")
         before = proxy.counts().get(fault, 0)
         self.produce(self.topic_, 500, "--first", 1_000, *options)
         wait_until(lambda: proxy.counts().get(fault, 0) > before, 60, "an insert met the fault")
         engine.kill()
-        shown = harness.json.loads(self.chute("state", "show", engine.topology, "--json"))
-        self.assertTrue(shown[0]["plan"], shown)
+        left = plans()
+        self.assertTrue(left[0] and not any(left[1:]), left)
         return engine.topology
 
     def used_up_window(self, fault):
@@ -502,6 +504,29 @@ class Plans(state_parts.Scenario):
 
     def test_a_person_says_that_it_did_not_land(self):
         self.unbelieved("refuse", "--not-landed")
+
+    def one_lane_unbelieved(self, fault, word):
+        """The other lane goes on, so that the engine runs: it is told, and the lane that stopped goes on, too."""
+        self.more = {"provenance": "off"}
+        to_one = ("--run", 500)  # 500 records to partition 0, then to partition 1, and so on
+        self.leave_open(fault, *to_one, partitions=2)
+        self.server.ask(f"ALTER TABLE {self.table_} ADD COLUMN region String")
+        engine = self.start("second", columns={"region": {"value": "eu"}})
+        said = self.stops(engine, "is in doubt: the table or the mapping changed since it was made")
+        self.produce(self.topic_, 500, "--first", 1_500, *to_one)
+        of_other = f"SELECT count() FROM {self.table_} WHERE _partition = 1"
+        wait_until(lambda: self.server.number(of_other) == 1_000, 60, "the other lane goes on", every=0.2)
+        self.assertIn(f"{self.topic_}, partition 0: from offset 500 to offset ", self.obey(said, "--lane 0", word))
+        self.produce(self.topic_, 500, "--first", 2_000, *to_one)
+        self.arrived(self.table_, 2_500, 60, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(self.topic_, self.table_, "--ignore", "region", records=2_500)
+
+    def test_the_engine_is_told_that_it_landed(self):
+        self.one_lane_unbelieved("drop_reply", "--landed")
+
+    def test_the_engine_is_told_that_it_did_not_land(self):
+        self.one_lane_unbelieved("refuse", "--not-landed")
 
 
 class Begin(state_parts.Scenario):
