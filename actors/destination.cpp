@@ -212,7 +212,7 @@ result<void> refuse_unfit_changes(const destination::impl& d, const ch::table_de
   return error{"pipeline " + d.context->config.name, ch::error_text(found), ""};
 }
 
-// Every record may have a field for such a column: it is said, not refused.
+// It is said, not refused: a repetition on another day is rare, and mostly the look at the table spares it.
 void warn_of_partitions(const destination::impl& d, const ch::table_description& table,
                         const std::vector<target_column>& targets) {
   const auto& p = d.context->config;

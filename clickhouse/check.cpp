@@ -608,9 +608,12 @@ std::vector<finding> check_partitions(const table_description& t, const std::str
     const auto function = search.changing(c.default_expression);
     if (function.empty()) continue;
     const bool computed = c.default_kind == "MATERIALIZED" || c.default_kind == "ALIAS";
-    out.add(severity::error,
-            "its partition key has " + c.name + ", which `columns` does not fill and whose " + c.default_kind +
-                " comes from " + function + doubled,
+    // Of a field nobody knows whether every record has it.
+    const bool may_be_field = e.sources.contains(c.name);
+    out.add(may_be_field ? severity::warning : severity::error,
+            "its partition key has " + c.name +
+                (may_be_field ? ", and for a record without such a field its " : ", which nothing fills, and its ") +
+                c.default_kind + " comes from " + function + doubled,
             computed ? "make the table with PARTITION BY (…a column of the record…)"
                      : "fill it from the record, as in columns: {" + c.name + ": {meta: timestamp}} or " + c.name +
                            ": {field: …}, one that every record has; or make the table with PARTITION BY (…a column "
