@@ -69,7 +69,10 @@ int status_of(const httplib::Result& r) {
 // A client that sends what it likes, when it likes.
 class raw_client {
 public:
-  explicit raw_client(int port) {
+  explicit raw_client(
+      int port, const std::function<void()>& before_connecting = [] {}) {
+    REQUIRE(socket_ >= 0);
+    before_connecting();
     const timeval limit{20, 0};
     setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
@@ -117,6 +120,22 @@ public:
 
 private:
   const int socket_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+};
+
+// None can be opened by this process; those that are open stay.
+class no_more_files {
+public:
+  no_more_files() {
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    const rlimit none{1, before_.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  }
+  ~no_more_files() { setrlimit(RLIMIT_NOFILE, &before_); }
+  no_more_files(const no_more_files&) = delete;
+  no_more_files& operator=(const no_more_files&) = delete;
+
+private:
+  rlimit before_{};
 };
 
 const std::string to_loopback = "Host: localhost\r\n";
@@ -516,21 +535,17 @@ TEST_CASE("where nobody can be accepted for a moment, it says so and goes on") {
   hooks.warn = [&](const std::string& text) { said.set_value(text); };
   const auto server = admin_server::start({true, "127.0.0.1", 0, ""}, hooks);
   REQUIRE(server.ok());
-  rlimit before{};
-  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
   auto warned = said.get_future();
+  bool told = false;
   {
-    const int next = fcntl(0, F_DUPFD_CLOEXEC, 0); // the lowest that is free
-    REQUIRE(next > 0);
-    const rlimit none{static_cast<rlim_t>(next + 1), before.rlim_max}; // the client's is the last
-    close(next);
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    // Where accept() waits already it has its file, and the next one that is called has none.
+    std::optional<no_more_files> none;
+    raw_client first((*server)->port(), [&] { none.emplace(); });
+    told = warned.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
   }
-  raw_client client((*server)->port());
-  const bool told = warned.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
-  REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
   REQUIRE(told);
   CHECK(warned.get().starts_with("admin: connections cannot be accepted: "));
+  raw_client client((*server)->port());
   REQUIRE(client.send("GET /health HTTP/1.1\r\n" + to_loopback + "\r\n"));
   CHECK(client.all().starts_with("HTTP/1.1 200 "));
 }
