@@ -304,9 +304,8 @@ void lane::suspect_unread(instant now, std::size_t i) {
   if (look_is_too_early(now)) look_soon(now);
 }
 
-// A topic is made anew with all of its partitions, so some of them tell of all. To find its last record costs as much
-// as to fetch and unpack the batch that has it: of thousands of partitions, once a minute, that was a fortieth of all
-// work.
+// A topic is made anew with all of its partitions, so some of them tell of all. To find a partition's last record
+// costs as much as to fetch and unpack the batch that has it: of a thousand, once a minute, a fortieth of all work.
 std::vector<bool> lane::known_looked_at_next(const lane_record& base) {
   const auto all = base.partitions.size();
   std::vector<bool> out(all);
