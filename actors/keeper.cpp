@@ -54,8 +54,8 @@ std::string smallest_id(const std::vector<kafka::group_member_info>& members) {
   return out;
 }
 
-// `gives_up`: it ends where they do not go; one that has died stays for a session.
-void wait_alone(self_ptr self, const result<std::vector<kafka::group_member_info>>& members, bool gives_up) {
+// It ends where they have not gone after so many patiences; never after none. One that has died stays for a session.
+void wait_alone(self_ptr self, const result<std::vector<kafka::group_member_info>>& members, int patiences) {
   auto& s = self->state;
   const auto now = mono_now();
   if (!members.ok()) {
@@ -64,7 +64,8 @@ void wait_alone(self_ptr self, const result<std::vector<kafka::group_member_info
   }
   if (s.waiting_since == 0) s.waiting_since = now;
   const auto who = " the group " + s.context->config.group + " has " + kafka::to_string(*members);
-  if (gives_up && now - s.waiting_since > s.context->session_timeout_ms + 10'000)
+  const auto patience = s.context->session_timeout_ms + 10'000;
+  if (patiences > 0 && now - s.waiting_since > patiences * patience)
     return self->send(s.pipeline, msg::failed{"state: the file store is for one process, but" + who +
                                               "; stop them, or use another store"});
   self->send(s.pipeline, msg::group_trouble{"the file store is for one process, and" + who + ": waits for them to go"});
@@ -83,7 +84,7 @@ void join_alone(self_ptr self) {
     s.waiting_since = 0;
     return open_group(self);
   }
-  wait_alone(self, members, true);
+  wait_alone(self, members, 1);
 }
 
 // A member that came in the same moment as this one was not there to be waited for. No lane begins before that is
@@ -102,14 +103,18 @@ void begin_alone(self_ptr self) {
     s.has_begun = true;
     return self->send(s.pipeline, msg::group_assigned{*std::exchange(s.held_back, {})});
   }
-  // One of two that came at once stays; and who was at work does not end because somebody looked at its group.
-  wait_alone(self, members, !s.has_begun && members.ok() && smallest_id(*members) != s.group->member_id());
+  // Who was at work does not end because somebody looked at its group. Of two that came at once the smaller id stays:
+  // it waits longer, and ends only where the other one does not, which had begun before this one came.
+  const bool smaller = members.ok() && smallest_id(*members) == s.group->member_id();
+  wait_alone(self, members, s.has_begun ? 0 : smaller ? 2 : 1);
 }
 
 void make_anew(self_ptr self, const std::string& why) {
   auto& s = self->state;
   s.owners.clear();
   s.held_back.reset();
+  s.has_begun = false;
+  s.waiting_since = 0;
   s.look_at_all_at = 0;
   s.context->log->warn("pipeline {}: leaves its group and joins anew: {}", s.context->config.name, why);
   self->send(s.pipeline, msg::group_revoked{true});
@@ -131,7 +136,11 @@ void handle(self_ptr self, kafka::group_event& e) {
     s.idle_since = s.look_at_all_at = 0;
     s.revoked_by = 0; // of a revocation before it
     s.held_back.reset();
-    if (std::holds_alternative<kafka::lost>(e)) s.owners.clear();
+    if (std::holds_alternative<kafka::lost>(e)) {
+      s.owners.clear();
+      s.has_begun = false; // another may have begun since
+      s.waiting_since = 0; // this member's own former self stays for a session
+    }
   }
   if (auto* a = std::get_if<kafka::assigned>(&e)) {
     if (s.context->top.state.store != store_kind::file)

@@ -2,12 +2,15 @@
 and what they do not reach is noticed: partitions that were added, topics that are gone, or that no member can take."""
 
 import json
+import shutil
 import time
 
 import harness
 from harness import wait_until
 
 AT_ONCE = 5
+LONGEST = ["test_partitions_that_the_group_gave_to_nobody_are_told_of_and_read",
+           "test_a_member_with_a_file_comes_back_when_another_one_has_begun"]
 QUIET_SECONDS = 8  # several heartbeats: a member that leaves and joins anew is told to the others by then
 
 
@@ -214,18 +217,43 @@ class Members(harness.Scenario):
         self.assertEqual(engine.wait(30), 1)
         self.assertIn("topic.blacklist leaves it out", engine.log.read_text())
 
+    def two_files(self, topic, table, one, two):
+        """What begins an engine each: the same pipeline, with a file of its own as on another machine, and a client.id, with which
+        Kafka's ids of members begin."""
+        def starter(name, client):
+            file, port = self.topology(topic, table, store="file", name=name, kafka={"client.id": client})
+            document = json.loads(file.read_text())
+            document["state"]["path"] = str(self.dir / f"state_{name}")
+            file.write_text(json.dumps(document))
+            return lambda: harness.Engine(self, file, name=name, admin=port)
+        return starter("one", one), starter("two", two)
+
+    def test_a_member_with_a_file_comes_back_when_another_one_has_begun(self):
+        """It was stopped for longer than a session, and its files were brought to another machine meanwhile: both have begun. Its id is
+        the smaller one, too."""
+        topic, table = self.topic(2), self.table()
+        self.produce(topic, 100)
+        one, two = self.two_files(topic, table, "a", "z")
+        one = one()
+        wait_until(lambda: self.streams(one, 2), 60, "the first streams")
+        self.arrived(table, 100, 60, one)
+        one.pause()
+        shutil.copytree(self.dir / "state_one", self.dir / "state_two")
+        two = two()
+        wait_until(lambda: self.streams(two, 2), 60, lambda: f"the second takes its place: {two.reasons()}")
+        one.wake()
+        wait_until(lambda: not one.alive(), 90, lambda: f"the first ends: {one.reasons()}, {two.reasons()}")
+        self.assertIn("the file store is for one process, but", one.log.read_text())
+        self.produce(topic, 100)
+        self.arrived(table, 200, 60, two)
+        self.assertEqual(two.stop(), 0)
+        self.exact(topic, table, records=200)
+
     def test_two_processes_that_began_in_one_moment_with_the_file_store(self):
         """Each found the group empty; one machine's file cannot be both's."""
         topic, table = self.topic(4), self.table()
         self.produce(topic, 400)
-        engines = []
-        for name in ("one", "two"):
-            file, port = self.topology(topic, table, store="file", name=name)
-            document = json.loads(file.read_text())
-            document["state"]["path"] = str(self.dir / f"state_{name}")
-            file.write_text(json.dumps(document))
-            engines.append((file, port, name))
-        engines = [harness.Engine(self, file, name=name, admin=port) for file, port, name in engines]
+        engines = [start() for start in self.two_files(topic, table, "chute", "chute")]
         said = "the file store is for one process, but"
         wait_until(lambda: any(said in e.log.read_text() for e in engines), 90, lambda: f"it is told: {[e.reasons() for e in engines]}")
         wait_until(lambda: any(not e.alive() for e in engines), 30, "it ends by that")
