@@ -1,6 +1,7 @@
 """A thousand partitions in one process: memory within its bound whatever happens, few inserts; many lanes over several processes."""
 
 import random
+import threading
 import time
 
 import harness
@@ -84,6 +85,37 @@ class ThousandPartitions(harness.Scenario):
         self.assertLess(seen, 380)  # 420 to 600 where all are read at once
 
 
+class Standstills(threading.Thread):
+    """Looks at the rows of each lane all the time, disturbed or not: for how long a lane delivered nothing, at most."""
+
+    def __init__(self, counts, lanes):
+        super().__init__(daemon=True)
+        self.counts, self.over = counts, threading.Event()
+        self.seen, self.since = dict.fromkeys(range(lanes), 0), dict.fromkeys(range(lanes), time.monotonic())
+        self.longest, self.lane, self.looks, self.error = 0.0, 0, 0, None
+
+    def run(self):
+        try:
+            while not self.over.wait(0.2):
+                self.look(self.counts(), time.monotonic())
+        except Exception as e:  # told by end(): no look, no proof
+            self.error = e
+
+    def look(self, counts, now):
+        self.looks += 1
+        for lane, since in self.since.items():
+            if now - since > self.longest:
+                self.longest, self.lane = now - since, lane
+            if counts.get(lane, 0) != self.seen[lane]:
+                self.seen[lane], self.since[lane] = counts[lane], now
+
+    def end(self):
+        self.over.set()
+        self.join(60)
+        if self.error:
+            raise self.error
+
+
 class ManyLanes(harness.Scenario):
     """96 partitions in 8 lanes, two to four processes."""
 
@@ -136,17 +168,24 @@ class ManyLanes(harness.Scenario):
         self.join()
         self.join()
         self.arrived(self.target, 500, 60)
+        self.all_lanes_deliver()
+        stood = Standstills(self.counts, self.lanes)
+        stood.start()
         longest = 0
         while sum(done.values()) < self.disturbances:
             for _ in range(dice.randint(1, 3)):  # some upon each other
                 what = self.disturb(dice)
                 done[what] = done.get(what, 0) + 1
             longest = max(longest, self.all_lanes_deliver())
+        stood.end()
         producer.stop()
         ends = (line.split() for line in self.kit("topic", "end", self.source).stdout.splitlines())
         records = sum(int(end) - int(begin) for _, begin, end in ends)
         self.arrived(self.target, records, 90)
-        print(f"seed {self.seed}: {done}; after a disturbance every lane delivered again within {longest:.1f} s", flush=True)
+        print(f"seed {self.seed}: {done}; after a disturbance every lane delivered again within {longest:.1f} s; lane {stood.lane} stood "
+              f"still for {stood.longest:.1f} s, the longest of {stood.looks} looks", flush=True)
+        self.assertGreater(stood.looks, 2 * self.disturbances)
+        self.assertLess(stood.longest, self.still_seconds)
         for engine in self.running:
             self.assertEqual(engine.stop(60), 0)
         self.exact(self.source, self.target, records=records)
