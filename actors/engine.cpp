@@ -248,11 +248,11 @@ result<void> engine::parts::pause(const std::string& name, bool wanted) {
       std::find_if(pipelines.begin(), pipelines.end(), [&](const auto& p) { return p.config.name == name; });
   if (at == pipelines.end() && !board->is_moving())
     return error{"engine", "pipeline " + name + " does not run at this moment", "see /status, and try again"};
-  if (at != pipelines.end() && at->alive->wait_for_none(0))
+  if (!wanted) paused.erase(name); // whether it has ended or not: it does not begin paused once more
+  if (at != pipelines.end() && at->alive->wait_for_none(0) && !board->is_moving())
     return error{"engine", "pipeline " + name + " has ended: there is nothing to " + (wanted ? "pause" : "resume"),
                  "/status has its reason; it runs again after SIGHUP with a changed file, or a restart"};
   if (wanted) paused.insert(name);
-  else paused.erase(name);
   // One that is not there is started anew at this moment, and asks then.
   if (at != pipelines.end())
     caf::anon_send(at->actor, msg::order{wanted ? msg::order::what::pause : msg::order::what::resume});
@@ -393,6 +393,14 @@ void clear_lanes(status_board& board, const std::string& name) {
   }
 }
 
+// What it will not read any more, another pipeline may, also while this one cannot begin yet. Of patterns nobody knows
+// what they will match.
+void free_former_topics(table_claims& claims, const pipeline_config& c) {
+  const auto is_pattern = [](const std::string& t) { return t.starts_with("^"); };
+  if (std::none_of(c.topics.begin(), c.topics.end(), is_pattern))
+    claims.keep_only(c.name, {c.topics.begin(), c.topics.end()});
+}
+
 } // namespace
 
 result<std::string> engine::reload(const topology& given, std::int64_t drain_ms) {
@@ -438,9 +446,11 @@ result<std::string> engine::reload(const topology& given, std::int64_t drain_ms)
     std::lock_guard hold(p.lock);
     p.top = t;
     std::erase_if(p.pipelines, [&](const auto& r) { return named(ends, r.config.name); });
+    for (const auto& name : ended) p.paused.erase(name); // it may have been paused while it drained
   }
   for (const auto& e : ends) clear_lanes(*p.board, e.config.name);
   for (const auto& name : ended) p.claims->keep_only(name, {});
+  for (const auto& c : starts) free_former_topics(*p.claims, c);
   p.share = chosen->size();
   if (p.over()) return error{"engine", "it was told to end meanwhile", "what changed is taken up with the next start"};
   for (const auto& c : starts)

@@ -51,6 +51,7 @@ struct lane_work {
   bool unknown_plans = false;                     // something may have been planned that is not in the record
   bool went_back = false;                         // more was saved than the store's record tells
   std::vector<move_facts> facts;
+  std::vector<std::optional<offset_t>> held_to; // the table told where it is: behind the last that it holds
 
   std::string where() const { return "topic " + key.topic + ", lane " + std::to_string(key.lane.value); }
   bool foreign(std::size_t i) const {
@@ -306,12 +307,14 @@ private:
 
   void drop_lanes_not_moved() {
     keep_lanes(
-        [](const lane_work& l) {
+        [this](const lane_work& l) {
           for (std::size_t i = 0; i < l.partitions.size(); ++i)
-            if (l.foreign(i)) return true;
+            if (wanted(l.partitions[i]) && l.foreign(i)) return true;
           return false;
         },
-        {"state", "no offset of group " + context_->config.group + " was moved by another tool",
+        {"state",
+         "no offset of group " + context_->config.group + " was moved by another tool" +
+             (what_.partitions.empty() && !what_.lane && what_.topic.empty() ? "" : ", of those that were named"),
          "move them first (kafka-consumer-groups --reset-offsets), or name a position yourself (--to-offset N)"});
   }
 
@@ -452,7 +455,7 @@ private:
   }
   state_of whose(const lane_work& l) const { return {context_->file, context_->config.name, l.key.topic}; }
 
-  static std::string line_of(const lane_work& l, const lane_record& r, std::size_t i) {
+  std::string line_of(const lane_work& l, const lane_record& r, std::size_t i) const {
     const auto& p = r.partitions[i];
     std::string out = l.key.topic + ", partition " + std::to_string(l.partitions[i].value) + ": ";
     if (l.before) out += "from offset " + std::to_string(l.before->partitions[i].next.value) + " ";
@@ -460,9 +463,18 @@ private:
     if (p.blind) out += "; the table holds offsets up to " + std::to_string(p.blind->value) + ", which are sent again";
     if (p.fill_to) out += "; up to offset " + std::to_string(p.fill_to->value) + " only what the table lacks is sent";
     // Retention was faster: whoever moves it for another reason must not learn of that from a gap.
-    if (i < l.facts.size() && l.facts[i].past_loss && l.before && l.before->partitions[i].next < l.facts[i].low)
-      out += "; the log begins at offset " + std::to_string(l.facts[i].low.value) + ": of the " +
-             std::to_string(l.facts[i].low - l.before->partitions[i].next) + " before it, what the table lacks is lost";
+    if (i < l.facts.size() && l.facts[i].past_loss) {
+      auto from = i < l.held_to.size() ? l.held_to[i] : std::nullopt;
+      if (!from && l.before) from = l.before->partitions[i].next;
+      if (from && *from < l.facts[i].low)
+        out += "; the log begins at offset " + std::to_string(l.facts[i].low.value) + ": of the " +
+               std::to_string(l.facts[i].low - *from) + " before it, what the table lacks is lost";
+    }
+    // What a person had set there is gone with the notes that are written now.
+    if (what_.what == move_request::verb::reset && !wanted(l.partitions[i]) && l.foreign(i) &&
+        l.committed[i].next != p.next)
+      out += "; the offset " + std::to_string(l.committed[i].next.value) +
+             ", which another tool had set, is dropped (not adopted: its partition was not named)";
     return out + "\n";
   }
 
@@ -493,6 +505,7 @@ private:
     for (std::size_t i = 0; i < l.facts.size(); ++i) {
       if (!wanted(l.partitions[i])) continue; // stays
       auto& f = l.facts[i];
+      f.named = true;
       switch (what_.to) {
       case target::earliest: f.to = f.low; break;
       case target::latest: f.to = f.end; break;
@@ -511,27 +524,48 @@ private:
 
   // Whether the record's positions are those of this log and this table.
   bool usable(topic_work& t, lane_work& l) {
-    if (!l.before || l.before->cluster != cluster_hash(*context_) || l.before->destination != t.dest->identity)
-      return false;
+    if (!l.before || l.before->cluster != cluster_hash(*context_)) return false;
+    bool fits = true;
     for (std::size_t i = 0; i < l.facts.size(); ++i) {
-      const auto& p = l.before->partitions[i];
-      if (p.next > l.facts[i].end) return false;
-      if (!p.known) continue;
-      auto r = tools_.kafka().read_one({l.key.topic, l.partitions[i]}, *p.known_at(), limit_ms);
-      using status = kafka::record_at::status;
-      if (r.what == status::failed) throw failed(r.why.value_or(error{"kafka", "no answer", "try again"}));
-      if (r.what == status::found && static_cast<std::uint32_t>(r.hash) != p.known->hash) return false;
+      if (is_of_this_log(l, i)) continue;
+      fits = false;
+      if (wanted(l.partitions[i])) throw_another_log(l, i);
     }
-    return true;
+    return fits && l.before->destination == t.dest->identity;
+  }
+  bool is_of_this_log(const lane_work& l, std::size_t i) {
+    const auto& p = l.before->partitions[i];
+    if (p.next > l.facts[i].end) return false;
+    if (!p.known) return true;
+    auto r = tools_.kafka().read_one({l.key.topic, l.partitions[i]}, *p.known_at(), limit_ms);
+    using status = kafka::record_at::status;
+    if (r.what == status::failed) throw failed(r.why.value_or(error{"kafka", "no answer", "try again"}));
+    return r.what != status::found || static_cast<std::uint32_t>(r.hash) == p.known->hash;
+  }
+  // The table's rows are those of the log before: they say nothing of where to go on in this one.
+  [[noreturn]] void throw_another_log(const lane_work& l, std::size_t i) const {
+    const auto of = of_partition(l.partitions[i]);
+    const auto end = std::to_string(l.facts[i].end.value);
+    throw failed({"state",
+                  l.where() + ", partition " + std::to_string(l.partitions[i].value) +
+                      ": the log, which ends at offset " + end + ", is not the one of which all offsets below " +
+                      std::to_string(l.before->partitions[i].next.value) +
+                      " are done: the topic was made anew, or cut short",
+                  whose(l).reset(of + "--to-earliest") + " delivers all that it holds now, " +
+                      whose(l).reset(of + "--to-offset " + end) + " goes on at its end"});
+  }
+
+  // Of partitions that came later, all is delivered.
+  static offset_t start_of(const topic_work& t, partition_id p) {
+    const auto i = static_cast<std::size_t>(p.value);
+    return i < t.start.from.size() ? t.start.from[i] : offset_t{0};
   }
 
   // Each partition stays at the first offset that the table does not hold: found by halves, all partitions at once.
   void after_the_table(topic_work& t, lane_work& l) {
     std::vector<offset_t> low, high; // all before `low` is there; `high` is not known to be
     for (std::size_t i = 0; i < l.facts.size(); ++i) {
-      auto p = static_cast<std::size_t>(l.partitions[i].value);
-      auto start = p < t.start.from.size() ? t.start.from[p] : offset_t{0};
-      low.push_back(std::max(l.facts[i].low, start));
+      low.push_back(std::max(l.facts[i].low, start_of(t, l.partitions[i])));
       high.push_back(l.facts[i].highest ? std::max(low[i], *l.facts[i].highest + 1) : low[i]);
     }
     for (;;) {
@@ -551,8 +585,13 @@ private:
         else high[asked[k]] = r.last;
       }
     }
+    l.held_to.resize(low.size());
     for (std::size_t i = 0; i < low.size(); ++i)
-      if (wanted(l.partitions[i]) || !l.before) l.facts[i].stays = low[i];
+      if (wanted(l.partitions[i]) || !l.before) {
+        l.facts[i].stays = low[i];
+        const auto& highest = l.facts[i].highest;
+        l.held_to[i] = highest ? std::max(start_of(t, l.partitions[i]), *highest + 1) : start_of(t, l.partitions[i]);
+      }
   }
 
   // --- settling
@@ -563,22 +602,65 @@ private:
     fx_ask fx{0, {}, {}, true};
     std::vector<std::size_t> asked;
     const auto& before = *l.before;
+    refuse_another_place(t, l);
     for (std::size_t i = 0; i < facts.size(); ++i) {
       const auto next = before.partitions[i].next, last = before.open->last[i];
       if (last < next) continue;
+      refuse_a_part(l, i);
       asked.push_back(i);
       fx.ranges.push_back({l.partitions[i], next, last});
+      if (before.cluster != cluster_hash(*context_)) continue; // a record of another log
       auto r = tools_.kafka().read_one({l.key.topic, l.partitions[i]}, last, limit_ms);
       if (r.what == kafka::record_at::status::found) facts[i].known = {static_cast<std::uint32_t>(r.hash), 1};
     }
     if (t.dest->standing().trust.there) {
+      if (what_.said == word::table)
+        for (auto& r : done_before(l, asked)) fx.ranges.push_back(r);
       const auto a = ask(t, fx);
       for (std::size_t k = 0; k < asked.size(); ++k) facts[asked[k]].found = a.counts[k].either;
+      for (auto k = asked.size(); k < a.counts.size(); ++k) facts[asked.front()].done += a.counts[k].either;
     }
     lane_move out{
         &l, must(settled(before, random(), what_.said, t.dest->standing().trust, l.key.lane, facts, whose(l))), {}};
     for (auto i : asked) out.lines += line_of(l, out.to, i);
     return out;
+  }
+
+  // A table that shows nothing of what was done before is not believed either where it shows nothing of the plan.
+  std::vector<offset_range> done_before(const lane_work& l, const std::vector<std::size_t>& asked) const {
+    const std::int64_t span = context_->config.where.empty() ? lane_config{}.control_offsets : INT64_MAX;
+    std::vector<offset_range> out;
+    for (auto i : asked)
+      if (const auto next = l.before->partitions[i].next; next.value > 0)
+        out.push_back({l.partitions[i], {std::max<std::int64_t>(0, next.value - span)}, next - 1});
+    return out;
+  }
+
+  // A plan is one insert: what is said of it is said of all its partitions.
+  void refuse_a_part(const lane_work& l, std::size_t i) const {
+    if (wanted(l.partitions[i])) return;
+    throw failed({"state",
+                  l.where() + ": its open plan holds records of partition " + std::to_string(l.partitions[i].value) +
+                      " too, which was not named, and a plan is settled as a whole",
+                  "look at all of them (`chute state show " + shell_word(context_->file) +
+                      "` tells them), and name the lane: " + whose(l).settle(of_lane(l.key.lane) + word_of())});
+  }
+  std::string word_of() const {
+    return what_.said == word::landed ? "--landed" : what_.said == word::not_landed ? "--not-landed" : "";
+  }
+
+  // Its plan is of another log or another table, and the lane would stop for that all the same.
+  void refuse_another_place(const topic_work& t, const lane_work& l) const {
+    if (what_.said != word::table) return; // a person may know
+    const bool table = l.before->destination != t.dest->identity;
+    if (!table && l.before->cluster == cluster_hash(*context_)) return;
+    const auto of = of_lane(l.key.lane);
+    throw failed(
+        {"state",
+         l.where() + ": its open plan is of another " + (table ? "table" : "Kafka cluster") + " than the file names",
+         "put that back; or move the lane: " + whose(l).reset(of + "--to-earliest") +
+             " delivers all that the log holds, " + whose(l).reset(of + "--to-current") +
+             " goes on at the record's position"});
   }
 
   // --- saving

@@ -341,9 +341,7 @@ std::int64_t fetch_rest_ms(std::int64_t wait_ms, std::size_t partitions) {
   return std::min(wait_ms / 5, std::max(std::min<std::int64_t>(wait_ms / 16, 50), for_many));
 }
 
-std::uint64_t fetch_buffer(const pipeline_state& s) {
-  return std::max<std::uint64_t>(s.context->top.memory_bytes / s.context->pipelines / 4, 4 << 20);
-}
+std::uint64_t fetch_buffer(const pipeline_state& s) { return s.context->top.memory_bytes / s.context->pipelines / 4; }
 
 // False: it cannot be, and the pipeline ends.
 bool open_fetcher(self_ptr self, std::size_t partitions) {
@@ -1015,7 +1013,7 @@ void on_tick(self_ptr self) {
   if (now >= s.ends_at) ask_log_ends(self, now);
   if (now >= s.grown_at) look_at_partitions(self, now);
   end_slow_anew(self, now);
-  if (s.without_since && now - s.without_since > rejoin_ms && s.at == phase::running && !s.draining) {
+  if (s.without_since && now - s.without_since > rejoin_ms && s.at == phase::running && !s.draining && !s.paused) {
     s.without_since = 0;
     show(self, shown::starting, "the group " + s.context->config.group + " gives no partitions");
   }

@@ -89,7 +89,8 @@ void add_move(CLI::App& to, command_line& line, enum chute::move_request::verb w
   to.add_option("--pipeline", line.move.pipeline, "Whose state; needed where the file has several")
       ->option_text("NAME");
   to.add_option("--topic", line.move.what.topic, "Only of this topic")->option_text("NAME");
-  CLI::Option* partition = to.add_option("--partition", line.move_partitions, "Only this one; may stand several times")
+  CLI::Option* partition = to.add_option("--partition", line.move_partitions,
+                                         "Only this one; may stand several times (a plan is settled as a whole)")
                                ->allow_extra_args(false)
                                ->check(CLI::NonNegativeNumber)
                                ->option_text("N");

@@ -13,7 +13,7 @@
 namespace chute::cli {
 namespace {
 
-constexpr std::int64_t margin_ms = 120'000; // for draining, leaving the group, and questions
+constexpr std::int64_t margin_ms = 180'000; // for draining, leaving the group, and questions
 
 // The engine's end of it may take: draining, a session, lease and insert limit.
 std::int64_t limit_of(const topology& t) { return t.clickhouse.lease_ms + t.clickhouse.insert_limit_ms + margin_ms; }

@@ -433,7 +433,7 @@ private:
   std::string made_anew_or_cut(std::size_t i, offset_t end) const;
   std::string say_landed() const;
   void lost_records(instant now, std::size_t i, const log_facts& facts);
-  void ask_beyond(instant now);
+  void ask_beyond(instant now, bool rows);
   void beyond_answered(instant now, const table_answer& answer);
   void claim(instant now);
   void claimed(instant now);
@@ -472,6 +472,8 @@ private:
     int most;            // chunks under way
   };
   credit credit_of(std::size_t i, std::size_t behind) const;
+  std::uint64_t asked_for(std::uint64_t held) const;
+  void learn_growth(const chunk& c);
   void grant(instant now);
   void go_on(instant now);
   offset_t blocked_from(std::size_t i, const chunk& c);
@@ -621,8 +623,10 @@ private:
   std::vector<int> takes_; // outstanding, one a partition
   std::vector<std::uint64_t> take_bytes_;
   std::vector<reading> reads_;
-  std::size_t next_turn_ = 0;        // the partition that is looked at first when a turn is free
-  std::uint64_t record_bytes_ = 0;   // key and value, on average, of late; 0: none came yet
+  std::size_t next_turn_ = 0;      // the partition that is looked at first when a turn is free
+  std::uint64_t record_bytes_ = 0; // key and value, on average, of late; 0: none came yet
+  static constexpr std::uint64_t growth_one = 16;
+  std::uint64_t growth_ = 0;         // what a chunk takes in memory, in sixteenths of keys and values; 0: none came yet
   std::vector<std::int64_t> ends_;   // the log's end as last seen; -1: not known
   std::vector<std::string> blocked_; // on_bad_record: stop met a bad record there
   std::vector<offset_t> blocked_at_;

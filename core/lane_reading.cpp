@@ -11,6 +11,9 @@ constexpr int takes_max = 2;                       // chunks under way a partiti
 constexpr std::size_t read_many = 8;               // partitions: one of each keeps all busy, and can be larger
 constexpr std::uint64_t take_bytes_min = 16 << 10; // a chunk is worth a message
 constexpr std::uint64_t take_bytes_most = 1 << 20;
+constexpr std::uint64_t take_bytes_first = 64 << 10; // while nobody knows what becomes of them
+constexpr std::uint64_t take_bytes_least = 4 << 10;  // of records that become many times as much
+constexpr std::uint64_t growth_most = 1'024;
 constexpr std::uint64_t unknown_record_bytes = 64 << 10; // not few: or a thousand partitions are read at once
 constexpr mono_ms quiet_ms = 1'000, unread_ms = 2'000;
 // Where all are read at once none would ask for more than its own part; only what it keeps others' answers for counts.
@@ -185,6 +188,24 @@ lane::credit lane::credit_of(std::size_t i, std::size_t behind) const {
   return {std::clamp(share / read, take_bytes_min, take_bytes_most), most};
 }
 
+// Records whose columns take many times their bytes, as few fields in a wide table do, are asked for in so much smaller
+// chunks: `held` is what they may take in memory.
+std::uint64_t lane::asked_for(std::uint64_t held) const {
+  if (mutant(bug::growth_ignored)) return held;
+  if (growth_ == 0) return std::min(held, take_bytes_first);
+  if (growth_ <= 2 * growth_one) return held; // buffers that grow by halves
+  return std::clamp(held * growth_one / growth_, std::min(held, take_bytes_least), held);
+}
+
+// More is believed at once, less only if it stays so. What little comes costs more than it is, and nothing together.
+void lane::learn_growth(const chunk& c) {
+  const auto bytes = std::accumulate(c.sizes.begin(), c.sizes.end(), std::uint64_t{1});
+  const std::uint64_t held = c.byte_size();
+  if (bytes < take_bytes_first / 2 && held < take_bytes_first) return;
+  const auto now = std::clamp<std::uint64_t>(held * growth_one / bytes, 1, growth_most * growth_one);
+  growth_ = std::max(now, (3 * growth_ + now) / 4);
+}
+
 // Asks the readers for more: within the lane's share of memory, or, while a plan is built again, whatever it takes.
 void lane::grant(instant now) {
   if (!building() && phase_ != lane_phase::streaming && phase_ != lane_phase::settling) return;
@@ -215,7 +236,7 @@ void lane::grant(instant now) {
       ++takes_[i];
       take_bytes_[i] += each;
       out += each;
-      effects_.push_back(fx_take{epoch_, partition_at(i), each});
+      effects_.push_back(fx_take{epoch_, partition_at(i), asked_for(each)});
     }
   }
 }
@@ -259,6 +280,7 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
       now.mono, std::max(heard_at_[*i], c->arrived_at > 0 && !mutant(bug::arrival_ignored) ? c->arrived_at : now.mono));
   suspect_idle(now, arrived, *i);
   if (mutant(bug::gap_is_loss) && c->offsets.empty() && c->last >= c->first) return stop("records are missing");
+  learn_growth(*c);
   expect(gathered_.add(*i, c, arrived, stop_at), "4: chunks are contiguous");
   took_turn(now, *i, *c);
   suspect_chunk(now, *i, *c);

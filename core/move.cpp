@@ -3,6 +3,8 @@
 #include "core/mutant.hpp"
 #include "core/text.hpp"
 
+#include <algorithm>
+
 namespace chute {
 
 namespace {
@@ -18,6 +20,7 @@ struct place {
   lane_id lane;
   partition_id partition;
   bool alone; // in its lane
+  bool shows; // the table holds something of the lane
   error wrong(const std::string& cause, const std::string& way_out) const {
     return {"state", where(base.whose, lane) + ", partition " + std::to_string(partition.value) + ": " + cause,
             way_out};
@@ -45,12 +48,32 @@ bool tells_what_was_sent(const move_base& base, bool blind) {
          base.before->destination == base.destination;
 }
 
+error another_log(const place& at, const std::string& cause, offset_t end) {
+  return at.wrong(cause + ", but the log ends at " + number(end) + ": the topic was made anew, or cut short",
+                  at.reset("--to-earliest") + " delivers all that it holds now, " +
+                      at.reset("--to-offset " + number(end)) + " goes on at its end");
+}
+
 error too_old(const place& at) {
   return at.wrong("the record is older than what was saved, and does not say where it is: the store went back in time",
                   at.alone ? "say where: " + at.reset("--to-offset N")
                            : "with nobody running the pipeline, move all of the lane first: " +
                                  at.base.whose.reset(of_lane(at.lane) + "--to-earliest") +
                                  ", and then each partition: " + at.base.whose.reset("--partition P --to-offset N"));
+}
+
+// Of an open plan from `next` on: why the table cannot say whether it landed, or nothing where it can.
+std::string why_silent(const place& at, const move_facts& f, offset_t next, bool blind) {
+  const auto& trust = at.base.trust;
+  if (blind) return ": it held rows of them before the lane was moved";
+  if (!trust.there || !trust.not_there) return ": no provenance columns, or an engine that drops or merges rows";
+  // Of another table's plan this one holds nothing.
+  if (at.base.before->cluster != at.base.cluster || at.base.before->destination != at.base.destination) return {};
+  if (trust.dependent_views && f.highest && *f.highest >= next && !mutant(bug::views_settled_by_table))
+    return ": dependent views may lack rows that it holds";
+  if (at.base.before->ever && !at.shows && !mutant(bug::settled_without_control))
+    return ": it shows nothing that was done before either (a wrong server, or rows that this user may not see)";
+  return {};
 }
 
 // Stays where it is. What the table holds beyond that is of plans that are not known: it is filled in.
@@ -68,20 +91,21 @@ result<lane_partition> kept_partition(const place& at, const move_facts& f, cons
   const bool blind = p.blind && *p.blind >= p.next;
   if (at.base.went_back && !f.stays && !tells_what_was_sent(at.base, blind) && !mutant(bug::moved_from_an_old_record))
     return too_old(at);
-  if (planned && *planned >= p.next && (blind || !at.base.trust.there || !at.base.trust.not_there))
-    return at.wrong("the open plan covers offsets " + number(p.next) + " to " + number(*planned) +
-                        ", and the table cannot say whether they landed",
-                    "say so first: " + settle_by_word(at.base.whose, at.lane));
+  if (planned && *planned >= p.next)
+    if (const auto why = why_silent(at, f, p.next, blind); !why.empty())
+      return at.wrong("the open plan covers offsets " + number(p.next) + " to " + number(*planned) +
+                          ", and the table cannot say whether they landed" + why,
+                      "say so first: " + settle_by_word(at.base.whose, at.lane));
+  const bool right = f.named || f.stays; // what was not asked for stays as it is, and is told of when it is read
+  if (right && p.next > f.end && !mutant(bug::position_behind_the_log))
+    return another_log(at, "the position is " + number(p.next), f.end);
   if (blind) {
     if (f.highest && *f.highest > *p.blind) p.blind = f.highest;
     return p;
   }
+  if (f.highest && *f.highest >= f.end && (right || *f.highest >= p.next) && !mutant(bug::kept_in_another_log))
+    return another_log(at, "the table holds offsets up to " + number(*f.highest), f.end);
   if (!f.highest || *f.highest < p.next) return p;
-  if (*f.highest >= f.end && !mutant(bug::kept_in_another_log))
-    return at.wrong("the table holds offsets up to " + number(*f.highest) + ", but the log ends at " + number(f.end) +
-                        ": the topic was made anew, or cut short",
-                    at.reset("--to-earliest") + " delivers all that it holds now, " +
-                        at.reset("--to-offset " + number(f.end)) + " goes on at its end");
   if (!at.base.trust.not_there)
     return at.wrong("the table holds offsets up to " + number(*f.highest) + ", the position is " + number(p.next) +
                         ", and rows may have gone from this table, so that it cannot tell what is missing",
@@ -126,9 +150,10 @@ result<lane_record> moved(const move_base& base, lane_id lane, const std::vector
   r.cluster = base.cluster;
   r.destination = base.destination;
   r.unplanned = base.before && base.before->unplanned;
+  const bool shows = std::any_of(partitions.begin(), partitions.end(), [](const auto& f) { return f.highest; });
   for (std::size_t i = 0; i < partitions.size(); ++i) {
     const auto& f = partitions[i];
-    const place at{base, lane, lane_partition_id(lane, base.lanes, i), partitions.size() == 1};
+    const place at{base, lane, lane_partition_id(lane, base.lanes, i), partitions.size() == 1, shows};
     const auto* before = base.before && i < base.before->partitions.size() ? &base.before->partitions[i] : nullptr;
     std::optional<offset_t> planned;
     if (base.before && base.before->open && i < base.before->open->last.size()) planned = base.before->open->last[i];
@@ -163,6 +188,7 @@ result<lane_record> settled(const lane_record& before, std::uint64_t mark, enum 
   r.version = before.version + 1;
   r.mark = mark;
   r.open.reset();
+  const bool shows = std::any_of(partitions.begin(), partitions.end(), [](const auto& f) { return f.found || f.done; });
   for (std::size_t i = 0; i < r.partitions.size() && i < partitions.size(); ++i) {
     auto& p = r.partitions[i];
     auto last = before.open->last[i];
@@ -178,9 +204,10 @@ result<lane_record> settled(const lane_record& before, std::uint64_t mark, enum 
       break;
     case word::not_landed:
       if (there && partitions[i].found > 0 && !mutant(bug::settle_goes_by_itself))
-        return wrong("the table holds " + std::to_string(partitions[i].found) + " records of " + slice,
-                     "delete them first; or, if all of it landed: " + settle("--landed") +
-                         "; or, to send what is missing: " + settle(""));
+        return wrong(
+            "the table holds " + std::to_string(partitions[i].found) + " records of " + slice,
+            "delete them first; or, if all of it landed: " + settle("--landed") +
+                (trust.not_there && !trust.dependent_views ? "; or, to send what is missing: " + settle("") : ""));
       break;
     case word::table:
       if (!there || !trust.not_there)
@@ -188,6 +215,14 @@ result<lane_record> settled(const lane_record& before, std::uint64_t mark, enum 
                          (blind ? "it held rows of them before the lane was moved"
                                 : "no provenance columns, or an engine that drops or merges rows"),
                      "say it: " + settle_by_word(whose, lane));
+      if (trust.dependent_views && !mutant(bug::views_settled_by_table))
+        return wrong("what the table holds of " + slice + " its dependent views may lack, and they cannot be asked",
+                     "say it: " + settle_by_word(whose, lane));
+      if (before.ever && !shows && !mutant(bug::settled_without_control))
+        return wrong(
+            "the table shows nothing of " + slice +
+                ", and nothing that was done before either: a wrong server, or rows that this user may not see",
+            "name the server that has them (clickhouse.url), or say it: " + settle_by_word(whose, lane));
       p.mark_fill(last, {});
     }
   }

@@ -21,6 +21,7 @@ struct move_facts {
   offset_t low, end;               // of the log: the first offset held, and the one after the last
   std::optional<offset_t> to;      // where it is to begin from; nothing: it stays
   std::optional<offset_t> stays;   // it stays, and no record says where: there
+  bool named = false;              // it is to stay there, and right: it was asked for
   bool past_loss = false;          // it stays, but not before the log's beginning: what was there is lost
   std::optional<offset_t> highest; // that the table or the dead letters hold; nothing: none, or they cannot be asked
 };
@@ -43,6 +44,7 @@ result<lane_record> moved(const move_base& base, lane_id lane, const std::vector
 struct settle_facts {
   std::uint64_t found = 0;           // distinct offsets of the slice, over both tables
   std::optional<known_record> known; // the last record of the slice, relative to the offset after it
+  std::uint64_t done = 0;            // and of some before it: a table that shows none of them is not to be believed
 };
 
 // Of a lane whose record is older than what was saved: another plan than its own is the last one.

@@ -30,6 +30,7 @@
   bug(bad_record_passed, unit, "6: on_bad_record: stop delivers nothing from the bad record on") \
   bug(two_attempts, sim, "7: one attempt is under way") \
   bug(gathers_without_bound, unit, "7: what a lane gathers has a bound") \
+  bug(growth_ignored, unit, "7: what is asked for is counted as the memory that it becomes") \
   bug(builds_without_room, unit, "7: open plans are read again as memory allows") \
   bug(full_lane_rests, unit, "what a lane reads while its batch is on its way is asked for at once") \
   bug(halted_at_once, unit, "what is under way is done before a reader that halted is begun again") \
@@ -134,6 +135,11 @@
   bug(move_forgets_the_table, unit, "a lane that is moved back knows what the table held then") \
   bug(move_keeps_lineage, unit, "a lane that is moved begins a new lineage") \
   bug(move_sends_all, unit, "of a lane that stays, what the table holds beyond its position is filled in, not sent anew") \
+  bug(first_count_skipped, unit, "a plan knows how many inserts its table had seen") \
+  bug(way_out_of_a_fill, unit, "no move is named where the table holds what lies behind it") \
+  bug(position_behind_the_log, unit, "a position behind the log's end is of another log") \
+  bug(views_settled_by_table, unit, "what a table holds of a plan its dependent views may lack") \
+  bug(settled_without_control, unit, "a table that shows nothing that was done settles no plan") \
   bug(kept_in_another_log, unit, "a table that holds more than the log is of another log") \
   bug(moved_from_an_old_record, unit, "of a store that went back only the table says where a partition stays") \
   bug(settle_goes_by_itself, unit, "that a plan did not land is not taken from a person where the table shows it") \

@@ -45,7 +45,7 @@ std::string pass_loss(const state_of& whose, const lane_record& r, lane_id lane,
   const bool planned = loss_meets_plan(r, i), blind = p.blind && *p.blind >= p.next;
   const std::string on_by_itself = "set on_data_loss: continue";
   if (!planned && !p.fill_to) return whose.reset(of + "--to-earliest") + ", or " + on_by_itself;
-  if (!blind && trust.there && trust.not_there)
+  if (!blind && trust.there && trust.not_there && !(planned && trust.dependent_views))
     return whose.reset(of + "--to-table") + " sends what is left of the open plan and the table lacks";
   if (!planned) return on_by_itself + ", which goes on with what is left of the plan that is being filled in";
   return "say first whether the open plan landed: " + settle_by_word(whose, lane);

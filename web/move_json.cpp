@@ -137,8 +137,10 @@ admin_answer ask_to_move(const std::string& url, const std::string& token, const
   const auto reply = http.Post(path, move_json(r), "application/json");
   if (!reply) {
     if (reply.error() == httplib::Error::Connection) return {outcome::nobody, {}};
-    return {outcome::refused, url + " was asked, and gave no whole answer (" + httplib::to_string(reply.error()) +
-                                  "): look at its log, and at chute state show"};
+    return {outcome::refused,
+            url + " was asked, and gave no whole answer (" + httplib::to_string(reply.error()) +
+                "): it may be carried out still, as soon as what it waits for is there; look at its log "
+                "and at `chute state show`; to prevent that, end that engine"};
   }
   const json said = json::parse(reply->body, nullptr, false);
   const auto text = [&](const char* key) {

@@ -9,6 +9,7 @@ import state_parts
 from harness import Proxy, wait_until
 
 AT_ONCE = 4
+BESIDE = True
 
 
 class Stops(state_parts.Scenario):
@@ -54,6 +55,9 @@ class Stops(state_parts.Scenario):
             engine = self.start(f"second{round_}")
             said = self.stops(engine, words)
             engine.kill()
+            if self.state["store"] == "file":  # its record knows the log before: the table's rows are of that one
+                refused = self.chute("state", "reset", engine.topology, "--to-table", code=1)
+                self.assertIn("the topic was made anew, or cut short", refused)
             self.obey(said, "--to-earliest")
         engine = self.start("last")
         self.arrived(self.table_, 4_000, 60, engine)
@@ -191,6 +195,9 @@ class Moved(state_parts.Scenario):
         self.assertEqual(engine.wait(60), 1)
         self.assertEqual(self.found(self.table_), 1_000)
         moved = f"moved by another tool: offset 0 of {self.topic_}/1\n"
+        self.assertIn(moved, self.chute("state", "show", engine.topology))
+        other = self.chute("state", "reset", engine.topology, "--adopt", "--partition", 0, code=1)
+        self.assertIn("was moved by another tool, of those that were named", other)
         self.assertIn(moved, self.chute("state", "show", engine.topology))
         self.assertEqual(self.obey(said, "--adopt").count("sent again"), 1)
         self.assertNotIn(moved, self.chute("state", "show", engine.topology))
@@ -498,6 +505,19 @@ class Plans(state_parts.Scenario):
         self.arrived(self.table_, 2_000, 90, engine)
         self.assertEqual(engine.stop(), 0)
         self.exact(self.topic_, self.table_, "--ignore", "region", records=2_000)
+
+    def test_a_plan_is_settled_as_a_whole(self):
+        """What is said of one of its partitions would be said of the other, too."""
+        self.more = {"provenance": "off", "lanes": 1}
+        file = self.leave_open("drop_reply", partitions=2)
+        said = self.chute("state", "settle", file, "--partition", 1, "--landed", code=1)
+        self.assertIn("its open plan holds records of partition 0 too", said)
+        self.assertEqual(self.obey(said, "--lane 0", "--landed").count("to offset"), 2)
+        engine = self.start("last")
+        self.produce(self.topic_, 500, "--first", 1_500)
+        self.arrived(self.table_, 2_000, 90, engine)
+        self.assertEqual(engine.stop(), 0)
+        self.exact(self.topic_, self.table_, records=2_000)
 
     def test_a_person_says_that_it_landed(self):
         self.unbelieved("drop_reply", "--landed")

@@ -403,6 +403,7 @@ TEST_CASE("a table without provenance cannot be asked: the lane stops") {
   h.start();
   h.load_absent();
   h.inspect();
+  h.answer();
   h.accept();
   h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
   h.planned(10);
@@ -411,6 +412,7 @@ TEST_CASE("a table without provenance cannot be asked: the lane stops") {
   h.start();
   h.load_stored();
   h.inspect();
+  h.answer();
   h.accept();
   h.give(records(0, 0, 10));
   CHECK(h.machine->phase() == lane_phase::stopped);

@@ -1249,3 +1249,25 @@ TEST_CASE("what became suspect while the log was looked at is looked at next") {
   h.machine->inspected(h.now, second.ticket, {true, {}, {{{0}, {20}, not_asked}, {{0}, {20}, same}}});
   CHECK(h.has<fx_save>());
 }
+
+TEST_CASE("a table that cannot be asked for rows tells how many inserts it has seen before the first plan") {
+  harness h;
+  h.config.trust.there = h.config.trust.not_there = false;
+  h.blocks = {1'234, 0};
+  h.start();
+  h.load_absent();
+  h.inspect();
+  CHECK_FALSE(h.has<fx_save>());
+  SUBCASE("once it answers") { h.no_answer(); }
+  SUBCASE("at once") { CHECK(h.answer().ranges.empty()); }
+  for (int i = 0; i < 20 && !h.has<fx_save>(); ++i) {
+    h.pass(1'000);
+    if (h.has<fx_load>()) h.load_absent();
+    if (h.has<fx_inspect>()) h.inspect();
+    if (h.has<fx_ask>()) h.answer();
+  }
+  h.accept();
+  h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
+  h.planned(10);
+  CHECK(h.saved().open->blocks == 1'234);
+}

@@ -392,6 +392,26 @@ TEST_CASE("on_bad_record: stop delivers all before the bad record, then stops "
   CHECK(reason.find("--topic t --partition 0 --to-offset 3`") != std::string::npos);
 }
 
+TEST_CASE("on_bad_record: stop names no move where the table holds records behind it: it would send them again") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.acknowledge();
+  h.accept();
+  for (const std::int64_t to : {12, 50}) {
+    auto r = h.saved();
+    r.open.reset();
+    r.partitions[0].fill_to = offset_t{to};
+    h.stored = encode_record(r);
+    h.restart();
+    h.give(records(0, 10, 4, {outcome::stop}));
+    CHECK(h.machine->phase() == lane_phase::stopped);
+    const auto reason = h.take<fx_stopped>().reason;
+    CHECK(reason.find("--to-offset") == std::string::npos);
+    CHECK(reason.find("on_bad_record: dead_letter, which keeps this record") != std::string::npos);
+  }
+}
+
 TEST_CASE("at_least_once makes no plans") {
   harness h;
   h.config.delivery = delivery_mode::at_least_once;

@@ -60,6 +60,22 @@ struct turns : harness {
     give(c);
     follow();
   }
+  // Ten records of so many bytes, and what they take in memory beside what little the test's own do.
+  void wide(int p, std::uint32_t bytes, std::size_t memory, std::int64_t end = 1'000) {
+    auto c = std::const_pointer_cast<chunk>(records(p, next[p], 10, {outcome::dead_letter}));
+    c->sizes.assign(10, bytes);
+    c->dead[0].error.assign(memory, '.');
+    c->log_end = end;
+    next[p] += 10;
+    give(c);
+    follow();
+  }
+  std::uint64_t asked(int p) {
+    collect();
+    for (const auto& e : out)
+      if (const auto* f = std::get_if<fx_take>(&e); f && f->partition.value == p) return f->bytes;
+    return 0;
+  }
   // Gives whatever was asked for until the partition is set aside.
   void whole_turn(int p) {
     for (int i = 0; i < 100 && on.contains(p); ++i) {
@@ -282,8 +298,11 @@ TEST_CASE("turns: most of the lane's memory is for those who have much to read")
   for (const bool far : {false, true}) {
     turns h(10);
     h.config.gather_bytes_max = 4 << 20;
+    h.config.turn_bytes = 1 << 20;
     h.begin(far ? 1'000 : 0);
-    CHECK(h.take<fx_take>().bytes == (far ? (4 << 20) / 4 : (4 << 20) / 20));
+    h.wide(0, 8'000, 0, far ? 1'000 : -1);
+    CHECK(h.take<fx_take>().bytes == (64 << 10)); // asked for before
+    CHECK(h.asked(0) == (far ? (4 << 20) / 4 : (4 << 20) / 20));
   }
 }
 
@@ -292,14 +311,29 @@ TEST_CASE("of few partitions two chunks each are under way, of many one, and lar
     turns h(partitions);
     h.config.gather_bytes_max = 4 << 20;
     h.begin(0);
-    std::map<int, std::vector<std::uint64_t>> asked;
+    h.wide(0, 8'000, 0, -1);
+    std::vector<std::uint64_t> asked;
+    for (int k = 0; k < (partitions == 7 ? 2 : 1); ++k) h.more(1, 1, -1); // asked for before anything came
+    h.collect();
     for (const auto& e : h.out)
-      if (const auto* f = std::get_if<fx_take>(&e)) asked[f->partition.value].push_back(f->bytes);
-    REQUIRE(asked.size() == static_cast<std::size_t>(partitions));
-    const std::vector<std::uint64_t> expected = partitions == 7 ? std::vector<std::uint64_t>(2, (4 << 20) / 4 / 7)
-                                                                : std::vector<std::uint64_t>{(4 << 20) / 2 / 8};
-    for (const auto& [p, bytes] : asked) CHECK(bytes == expected);
+      if (const auto* f = std::get_if<fx_take>(&e); f && f->partition.value == 1) asked.push_back(f->bytes);
+    CHECK(asked == (partitions == 7 ? std::vector<std::uint64_t>(2, (4 << 20) / 4 / 7)
+                                    : std::vector<std::uint64_t>{(4 << 20) / 2 / 8}));
   }
+}
+
+TEST_CASE("what is asked for is counted as the memory that it becomes") {
+  turns h(1);
+  h.config.gather_bytes_max = 64 << 20;
+  h.config.turn_bytes = 1 << 30;
+  h.begin();
+  CHECK(h.asked(0) == (64 << 10));                          // nobody knows yet
+  for (int i = 0; i < 2; ++i) h.wide(0, 10'000, 1'600'000); // both were asked for before anything came
+  const auto narrow = h.asked(0);
+  CHECK(narrow > (1 << 20) / 20);
+  CHECK(narrow < (1 << 20) / 15);
+  for (int i = 0; i < 30; ++i) h.wide(0, 10'000, 0); // little by little it is believed that they are others now
+  CHECK(h.asked(0) == (1 << 20));
 }
 
 TEST_CASE("turns: a lane that stands still sets its partitions aside, even where all of them are read at once") {

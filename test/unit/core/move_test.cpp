@@ -136,6 +136,46 @@ TEST_CASE("stay: a table that holds more than the log is of another log") {
   CHECK(r.failure().cause.find("the log ends at 200: the topic was made anew") != std::string::npos);
 }
 
+TEST_CASE("stay: a position behind the log's end is of another log, if it was asked for") {
+  auto f = facts({}, 199);
+  CHECK(moved(base(record(300)), {0}, {f}).ok()); // it stops when it is read
+  f.named = true;
+  const auto r = moved(base(record(300)), {0}, {f});
+  REQUIRE_FALSE(r);
+  CHECK(r.failure().text() ==
+        "state: topic t, lane 0, partition 0: the position is 300, but the log ends at 200: the topic was made anew, "
+        "or cut short (`chute state reset f.yaml --pipeline p --topic t --partition 0 --to-earliest` delivers all that "
+        "it holds now, `chute state reset f.yaml --pipeline p --topic t --partition 0 --to-offset 200` goes on at its "
+        "end)");
+  CHECK(moved(base(record(200)), {0}, {f}).ok());
+  // Behind all that the table holds, which is more than the log does.
+  f = facts({}, 299);
+  f.stays = offset_t{300};
+  CHECK_FALSE(moved(base({}), {0}, {f}));
+  f.stays = offset_t{150};
+  CHECK_FALSE(moved(base({}), {0}, {f}));
+}
+
+TEST_CASE("stay: an open plan is given up only where the table tells of it, and of what hangs on it") {
+  auto b = base(record(50, 80));
+  b.trust.dependent_views = true;
+  CHECK_FALSE(moved(b, {0}, {facts({}, 60)})); // a view may lack what the table holds
+  CHECK(moved(b, {0}, {facts({}, 49)}).ok());
+  b.before->destination = 23; // another table's plan
+  CHECK(moved(b, {0}, {facts({}, 60)}).ok());
+  b = base(record(50, 80));
+  const auto r = moved(b, {0}, {facts({})}); // nothing, also of what was done
+  REQUIRE_FALSE(r);
+  CHECK(r.failure().cause.find("nothing that was done before either") != std::string::npos);
+  CHECK(r.failure().way_out.starts_with(
+      "say so first: `chute state settle f.yaml --pipeline p --topic t --lane 0 --landed`"));
+  b.before->destination = 23;
+  CHECK(moved(b, {0}, {facts({})}).ok());
+  b = base(record(50, 80));
+  b.before->ever = false;
+  CHECK(moved(b, {0}, {facts({})}).ok());
+}
+
 TEST_CASE("stay: a table that may have dropped rows cannot tell what is missing") {
   auto b = base(record(50));
   b.trust.not_there = false;
@@ -253,6 +293,10 @@ TEST_CASE("settle: what cannot be settled names commands that can be run") {
   sees.there = true;
   CHECK(settled(record(50, 80), 3, word::not_landed, sees, {0}, {{4, {}}}, whose).failure().way_out ==
         "delete them first; or, if all of it landed: `chute state settle f.yaml --pipeline p --topic t --lane 0 "
+        "--landed`");
+  sees.not_there = true;
+  CHECK(settled(record(50, 80), 3, word::not_landed, sees, {0}, {{4, {}}}, whose).failure().way_out ==
+        "delete them first; or, if all of it landed: `chute state settle f.yaml --pipeline p --topic t --lane 0 "
         "--landed`; or, to send what is missing: `chute state settle f.yaml --pipeline p --topic t --lane 0`");
   CHECK(settled(record(50, 80), 3, word::table, {}, {0}, {{4, {}}}, whose).failure().way_out ==
         "say it: `chute state settle f.yaml --pipeline p --topic t --lane 0 --landed` or `chute state settle f.yaml "
@@ -291,4 +335,24 @@ TEST_CASE("settle: without a word the table says it, where it is believed") {
   blind.partitions[0].blind = offset_t{80};
   CHECK_FALSE(settled(blind, 3, word::table, believed, {0}, {{4, {}}}, whose));
   CHECK_FALSE(settled(record(50), 3, word::landed, believed, {0}, {{0, {}}}, whose));
+}
+
+TEST_CASE("settle: a table that shows nothing of what was done, or has views, settles nothing by itself") {
+  table_trust believed;
+  believed.there = believed.not_there = true;
+  const auto shown = [&](std::uint64_t found, std::uint64_t done, bool ever = true) {
+    auto before = record(50, 80);
+    before.ever = ever;
+    return settled(before, 3, word::table, believed, {0}, {{found, {}, done}}, whose);
+  };
+  CHECK_FALSE(shown(0, 0));
+  CHECK(shown(0, 0).failure().cause.find("a wrong server") != std::string::npos);
+  CHECK(shown(4, 0).ok());
+  CHECK(shown(0, 1).ok());
+  CHECK(shown(0, 0, false).ok());
+  believed.dependent_views = true;
+  CHECK_FALSE(shown(4, 20));
+  CHECK(settled(record(50, 80), 3, word::not_landed, believed, {0}, {{4, {}}}, whose)
+            .failure()
+            .way_out.find("to send what is missing") == std::string::npos);
 }
