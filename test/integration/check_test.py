@@ -12,6 +12,7 @@ import harness
 from harness import PROVENANCE, SMALL_COLUMNS, wait_until
 
 TIME_LIMIT_SECONDS = 900
+BESIDE = True
 GOOD = "ENGINE = MergeTree ORDER BY _offset SETTINGS non_replicated_deduplication_window = 100000"
 MISTAKES_MIN = 25
 mistakes = []  # name, function: seeds it, and returns what must be found: severity, words of the reason, words of the mend

@@ -17,6 +17,8 @@ import unittest
 import harness
 from harness import CHUTE, wait_until
 
+BESIDE = True
+
 NOBODY = "127.0.0.1:1"  # an address where nothing listens
 FINE = """
 kafka: {brokers: "127.0.0.1:1"}

@@ -7,6 +7,8 @@ import signal
 import harness
 from formats_test import Registry, text, varint
 
+BESIDE = True
+
 KEYS = 10_000
 LIMITS = {"lease": "1s", "insert": "2s", "confirm": "2s"}
 POINTS = ("applied_not_acknowledged", "before_insert", "acknowledged_not_saved", "applied_not_acknowledged", "in_save")

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = Path(os.environ.get("CHUTE_BUILD") or ROOT / "build/release")
 SECONDS = 480
 AT_ONCE = 2
+BESIDE = True
 
 
 class FormatMatrix(unittest.TestCase):

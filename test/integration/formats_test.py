@@ -8,6 +8,8 @@ import threading
 
 import harness
 
+BESIDE = True
+
 
 class Registry:
     """Answers as Confluent's schema registry does; a thread of this test."""

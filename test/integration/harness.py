@@ -50,15 +50,17 @@ def wait_until(condition, limit, what, every=0.05):
 
 
 _ports_taken, _ports_lock = set(), threading.Lock()
+_seat, _seats = map(int, os.environ.get("CHUTE_TEST_SEAT", "0/1").split("/"))
 
 
 def free_port():
     """One that was free a moment ago, below those that the system gives to outgoing connections, as dev/services takes them: such a one
-    could be gone before a program listens there. None is given twice, to whichever test of this process."""
+    could be gone before a program listens there. None is given twice, to whichever test of this process; files that run beside each other
+    have ports of their own."""
     with _ports_lock:
         for _ in range(1_000):
             port = random.SystemRandom().randrange(20_000, 32_000)
-            if port in _ports_taken:
+            if port in _ports_taken or port % _seats != _seat:
                 continue
             with socket.socket() as s:
                 try:

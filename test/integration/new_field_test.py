@@ -15,6 +15,7 @@ from harness import wait_until
 from formats_test import Registry, text, varint
 
 TIME_LIMIT_SECONDS = 420
+BESIDE = True
 
 LIMITS = {"lease": "1s", "insert": "2s", "confirm": "2s"}
 TYPES = {"score": "Nullable(Float64)", "count": "Nullable(Int64)", "flag": "Nullable(Bool)", "note": "Nullable(String)",

@@ -10,6 +10,8 @@ import json
 import harness
 from harness import ClickHouse, Proxy, wait_until
 
+BESIDE = True
+
 DEAD_LETTER_COLUMNS = """
     failed_at DateTime64(3) DEFAULT now64(3), pipeline String, topic String, partition Int32, offset Int64,
     timestamp Nullable(DateTime64(3)), key Nullable(String), value Nullable(String),

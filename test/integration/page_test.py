@@ -14,6 +14,7 @@ import harness
 from harness import SMALL_COLUMNS, wait_until
 
 TIME_LIMIT_SECONDS = 300
+BESIDE = True
 BROWSER_SECONDS = 60
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -8,6 +8,8 @@ import time
 import harness
 from harness import wait_until
 
+BESIDE = True
+
 COLUMNS = """id UInt32, name String DEFAULT concat('no. ', toString(id)), at Nullable(DateTime64(3, 'UTC')),
     price Decimal(9, 2), day Date, who UUID DEFAULT toUUID('00000000-0000-0000-0000-000000000001'), tags Array(String)"""
 ROW = "id, name, toString(at) AS t, toString(price) AS p, toString(day) AS d, tags"

@@ -5,6 +5,8 @@ import signal
 
 import harness
 
+BESIDE = True
+
 RECORDS = 100_000
 # Where each life ends: before the N-th insert, with a half acknowledged and not yet saved, in the save of a half, in the
 # dead letter's insert.

@@ -2,6 +2,8 @@
 
 import harness
 
+BESIDE = True
+
 
 class SeveralServers(harness.Scenario):
     def other_name(self):

@@ -8,6 +8,7 @@ import harness
 from harness import BUILD, ROOT, ClickHouse, Process, Proxy, ServerError, free_port, wait_until
 
 AT_ONCE = 3
+BESIDE = True
 
 # Whoever has no entry may do all.
 ACLS = ("authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer;"
