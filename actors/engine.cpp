@@ -441,6 +441,7 @@ result<std::string> engine::reload(const topology& given, std::int64_t drain_ms)
     }
   }
   const auto moving = p.board->moving();
+  for (const auto& e : ends) p.log->info("pipeline {}: drains, because the file has it otherwise now", e.config.name);
   p.end(ends, bounded(drain_ms));
   {
     std::lock_guard hold(p.lock);

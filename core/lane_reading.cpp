@@ -11,9 +11,9 @@ constexpr int takes_max = 2;                       // chunks under way a partiti
 constexpr std::size_t read_many = 8;               // partitions: one of each keeps all busy, and can be larger
 constexpr std::uint64_t take_bytes_min = 16 << 10; // a chunk is worth a message
 constexpr std::uint64_t take_bytes_most = 1 << 20;
-constexpr std::uint64_t take_bytes_first = 64 << 10; // while nobody knows what becomes of them
+constexpr std::uint64_t take_bytes_first = 16 << 10; // while nobody knows what becomes of them
 constexpr std::uint64_t take_bytes_least = 4 << 10;  // of records that become many times as much
-constexpr std::uint64_t growth_most = 1'024;
+constexpr std::uint64_t growth_told_by = 64 << 10, growth_most = 1'024;
 constexpr std::uint64_t unknown_record_bytes = 64 << 10; // not few: or a thousand partitions are read at once
 constexpr mono_ms quiet_ms = 1'000, unread_ms = 2'000;
 // Where all are read at once none would ask for more than its own part; only what it keeps others' answers for counts.
@@ -201,7 +201,7 @@ std::uint64_t lane::asked_for(std::uint64_t held) const {
 void lane::learn_growth(const chunk& c) {
   const auto bytes = std::accumulate(c.sizes.begin(), c.sizes.end(), std::uint64_t{1});
   const std::uint64_t held = c.byte_size();
-  if (bytes < take_bytes_first / 2 && held < take_bytes_first) return;
+  if (bytes < take_bytes_first / 2 && held < growth_told_by) return;
   const auto now = std::clamp<std::uint64_t>(held * growth_one / bytes, 1, growth_most * growth_one);
   growth_ = std::max(now, (3 * growth_ + now) / 4);
 }

@@ -247,10 +247,11 @@ class WithoutParts(unittest.TestCase):
         self.file(FINE.replace("table: orders", "table: others"))
         child.send_signal(signal.SIGHUP)  # waits for a question to Kafka
         self.line_with(child, "SIGHUP: reading")
+        self.line_with(child, "pipeline orders: drains, because the file has it otherwise now")
         self.file(FINE)
         child.send_signal(signal.SIGHUP)
         self.line_with(child, "is read again after that")
-        for words in ("started anew: orders", "SIGHUP: reading", "started anew: orders"):
+        for words in ("started anew: orders", "SIGHUP: reading", "pipeline orders: drains", "started anew: orders"):
             self.line_with(child, words)
 
     def test_the_bar_is_drawn_on_a_terminal_only(self):

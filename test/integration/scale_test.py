@@ -85,6 +85,33 @@ class ThousandPartitions(harness.Scenario):
         self.assertLess(seen, 380)  # 420 to 600 where all are read at once
 
 
+class WideTable(harness.Scenario):
+    """Few fields in a table of many columns: a record becomes a hundred times its bytes."""
+
+    columns, partitions, each = 300, 16, 10_000
+
+    def test_memory_holds(self):
+        topic = self.topic(self.partitions)
+        table = self.table("id UInt64, " + ", ".join(f"c{n} Nullable(Float64)" for n in range(self.columns)))
+        number, wanted = 0, []
+        for partition in range(self.partitions):
+            lines = []
+            for _ in range(self.each):
+                lines.append(f'{{"partition": {partition}, "value": "{{\\"id\\":{number},\\"c{number % self.columns}\\":{number}}}"}}\n')
+                number += 1
+            self.kit("produce", topic, "--stdin", text="".join(lines))
+        engine = self.engine(topic, table, top={"memory": "128MiB"}, batch={"rows": 100_000, "wait": "1s"})
+        self.arrived(table, number, 120, engine)
+        seen = resident_mib(engine.child.pid)
+        print(f"resident memory at most {seen:.0f} MiB", flush=True)
+        self.assertEqual(engine.stop(), 0)
+        all_ = "[" + ", ".join(f"c{n}" for n in range(self.columns)) + "]"
+        right = f"{all_}[id % {self.columns} + 1] = id AND arrayCount(x -> isNotNull(x), {all_}) = 1"
+        self.assertEqual(self.server.ask(f"SELECT count(), uniqExact(id), uniqExact(_partition, _offset), min({right}) FROM {table}"),
+                         f"{number}\t{number}\t{number}\t1")
+        self.assertLess(seen, 300)
+
+
 class Standstills(threading.Thread):
     """Looks at the rows of each lane all the time, disturbed or not: for how long a lane delivered nothing, at most."""
 

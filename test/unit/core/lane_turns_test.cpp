@@ -301,7 +301,7 @@ TEST_CASE("turns: most of the lane's memory is for those who have much to read")
     h.config.turn_bytes = 1 << 20;
     h.begin(far ? 1'000 : 0);
     h.wide(0, 8'000, 0, far ? 1'000 : -1);
-    CHECK(h.take<fx_take>().bytes == (64 << 10)); // asked for before
+    CHECK(h.take<fx_take>().bytes == (16 << 10)); // asked for before
     CHECK(h.asked(0) == (far ? (4 << 20) / 4 : (4 << 20) / 20));
   }
 }
@@ -327,7 +327,7 @@ TEST_CASE("what is asked for is counted as the memory that it becomes") {
   h.config.gather_bytes_max = 64 << 20;
   h.config.turn_bytes = 1 << 30;
   h.begin();
-  CHECK(h.asked(0) == (64 << 10));                          // nobody knows yet
+  CHECK(h.asked(0) == (16 << 10));                          // nobody knows yet
   for (int i = 0; i < 2; ++i) h.wide(0, 10'000, 1'600'000); // both were asked for before anything came
   const auto narrow = h.asked(0);
   CHECK(narrow > (1 << 20) / 20);
