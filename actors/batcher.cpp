@@ -217,6 +217,7 @@ void perform(self_ptr self, const fx_released& fx) {
   auto& s = self->state;
   s.over = true;
   s.drained = fx.drained;
+  s.left_open = fx.left_open;
   s.context->board->lane(s.context->config.name, s.machine->status(), s.machine->counters());
 }
 
@@ -249,7 +250,7 @@ void publish(self_ptr self, mono_ms now) {
 void end_if_unread(self_ptr self) {
   auto& s = self->state;
   if (!s.over || !s.readers.empty()) return;
-  self->send(s.with.pipeline, msg::lane_released{s.setup.name, s.drained});
+  self->send(s.with.pipeline, msg::lane_released{s.setup.name, s.drained, s.left_open});
   self->quit();
 }
 

@@ -32,8 +32,9 @@ struct batcher_state {
   mono_ms published_at = 0;
   lane_phase published_phase = lane_phase::unassigned;
   std::string published_wait;
-  lane_part counted;                  // in setup.memory
-  bool over = false, drained = false; // over: nothing more is begun; it ends with the last of its readers
+  lane_part counted;                       // in setup.memory
+  bool over = false;                       // nothing more is begun; it ends with the last of its readers
+  bool drained = false, left_open = false; // as fx_released said
   void count(const lane_part& part) {
     if (setup.memory) setup.memory->change(std::exchange(counted, part), part);
   }

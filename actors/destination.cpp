@@ -38,6 +38,7 @@ struct destination::impl {
   ch::storage dead_letters;        // likewise
   ch::provenance_columns columns;
   ch::starts_place starts;
+  std::uint64_t dead_letters_identity = 0, starts_identity = 0; // of chute's own tables where it was opened
   bool has_provenance = false, dead_letters_replicated = false;
   ch::settings_map dead_letter_settings;
   std::atomic<std::uint64_t> failed{0};       // inserts that may have landed in part
@@ -283,15 +284,30 @@ template <class R> R elsewhere_next(worker_tools& tools, R r) {
   return r;
 }
 
+// What was written into one server's would be asked of another's, and sent again.
+result<void> same_own_table(const std::string& url, const ch::table_description& there, std::uint64_t identity) {
+  if (ch::destination_identity(there) == identity) return {};
+  const auto name = ch::table_name(there.database, there.table);
+  return error{"clickhouse",
+               name + " at " + url +
+                   " is another table than on the other servers of clickhouse.url, not a replica of it",
+               "make it replicated, as the destination is: while no pipeline runs, rename it on each server (RENAME "
+               "TABLE), let chute make it anew, and carry its rows over (INSERT INTO … SELECT)"};
+}
+
 // On a server that is not the one that was opened: tables that are replicated by hand are made on each.
+// `other`: one of them is there, and is another one.
 result<void> ensure_own_tables(const destination::impl& d, ch::session& s, const ch::table_description& there,
-                               std::int64_t limit_ms) {
-  if (auto r = ch::ensure_dead_letter_table(s, d.facts, there, d.dead_letter_database, d.dead_letter_table, d.exact(),
-                                            limit_ms);
-      !r.ok())
-    return r.failure();
-  if (auto r = ch::ensure_starts_table(s, d.facts, there, d.starts.database, d.starts.table, limit_ms); !r.ok())
-    return r.failure();
+                               std::int64_t limit_ms, bool& other) {
+  const auto dead =
+      ch::ensure_dead_letter_table(s, d.facts, there, d.dead_letter_database, d.dead_letter_table, d.exact(), limit_ms);
+  if (!dead.ok()) return dead.failure();
+  const auto starts = ch::ensure_starts_table(s, d.facts, there, d.starts.database, d.starts.table, limit_ms);
+  if (!starts.ok()) return starts.failure();
+  other = true;
+  if (auto r = same_own_table(s.url(), *dead, d.dead_letters_identity); !r.ok()) return r;
+  if (auto r = same_own_table(s.url(), *starts, d.starts_identity); !r.ok()) return r;
+  other = false;
   return {};
 }
 
@@ -331,7 +347,8 @@ result<void> same_table(destination::impl& d, worker_tools& tools, std::uint64_t
     return error{"clickhouse", "table " + ch::table_name(d.database, d.table) + " does not exist at " + url,
                  "create the replica there, or take the server from clickhouse.url"};
   if (ch::destination_identity(*there) != identity) return not_replicas(d, url);
-  if (auto r = ensure_own_tables(d, tools.http(), *there, d.question_ms()); !r.ok()) return r.failure();
+  bool other = false;
+  if (auto r = ensure_own_tables(d, tools.http(), *there, d.question_ms(), other); !r.ok()) return r.failure();
   d.same_at |= bit;
   return {};
 }
@@ -391,7 +408,9 @@ result<void> compare_servers(destination::impl& d, worker_tools& tools, std::uin
     if (!there.ok() || !there->exists) continue;
     if (ch::destination_identity(*there) != identity)
       return fatal = true, not_replicas(d, d.context->top.clickhouse.urls[i]);
-    if (auto r = ensure_own_tables(d, *servers[i], *there, d.question_ms()); !r.ok()) {
+    bool other = false;
+    if (auto r = ensure_own_tables(d, *servers[i], *there, d.question_ms(), other); !r.ok()) {
+      if (other) return fatal = true, r.failure();
       d.context->log->warn("pipeline {}: {} is left out until it has chute's own tables: {}", d.context->config.name,
                            d.context->top.clickhouse.urls[i], r.failure().text());
       continue;
@@ -416,11 +435,12 @@ result<std::shared_ptr<destination>> open_here(worker_tools& tools, const contex
   d->table = table_for(d->table, topic); // whose name may hold dots
   std::tie(d->dead_letter_database, d->dead_letter_table) = split_name(p.dead_letter_table, p.database);
   auto& s = tools.http();
+  const auto asked = mono_now(); // its clock is taken to be ahead by what the answer takes: late is late enough
   auto facts = ch::read_facts(s, limit);
   if (!facts.ok()) return facts.failure();
   d->facts = *facts;
   d->known = d->facts;
-  context->clock->set(d->facts.clock.now_ms, mono_now());
+  context->clock->set(d->facts.clock.now_ms, asked);
   for (const auto& pin : ch::pinned_settings())
     if (pin.need == ch::pinned_setting::necessity::essential && !d->facts.knows(pin.name) && d->exact()) {
       fatal = true;
@@ -447,12 +467,14 @@ result<std::shared_ptr<destination>> open_here(worker_tools& tools, const contex
                                            d->exact(), limit);
   if (!dead.ok()) return dead.failure();
   d->dead_letters_replicated = dead->replicated;
+  d->dead_letters_identity = ch::destination_identity(*dead);
   if (auto r = choose_dead_letter_settings(*d, s, *dead); !r.ok()) return r.failure();
   d->dead_letters = *dead;
   d->starts.database = p.database;
   auto starts = ch::ensure_starts_table(s, d->facts, d->described, d->starts.database, d->starts.table, limit);
   if (!starts.ok()) return starts.failure();
   d->starts.replicated = starts->replicated;
+  d->starts_identity = ch::destination_identity(*starts);
   if (auto r = refuse_without_window(*d, d->described, *dead, fatal); !r.ok()) return r.failure();
 
   auto out = std::make_shared<destination>(d);
@@ -830,6 +852,7 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
     }
     runs = std::move(r.why);
   }
+  const auto clock_asked = mono_now(); // see open_here
   auto clock = ch::read_clock(tools.http(), d.question_ms());
   if (!clock.ok()) {
     tools.next_url();
@@ -841,7 +864,7 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
     out.why = same.failure().text();
     return out;
   }
-  d.context->clock->set(clock->now_ms, mono_now());
+  d.context->clock->set(clock->now_ms, clock_asked);
   if (!fx.ranges.empty() && d.standing_is_old())
     if (auto now = read_standing(d, tools, identity); !now.ok()) {
       tools.next_url();

@@ -15,6 +15,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <set>
+#include <system_error>
 #include <thread>
 
 namespace chute {
@@ -87,7 +88,7 @@ struct engine::parts {
   void order(enum msg::order::what what);
   result<void> pause(const std::string& name, bool wanted);
   void order(const std::vector<running>& some, enum msg::order::what what);
-  void end(const std::vector<running>& some, std::int64_t drain_limit_ms);
+  bool end(const std::vector<running>& some, std::int64_t drain_limit_ms);
   std::vector<pipeline_status> of_the_topology() const;
 };
 
@@ -260,7 +261,7 @@ result<void> engine::parts::pause(const std::string& name, bool wanted) {
 }
 
 // Drains, then stops; when it returns, their groups are left, and they write to the board no more.
-void engine::parts::end(const std::vector<running>& some, std::int64_t drain_limit_ms) {
+bool engine::parts::end(const std::vector<running>& some, std::int64_t drain_limit_ms) {
   const auto all_ended = [&](std::int64_t limit_ms) {
     const auto deadline = mono_now() + limit_ms;
     return std::all_of(some.begin(), some.end(), [&](const running& p) {
@@ -268,14 +269,16 @@ void engine::parts::end(const std::vector<running>& some, std::int64_t drain_lim
     });
   };
   if (drain_limit_ms > 0) order(some, msg::order::what::drain);
-  if (drain_limit_ms > 0 && all_ended(drain_limit_ms)) return;
+  if (drain_limit_ms > 0 && all_ended(drain_limit_ms)) return true;
   order(some, msg::order::what::stop);
-  if (all_ended(end_limit_ms)) return;
+  if (all_ended(end_limit_ms)) return true;
   for (const auto& p : some) caf::anon_send_exit(p.actor, caf::exit_reason::user_shutdown);
-  if (all_ended(end_limit_ms)) return;
+  if (all_ended(end_limit_ms)) return true;
   // What came of them is unknown to whoever still hears of them, and the next start recovers, as after a crash.
   for (const auto& p : some) *p.given_up = true;
-  if (!all_ended(cut_limit_ms)) log->warn("some actors have not ended yet; they end with the process");
+  if (all_ended(cut_limit_ms)) return true;
+  log->warn("some actors have not ended yet: they end with the process, or the actor system of the host");
+  return false;
 }
 
 // In the file's order. The board still knows pipelines that a reload ended.
@@ -324,7 +327,12 @@ result<std::unique_ptr<engine>> engine::start(const topology& given, engine_opti
   p->file = options.file;
   p->only = options.pipelines;
   p->drain_ms = bounded(options.drain_ms);
-  p->events = make_herald(options, *p->system, p->log);
+  try {
+    p->events = make_herald(options, *p->system, p->log);
+  } catch (const std::system_error& e) {
+    return error{"engine", std::string("no thread can be made for the host's events: ") + e.what(),
+                 "raise the limit of threads (ulimit -u, the control group's pids.max)"};
+  }
   if (p->events) p->board->listen([h = p->events.get()](engine_event e) { h->tell(std::move(e)); });
   p->decoders = std::make_shared<const std::map<std::string, decoder_kind>>(std::move(options.own.decoders));
   p->share = chosen->size();
@@ -343,10 +351,14 @@ engine::~engine() {
     parts_->ending = true; // a listener may still give orders
     all.swap(parts_->pipelines);
   }
-  parts_->end(all, parts_->stopped || wait_ms(0) ? 0 : parts_->drain_ms);
+  const bool ended = parts_->end(all, parts_->stopped || wait_ms(0) ? 0 : parts_->drain_ms);
   all.clear();
   parts_->board->listen({}); // an actor that has not ended yet tells nobody any more
   parts_->events.reset();    // waits for the listener, and with it for what it ordered
+  if (ended) return;
+  // A host's store or decoder that does not return: to destroy the system would wait for it.
+  static_cast<void>(parts_->own.release());
+  static_cast<void>(parts_->config.release());
 }
 
 engine_status engine::status() const {

@@ -1,5 +1,7 @@
 #include "actors/herald.hpp"
 
+#include "actors/worker.hpp"
+
 #include "actors/messages.hpp"
 
 #include <future>
@@ -45,6 +47,7 @@ herald::herald(caf::actor_system& system, herald_options options) : shared_(std:
         [s](const engine_event& e) { s->deliver(e); }, [self](const msg::leave&) { self->quit(); }, // behind all events
     };
   };
+  try_thread();
   actor_ = system.spawn<caf::detached>(run, shared_);
 }
 

@@ -199,7 +199,7 @@ struct topic_grew { // since its lanes began
 };
 struct lane_released {
   lane_name name;
-  bool drained;
+  bool drained, left_open;
 };
 struct log_differed { // a lane's reader was told that its place is not in the log
   lane_name name;

@@ -734,6 +734,7 @@ void on_released(self_ptr self, const msg::lane_released& m) {
   if (it == s.lanes.end()) return;
   self->demonitor(it->second.actor.address());
   if (m.drained) s.drained.insert(m.name);
+  if (s.draining && !s.revoking && m.left_open) s.cut_short = true; // an insert of it may be running still
   s.lanes.erase(it);
   s.context->board->lane_gone(s.context->config.name, m.name.topic, m.name.lane);
   if (s.begin_anew.contains(m.name.topic) && !has_lanes(s, m.name.topic)) {

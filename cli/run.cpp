@@ -20,6 +20,7 @@
 #include <future>
 #include <iostream>
 #include <optional>
+#include <system_error>
 
 namespace chute::cli {
 namespace {
@@ -200,7 +201,12 @@ private:
     }
     if (!same_admin(t->admin, admin_config_)) log_->warn("`admin` changed: that takes a restart");
     // Beside this thread, which goes on listening to signals: what changed is drained first.
-    reload_ = std::async(std::launch::async, [this, t = *t] { return engine_->reload(t, drain_ms_max); });
+    try {
+      reload_ = std::async(std::launch::async, [this, t = *t] { return engine_->reload(t, drain_ms_max); });
+    } catch (const std::system_error& e) { // no thread can be made
+      changes_ = false;
+      log_->error("the file is not taken up; everything goes on as before: {}", e.what());
+    }
   }
 
   void end_reload() {

@@ -120,6 +120,7 @@ struct session::state {
 
   static state& of(void* self) { return *static_cast<state*>(self); }
   static int set_up_socket(void* self, curl_socket_t fd, curlsocktype);
+  static curl_socket_t open_socket(void* self, curlsocktype, curl_sockaddr* to);
   static int close_socket(void* self, curl_socket_t fd);
   static int before_send(void* self, char*, char*, int, int);
   static std::size_t give_body(char* to, std::size_t size, std::size_t count, void* self);
@@ -136,6 +137,11 @@ int session::state::set_up_socket(void* self, curl_socket_t fd, curlsocktype) {
   unsigned ms = static_cast<unsigned>(of(self).options.unacknowledged_limit_ms);
   setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
   return CURL_SOCKOPT_OK;
+}
+
+// Not for the host's children: as long as one has it, closing it here ends nothing.
+curl_socket_t session::state::open_socket(void*, curlsocktype, curl_sockaddr* to) {
+  return ::socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
 
 // A connection that ends within a request is reset: the kernel must not go on delivering what is left in the socket.
@@ -207,6 +213,8 @@ void session::state::configure() {
   set(CURLOPT_ERRORBUFFER, error_text.data());
   set(CURLOPT_SOCKOPTFUNCTION, &state::set_up_socket);
   set(CURLOPT_SOCKOPTDATA, this);
+  set(CURLOPT_OPENSOCKETFUNCTION, &state::open_socket);
+  set(CURLOPT_OPENSOCKETDATA, this);
   set(CURLOPT_CLOSESOCKETFUNCTION, &state::close_socket);
   set(CURLOPT_CLOSESOCKETDATA, this);
   set(CURLOPT_PREREQFUNCTION, &state::before_send);

@@ -163,14 +163,14 @@ void lane::stop(const std::string& reason) {
   if (revoking_) release(false);
 }
 
-void lane::release(bool drained) {
+void lane::release(bool drained, bool left_open) {
   ++epoch_;
   gathered_.restart({});
   takes_.clear();
   effects_.push_back(fx_stop_reading{});
   if (phase_ != lane_phase::stopped) phase_ = lane_phase::released;
   waiting_.clear();
-  effects_.push_back(fx_released{drained});
+  effects_.push_back(fx_released{drained, left_open});
 }
 
 void lane::lose(instant now) {
@@ -224,11 +224,12 @@ void lane::check_released(instant now) {
     return save(now, std::move(next), purpose::done);
   }
   // An open plan is left to the next owner.
+  const bool left_open = (work_ || saving_ || record_.open) && !mutant(bug::left_open_is_drained);
   bool outstanding = commit_outstanding();
   work_.reset();
   saving_.reset();
   effects_.push_back(fx_forgotten{outstanding});
-  release(false);
+  release(false, left_open);
 }
 
 void lane::tick(instant now) {

@@ -198,6 +198,7 @@ struct fx_forgotten {
 }; // a commit without an answer may still lie in a queue
 struct fx_released {
   bool drained = false;
+  bool left_open = false; // a plan of it, or a save: the next owner recovers
 };
 struct fx_stopped {
   std::string reason;
@@ -402,7 +403,7 @@ private:
   void forget(instant now, bool reload);
   void begin_loading(instant now);
   void stop(const std::string& reason);
-  void release(bool drained);
+  void release(bool drained, bool left_open = false);
   void check_released(instant now);
   ticket_t new_ticket() { return ++tickets_; }
   void took(lane_edge e) { ++counters_.edges[static_cast<std::size_t>(e)]; }
@@ -549,6 +550,7 @@ private:
   // Why sending under the token again could do harm; empty: it cannot.
   std::string token_trouble(instant now);
   std::string rejection(const insert_answer& answer) const;
+  bool small_alone() const;
   std::vector<offset_range> slices() const;
   std::vector<offset_range> controls() const;
   std::string describe_plan() const;

@@ -263,8 +263,19 @@ next_step without_plans(next_step next, const insert_answer& a) {
 }
 } // namespace
 
+// A rejection's message holds no values. What cannot be told else may.
 std::string lane::rejection(const insert_answer& a) const {
-  return "rejected by ClickHouse with code " + std::to_string(a.code); // its text may hold values
+  if (a.what == insert_answer::verdict::rejected_data && !a.message.empty()) return a.message;
+  return "ClickHouse rejected it: code " + std::to_string(a.code);
+}
+
+// Of one record: its own bytes, not those that fall to it where its chunk holds a giant, times what they become.
+bool lane::small_alone() const {
+  std::uint64_t bytes = 0;
+  for (const auto& pieces : work_->content.pieces)
+    for (const auto& p : pieces)
+      for (std::size_t i = p.first; i < p.first + p.count; ++i) bytes += p.from->sizes[i];
+  return work_->content.records == 1 && bytes * std::max(growth_, growth_one) / growth_one < too_big_alone_bytes;
 }
 
 void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
@@ -283,8 +294,7 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
   note_unsure(a);
   auto next = after_answer(a, h, trust(), w.p.kind == plan_kind::fill, config_.again_and_again);
   // Of one record it says more of the server, or of what else runs there.
-  if (next == next_step::doubt_too_big && w.content.records == 1 && w.content.bytes < too_big_alone_bytes &&
-      !mutant(bug::small_record_too_big)) {
+  if (next == next_step::doubt_too_big && small_alone() && !mutant(bug::small_record_too_big)) {
     h.too_big = 0;
     next = next_step::send_again;
   }
@@ -701,6 +711,9 @@ void lane::asked(instant now, const table_answer& answer, bool token_running) {
   if (found == landed::all && (w.p.kind == plan_kind::fill || other_rows) && (not_there || other_rows) &&
       !config_.trust.dependent_views && !mutant(bug::fill_counted))
     found = landed::some;
+  // Where the rows were acknowledged, or confirmed, only dead letters are in doubt, which no view reads.
+  const bool rows_settled = w.p.kind == plan_kind::batch && w.p.as == plan_as::rows && w.rows_done && w.what->rows > 0;
+  const bool views = config_.trust.dependent_views && (!rows_settled || mutant(bug::dead_letters_doubted_with_views));
   auto say = [&](const std::string& what) {
     stop(describe_plan() + " is in doubt: " + w.doubt + "; " + what + say_landed());
   };
@@ -709,15 +722,14 @@ void lane::asked(instant now, const table_answer& answer, bool token_running) {
                                : lane_edge::asked_some);
   switch (found) {
   case landed::all:
-    if (config_.trust.dependent_views) return say("all its rows are there, but its dependent views cannot be asked");
+    if (views) return say("all its rows are there, but its dependent views cannot be asked");
     return complete(now);
   case landed::more:
     return say("the table holds " + std::to_string(t.rows + t.dead) + " rows and dead letters for " +
                std::to_string(wanted) + " records");
   case landed::some:
     if (!w.final_ask) return wait_quiet(now);
-    if (config_.trust.dependent_views && !replaces)
-      return say("a part of its rows is there, and its dependent views cannot be asked");
+    if (views && !replaces) return say("a part of its rows is there, and its dependent views cannot be asked");
     if (!not_there)
       return say(std::to_string(t.either) + " of " + std::to_string(wanted) +
                  " records are there, but this table's engine may have dropped rows");

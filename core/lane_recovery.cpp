@@ -662,7 +662,7 @@ void lane::settle(instant now) {
   w.durable = w.loaded = true;
   w.rows.loaded = w.dead.loaded = !mutant(bug::loaded_plan_is_clean);
   if (w.p.kind == plan_kind::fill) w.rows_unsure = unknown_rows;
-  if (w.p.as == plan_as::dead_letter) w.reason = "rejected by ClickHouse before a restart";
+  if (w.p.as == plan_as::dead_letter) w.reason = "ClickHouse rejected it before a restart";
   w.at = step::building;
   work_ = std::move(w);
   restart_reading(now, from);

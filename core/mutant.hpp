@@ -135,6 +135,8 @@
   bug(move_forgets_the_table, unit, "a lane that is moved back knows what the table held then") \
   bug(move_keeps_lineage, unit, "a lane that is moved begins a new lineage") \
   bug(move_sends_all, unit, "of a lane that stays, what the table holds beyond its position is filled in, not sent anew") \
+  bug(dead_letters_doubted_with_views, unit, "a doubt about dead letters alone is none about views") \
+  bug(left_open_is_drained, unit, "a lane that is left with its plan open was not drained") \
   bug(first_count_skipped, unit, "a plan knows how many inserts its table had seen") \
   bug(way_out_of_a_fill, unit, "no move is named where the table holds what lies behind it") \
   bug(position_behind_the_log, unit, "a position behind the log's end is of another log") \

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <csignal>
 #include <ctime>
+#include <fcntl.h>
 #include <hiredis/hiredis.h>
 #include <memory>
 #include <netinet/in.h>
@@ -110,6 +111,7 @@ private:
     if (context_->err) return context_->errstr;
     unsigned ms = unacknowledged_limit_ms;
     setsockopt(context_->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+    fcntl(context_->fd, F_SETFD, FD_CLOEXEC); // not for the host's children
     redis_commands hello;
     if (!url_.user.empty()) hello.push_back({"AUTH", url_.user, url_.password});
     else if (!url_.password.empty()) hello.push_back({"AUTH", url_.password});

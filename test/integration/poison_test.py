@@ -50,7 +50,7 @@ class Poison(harness.Scenario):
         dead = self.server.rows(f"SELECT toInt64(offset) AS o, value, error FROM {self.dead_letters} "
                                 f"WHERE pipeline = '{self.name}'")
         self.assertEqual([d["o"] for d in dead], [poison], "one dead letter, the record that was refused")
-        self.assertIn("rejected by ClickHouse", dead[0]["error"])
+        self.assertIn("ClickHouse rejected it", dead[0]["error"])
         self.assertTrue(dead[0]["value"].startswith(f'{{"id":{poison},'), dead[0]["value"])
         rows, distinct = self.server.ask(f"SELECT count(), uniqExact(_offset) FROM {table}").split("\t")
         self.assertEqual((int(rows), int(distinct)), (RECORDS - 1, RECORDS - 1))

@@ -434,6 +434,33 @@ TEST_CASE("dependent views cannot be asked: a doubted plan that landed stops") {
   }
 }
 
+TEST_CASE("dependent views do not matter where only dead letters are in doubt") {
+  harness h;
+  h.config.trust.dependent_views = true;
+  h.config.window_ms = 100'000; // good for 50 s
+  h.first_start();
+  h.give(records(0, 0, 3, {outcome::row, outcome::dead_letter, outcome::row}));
+  h.pass(1'000);
+  h.accept();
+  CHECK_FALSE(h.acknowledge().dead_letters);
+  range_count there = rows_found(2);
+  SUBCASE("they did not land") {}
+  SUBCASE("they did") { there = {2, 2, 1, 1, 3}; }
+  const auto settled = [&] {
+    return h.saved().partitions[0].next == offset_t{3} || (h.saved().open && h.saved().open->kind == plan_kind::fill);
+  };
+  for (int i = 0; i < 600 && !settled(); ++i) {
+    REQUIRE(h.machine->phase() != lane_phase::stopped);
+    if (h.has<fx_save>()) h.accept();
+    if (settled()) break;
+    if (h.has<fx_insert>()) h.unanswered(); // until its token may be forgotten
+    if (h.has<fx_ask>()) h.tell({there});
+    h.pass(1'000);
+  }
+  CHECK(settled());
+  CHECK((h.saved().partitions[0].next == offset_t{3}) == (there.dead > 0));
+}
+
 TEST_CASE("more rows than records stop") {
   harness h;
   h.doubted();

@@ -532,6 +532,20 @@ TEST_CASE("halves hold all the records of the plan before") {
   CHECK(rows == 7);
 }
 
+TEST_CASE("a rejected record's dead letter says what ClickHouse said of it") {
+  harness h;
+  h.first_start();
+  h.planned(1);
+  insert_answer a;
+  a.what = insert_answer::verdict::rejected_data;
+  a.answered = a.before_write = true;
+  a.code = 469;
+  a.message = "ClickHouse rejected it: code 469 VIOLATED_CONSTRAINT, constraint positive";
+  h.machine->inserted(h.now, h.take<fx_insert>().ticket, a);
+  h.accept();
+  CHECK(h.take<fx_insert>().what->reason == a.message);
+}
+
 TEST_CASE("a single rejected record goes where the topology says") {
   harness h;
   SUBCASE("dropped") {
@@ -632,6 +646,31 @@ TEST_CASE("too big again and again, one small record: the server is short of mem
   h.pass(1'000);
   h.accept();
   CHECK(h.saved().partitions[0].next == offset_t{1});
+}
+
+TEST_CASE("too big again and again, one record in the chunk of a giant: each for itself") {
+  for (const bool giant : {false, true}) {
+    harness h;
+    h.first_start();
+    auto c = std::const_pointer_cast<chunk>(records(0, 0, 2));
+    c->sizes = {1'000, 20 << 20};
+    c->hashes.reserve(4 << 20); // what the giant takes in memory
+    h.give(c);
+    h.pass(1'000);
+    bool other = false; // plan than that of the one record
+    for (int i = 0; i < 200 && !other; ++i) {
+      if (h.has<fx_save>()) h.accept();
+      const auto& open = h.saved().open;
+      const auto next = h.saved().partitions[0].next;
+      const bool alone = open && open->last[0] == next;
+      if (alone && giant && next == offset_t{0} && h.has<fx_insert>()) h.acknowledge();
+      else if (h.has<fx_insert>()) h.too_big();
+      if (h.has<fx_ask>()) h.tell({rows_found(next == offset_t{0} && giant && alone ? 1 : 0), rows_found(1)});
+      other = open && open->as == plan_as::dead_letter;
+      h.pass(1'000);
+    }
+    CHECK(other == giant);
+  }
 }
 
 TEST_CASE("columns that changed: read again if nothing can have landed, else a "
@@ -885,7 +924,7 @@ TEST_CASE("a dead letter that the server does not take is sent again, with growi
   h.accept();
   h.machine->marked_started(h.now, h.take<fx_mark_started>().ticket, true, {});
   auto large = std::const_pointer_cast<chunk>(records(0, 0, 1));
-  large->offsets.reserve(2 << 20); // counts as 16 MiB
+  large->sizes = {16 << 20};
   h.give(large);
   int inserts = 0;
   for (int s = 0; s < 1'200; ++s) {

@@ -274,6 +274,36 @@ TEST_CASE("a paused lane plans nothing, but saves what is done") {
   CHECK(h.has<fx_save>());
 }
 
+TEST_CASE("a drain that leaves a plan open says so") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  SUBCASE("one of another life, whose insert had no answer yet") {
+    h.restart();
+    h.give(records(0, 0, 10));
+    h.pass(1'000);
+    if (h.has<fx_ask>()) h.tell({});
+    h.unanswered();
+  }
+  SUBCASE("one that nobody works at, because the process stood still") {
+    h.skip(10 * h.config.session_timeout_ms);
+    h.pass(1'000);
+    CHECK(h.machine->phase() == lane_phase::loading);
+  }
+  h.machine->drain(h.now);
+  const auto r = h.take<fx_released>();
+  CHECK_FALSE(r.drained);
+  CHECK(r.left_open);
+}
+
+TEST_CASE("a drain before anything was planned leaves nothing open") {
+  harness h;
+  h.start();
+  h.load_absent();
+  h.machine->drain(h.now);
+  CHECK_FALSE(h.take<fx_released>().left_open);
+}
+
 TEST_CASE("a paused lane drains: what it gathered is left, what was sent is saved") {
   harness h;
   h.first_start();
