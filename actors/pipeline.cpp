@@ -868,7 +868,7 @@ void on_order(self_ptr self, const msg::order& m) {
     return check_finished(self);
   case what::stop:
     if (s.at == phase::over) return;
-    s.cut_short = std::any_of(s.lanes.begin(), s.lanes.end(), [](auto& l) { return !l.second.stopped; });
+    s.cut_short |= std::any_of(s.lanes.begin(), s.lanes.end(), [](auto& l) { return !l.second.stopped; });
     s.at = phase::ending;
     s.begin_anew.clear();
     order_all(self, msg::control::what::lose);
