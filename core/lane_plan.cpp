@@ -271,11 +271,12 @@ std::string lane::rejection(const insert_answer& a) const {
 
 // Of one record: its own bytes, not those that fall to it where its chunk holds a giant, times what they become.
 bool lane::small_alone() const {
+  if (work_->content.records != 1) return false;
   std::uint64_t bytes = 0;
   for (const auto& pieces : work_->content.pieces)
     for (const auto& p : pieces)
       for (std::size_t i = p.first; i < p.first + p.count; ++i) bytes += p.from->sizes[i];
-  return work_->content.records == 1 && bytes * std::max(growth_, growth_one) / growth_one < too_big_alone_bytes;
+  return bytes * std::max(growth_, growth_one) / growth_one < too_big_alone_bytes;
 }
 
 void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
