@@ -55,7 +55,7 @@ class Stops(state_parts.Scenario):
             engine = self.start(f"second{round_}")
             said = self.stops(engine, words)
             engine.kill()
-            if self.state["store"] == "file":  # its record knows the log before: the table's rows are of that one
+            if self.state["store"] == "file" and round_ == 0:  # its record knows the log before: the table's rows are of that one
                 refused = self.chute("state", "reset", engine.topology, "--to-table", code=1)
                 self.assertIn("the topic was made anew, or cut short", refused)
             self.obey(said, "--to-earliest")
