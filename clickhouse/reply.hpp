@@ -52,11 +52,6 @@ constexpr code_rule rule_of(int code, bool refreshed = false) {
   case 676: // CANNOT_PARSE_IPV6
   case 691: // UNKNOWN_ELEMENT_OF_ENUM
     return {v::rejected_data, true, true};
-  // Raised by expressions of the table, of its partition or sorting key, or of a view: while something is written.
-  case 128: // TOO_LARGE_ARRAY_SIZE
-  case 153: // ILLEGAL_DIVISION
-  case 395: // FUNCTION_THROW_IF_VALUE_IS_NON_ZERO
-    return {v::rejected_data, true, false};
 
   // The batch is too big for this server, or the server too busy for the batch. The query may have been half through.
   case 159: // TIMEOUT_EXCEEDED: max_execution_time ended the query

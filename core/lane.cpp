@@ -117,8 +117,14 @@ void lane::assign(instant now) {
   begin_loading(now);
 }
 
+// An insert of this process that had no answer: it may be running still.
+bool lane::may_run_on() const {
+  return work_ && (work_->insert_ticket != 0 || work_->rows.unanswered > 0 || work_->dead.unanswered > 0);
+}
+
 void lane::forget(instant now, bool reload) {
   bool outstanding = commit_outstanding();
+  runs_on_ |= may_run_on();
   work_.reset();
   if (!mutant(bug::save_after_forget)) saving_.reset();
   advance_.reset();
@@ -224,7 +230,7 @@ void lane::check_released(instant now) {
     return save(now, std::move(next), purpose::done);
   }
   // An open plan is left to the next owner.
-  const bool left_open = (work_ || saving_ || record_.open) && !mutant(bug::left_open_is_drained);
+  const bool left_open = (runs_on_ || may_run_on()) && !mutant(bug::left_open_is_drained);
   bool outstanding = commit_outstanding();
   work_.reset();
   saving_.reset();

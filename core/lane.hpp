@@ -198,7 +198,7 @@ struct fx_forgotten {
 }; // a commit without an answer may still lie in a queue
 struct fx_released {
   bool drained = false;
-  bool left_open = false; // a plan of it, or a save: the next owner recovers
+  bool left_open = false; // a plan whose insert had no answer: it may be running still
 };
 struct fx_stopped {
   std::string reason;
@@ -401,6 +401,7 @@ private:
   // lane.cpp: life
   void seen(instant now);
   void forget(instant now, bool reload);
+  bool may_run_on() const;
   void begin_loading(instant now);
   void stop(const std::string& reason);
   void release(bool drained, bool left_open = false);
@@ -641,6 +642,7 @@ private:
   mono_ms blocks_at_ = INT64_MIN / 2; // when
   mono_ms odd_since_ = 0;             // the store gives an answer that may be stale
   bool differed_ = false;
+  bool runs_on_ = false;        // since it was last through with all: a plan was forgotten whose insert had no answer
   bool unplanned_over_ = false; // what at_least_once sent cannot run any more
   mono_ms unplanned_since_ = 0; // a server was silent then
   bool refreshed_ = false;      // see fx_insert

@@ -672,6 +672,7 @@ void lane::settle(instant now) {
 void lane::stream(instant now) {
   phase_ = draining_ ? lane_phase::draining : lane_phase::streaming;
   waiting_.clear();
+  if (!work_) runs_on_ = false;
   go_on(now);
 }
 
