@@ -260,7 +260,8 @@ result<void> engine::parts::pause(const std::string& name, bool wanted) {
   return {};
 }
 
-// Drains, then stops; when it returns, their groups are left, and they write to the board no more.
+// Drains, then stops; when it returns, their groups are left, and they write to the board no more. False: some have not
+// ended.
 bool engine::parts::end(const std::vector<running>& some, std::int64_t drain_limit_ms) {
   const auto all_ended = [&](std::int64_t limit_ms) {
     const auto deadline = mono_now() + limit_ms;
@@ -408,9 +409,7 @@ void clear_lanes(status_board& board, const std::string& name) {
 // What it will not read any more, another pipeline may, also while this one cannot begin yet. Of patterns nobody knows
 // what they will match.
 void free_former_topics(table_claims& claims, const pipeline_config& c) {
-  const auto is_pattern = [](const std::string& t) { return t.starts_with("^"); };
-  if (std::none_of(c.topics.begin(), c.topics.end(), is_pattern))
-    claims.keep_only(c.name, {c.topics.begin(), c.topics.end()});
+  if (!c.topics.front().starts_with('^')) claims.keep_only(c.name, {c.topics.begin(), c.topics.end()});
 }
 
 } // namespace

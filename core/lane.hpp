@@ -468,14 +468,14 @@ private:
   void ask_quiet_readers(instant now);
   bool full() const { return gathered_.bytes() >= config_.gather_bytes_max || gathered_.records() >= 2 * rows_cap_; }
   void set_aside_unread(instant now);
-  void took_turn(instant now, std::size_t i, const chunk& c);
+  void took_turn(instant now, std::size_t i, const chunk& c, std::uint64_t bytes);
   struct credit {
     std::uint64_t bytes; // of a chunk
     int most;            // chunks under way
   };
   credit credit_of(std::size_t i, std::size_t behind) const;
   std::uint64_t asked_for(std::uint64_t held) const;
-  void learn_growth(const chunk& c);
+  void learn_growth(const chunk& c, std::uint64_t bytes);
   void grant(instant now);
   void go_on(instant now);
   offset_t blocked_from(std::size_t i, const chunk& c);

@@ -128,12 +128,11 @@ void lane::learn_size(instant now, std::uint64_t mean) {
 }
 
 // What a chunk tells of how far its partition is behind. It is not behind one moment and near the next.
-void lane::took_turn(instant now, std::size_t i, const chunk& c) {
+void lane::took_turn(instant now, std::size_t i, const chunk& c, std::uint64_t bytes) {
   auto& r = reads_[i];
   ends_[i] = std::max(c.log_end >= 0 ? c.log_end : ends_[i], c.last.value + 1);
   if (config_.behind_at_once == 0) return;
   r.came = now.mono;
-  const auto bytes = std::accumulate(c.sizes.begin(), c.sizes.end(), std::uint64_t{0});
   r.turn += bytes;
   if (!c.sizes.empty()) learn_size(now, bytes / c.sizes.size());
   r.behind = !c.at_end && much_left(i, r.behind ? config_.behind_bytes : 2 * config_.behind_bytes);
@@ -198,11 +197,11 @@ std::uint64_t lane::asked_for(std::uint64_t held) const {
 }
 
 // More is believed at once, less only if it stays so. What little comes costs more than it is, and nothing together.
-void lane::learn_growth(const chunk& c) {
-  const auto bytes = std::accumulate(c.sizes.begin(), c.sizes.end(), std::uint64_t{1});
+void lane::learn_growth(const chunk& c, std::uint64_t bytes) {
   const std::uint64_t held = c.byte_size();
   if (bytes < take_bytes_first / 2 && held < growth_told_by) return;
-  const auto now = std::clamp<std::uint64_t>(held * growth_one / bytes, 1, growth_most * growth_one);
+  const auto now =
+      std::clamp<std::uint64_t>(held * growth_one / std::max<std::uint64_t>(1, bytes), 1, growth_most * growth_one);
   growth_ = std::max(now, (3 * growth_ + now) / 4);
 }
 
@@ -280,9 +279,10 @@ void lane::chunk_arrived(instant now, std::uint64_t epoch, const chunk_ptr& c) {
       now.mono, std::max(heard_at_[*i], c->arrived_at > 0 && !mutant(bug::arrival_ignored) ? c->arrived_at : now.mono));
   suspect_idle(now, arrived, *i);
   if (mutant(bug::gap_is_loss) && c->offsets.empty() && c->last >= c->first) return stop("records are missing");
-  learn_growth(*c);
+  const auto bytes = std::accumulate(c->sizes.begin(), c->sizes.end(), std::uint64_t{0}); // of keys and values
+  learn_growth(*c, bytes);
   expect(gathered_.add(*i, c, arrived, stop_at), "4: chunks are contiguous");
-  took_turn(now, *i, *c);
+  took_turn(now, *i, *c, bytes);
   suspect_chunk(now, *i, *c);
   if (work_ && work_->at == step::building) check_built(now);
   maybe_plan(now);

@@ -457,8 +457,19 @@ TEST_CASE("dependent views do not matter where only dead letters are in doubt") 
     if (h.has<fx_ask>()) h.tell({there});
     h.pass(1'000);
   }
-  CHECK(settled());
-  CHECK((h.saved().partitions[0].next == offset_t{3}) == (there.dead > 0));
+  REQUIRE(settled());
+  const bool done = h.saved().partitions[0].next == offset_t{3};
+  CHECK(done == (there.dead > 0));
+  if (done) return;
+  // The fill finds the rows, and sends the dead letter alone; so it is through.
+  h.tell_offsets({{0, 2}});
+  const auto fill = h.acknowledge();
+  CHECK(fill.dead_letters);
+  CHECK(fill.what->dead == 1);
+  h.tell_offsets({{0, 1, 2}});
+  h.pass(1'000);
+  h.accept();
+  CHECK(h.saved().partitions[0].next == offset_t{3});
 }
 
 TEST_CASE("more rows than records stop") {

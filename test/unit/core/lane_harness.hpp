@@ -267,8 +267,9 @@ struct harness {
     a.message = "no reply";
     machine->inserted(now, take<fx_insert>().ticket, a);
   }
-  void rejected(int code = 469) {
+  void rejected(int code = 469, const std::string& message = {}) {
     insert_answer a;
+    a.message = message;
     a.what = insert_answer::verdict::rejected_data;
     a.answered = a.before_write = true;
     a.code = code;

@@ -536,14 +536,10 @@ TEST_CASE("a rejected record's dead letter says what ClickHouse said of it") {
   harness h;
   h.first_start();
   h.planned(1);
-  insert_answer a;
-  a.what = insert_answer::verdict::rejected_data;
-  a.answered = a.before_write = true;
-  a.code = 469;
-  a.message = "ClickHouse rejected it: code 469 VIOLATED_CONSTRAINT, constraint positive";
-  h.machine->inserted(h.now, h.take<fx_insert>().ticket, a);
+  const std::string said = "ClickHouse rejected it: code 469 VIOLATED_CONSTRAINT, constraint positive";
+  h.rejected(469, said);
   h.accept();
-  CHECK(h.take<fx_insert>().what->reason == a.message);
+  CHECK(h.take<fx_insert>().what->reason == said);
 }
 
 TEST_CASE("a single rejected record goes where the topology says") {
