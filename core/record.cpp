@@ -4,6 +4,7 @@
 #include "core/mutant.hpp"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <xxhash.h>
 
@@ -78,13 +79,22 @@ std::string base64(const bytes& in) {
   return out;
 }
 
+// The place of each character in the alphabet; 64: it has none.
+constexpr auto places = [] {
+  std::array<std::uint8_t, 256> out{};
+  out.fill(64);
+  for (std::uint8_t i = 0; i < 64; ++i) out[static_cast<unsigned char>(alphabet[i])] = i;
+  return out;
+}();
+
 bool unbase64(std::string_view in, std::string& out) {
+  out.reserve(out.size() + in.size() * 3 / 4);
   std::uint32_t acc = 0;
   int bits = 0;
-  for (char c : in) {
-    const char* at = std::find(alphabet, alphabet + 64, c);
-    if (at == alphabet + 64) return false;
-    acc = acc << 6 | static_cast<std::uint32_t>(at - alphabet);
+  for (const char c : in) {
+    const auto at = places[static_cast<unsigned char>(c)];
+    if (at == 64) return false;
+    acc = acc << 6 | at;
     if ((bits += 6) >= 8) out += static_cast<char>(acc >> (bits -= 8) & 255);
   }
   return true;

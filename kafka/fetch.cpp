@@ -225,11 +225,27 @@ rd_kafka_resp_err_t rest_at_fetches(rd_kafka_t* rk, const rd_kafka_conf_t*, void
 
 // --- raw_batch -------------------------------------------------------------------------------------------------------
 
+namespace {
+
+// librdkafka frees a message with what lies around it, and that was looked at a chunk ago: waiting for one line of
+// memory after the other was half of what it cost to let go of records, where many partitions are read.
+void prefetch(const rd_kafka_message_t* m) {
+  constexpr int before = 192, behind = 256, line = 64;
+  const auto* at = reinterpret_cast<const char*>(m);
+  for (int i = -before; i <= behind; i += line) __builtin_prefetch(at + i, 1);
+}
+
+} // namespace
+
 struct raw_batch::held {
   std::shared_ptr<connection> from; // messages point into its topics
   std::vector<rd_kafka_message_t*> messages;
   ~held() {
-    for (auto* m : messages) rd_kafka_message_destroy(m);
+    constexpr std::size_t ahead = 6;
+    for (std::size_t i = 0; i < messages.size(); ++i) {
+      if (i + ahead < messages.size()) prefetch(messages[i + ahead]);
+      rd_kafka_message_destroy(messages[i]);
+    }
   }
 };
 

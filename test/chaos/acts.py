@@ -1,13 +1,19 @@
 """What must end in a stop that names its reason, and go on once a person has decided: a topic that is made anew, records that
-retention deleted before they were delivered. Brokers and ClickHouse die meanwhile as they do for everybody."""
+retention deleted before they were delivered, a state store that is put back to what it was. Brokers, ClickHouse and the stores' servers
+die meanwhile as they do for everybody."""
 
+import contextlib
+import pathlib
 import re
+import shlex
 import signal
+import subprocess
 import time
 
 from cells import Cell
 from faults import Trouble
-from harness import wait_until
+from harness import CHUTE, ServerError, wait_until
+from state_parts import Directory, KeeperMap, Redis
 
 LIMIT = 120  # seconds for what takes one or two when nobody dies
 
@@ -15,10 +21,11 @@ LIMIT = 120  # seconds for what takes one or two when nobody dies
 class Act(Trouble):
     """One act after another, each on a topic and tables of its own, with each store in turn."""
 
-    def __init__(self, stage, states, faults, url, over):
+    def __init__(self, stage, states, faults, url, over, pair=None):
         super().__init__(stage, "acts", over)
-        self.states, self.url, self.number = states, url, 0
-        self.acts = [act for act, name in ((self.made_anew, "recreate"), (self.overtaken, "retention")) if name in faults]
+        self.states, self.url, self.pair, self.number = states, url, pair, 0
+        acts = ((self.made_anew, "recreate"), (self.overtaken, "retention"), (self.put_back, "rollback"))
+        self.acts = [act for act, name in acts if name in faults]
 
     def always(self):
         turns = self.turns()
@@ -35,7 +42,8 @@ class Act(Trouble):
             return []
         first, at = self.dice.randrange(len(self.acts)), self.dice.randrange(len(self.states))
         states = self.states[at:] + self.states[:at]
-        return [(self.acts[(first + i + more) % len(self.acts)], state) for more in range(len(self.acts)) for i, state in enumerate(states)]
+        turns = [(self.acts[(first + i + more) % len(self.acts)], state) for more in range(len(self.acts)) for i, state in enumerate(states)]
+        return [(act, state) for act, state in turns if act != self.put_back or state["store"] != "kafka"]
 
     def cell(self, what, state, **pipeline):
         self.number += 1
@@ -51,12 +59,12 @@ class Act(Trouble):
                    lambda: f"{records} records in {cell.table}; the engine says {engine.reasons()!r}", every=0.3)
 
     def stopped(self, member, *words):
-        """Until a lane stops for a reason with one of these words in it. With its last lane the process ends, too."""
+        """Until a lane stops for a reason with one of these words in it, which it returns. With its last lane the process ends, too."""
         def named():
             told = member.log.read_text(errors="replace").rpartition("\n--- ")[2]
-            return any(w in reason for reason in re.findall(r"lane \d+ stopped: (.*)", told) for w in words)
+            return next((reason for reason in re.findall(r"lane \d+ stopped: (.*)", told) if any(w in reason for w in words)), None)
 
-        wait_until(named, LIMIT, lambda: f"{member.name} stops and names one of {words}; it says {member.engine.reasons()!r}", every=0.2)
+        return wait_until(named, LIMIT, lambda: f"{member.name} stops and names one of {words}; it says {member.engine.reasons()!r}", every=0.2)
 
     def produce(self, cell, records, first=0):
         cell.retried(lambda: cell.produce(records, first))
@@ -153,3 +161,82 @@ class Act(Trouble):
             raise AssertionError(f"{cell.name}: {rows} rows of deleted records, where {delivered} were delivered before")
         for table, which in gone:
             cell.retried(lambda: self.stage.server.ask(f"ALTER TABLE {table} DELETE WHERE {which} SETTINGS mutations_sync = 2"))
+
+    # -- a store that is put back to what it was ---------------------------------------------------------------------------
+
+    def store_of(self, cell):
+        """The cell's own: what others save there meanwhile must not be put back with it."""
+        if cell.store == "file":
+            return Directory(pathlib.Path(cell.state["path"]))
+        if cell.store == "keeper_map":
+            cell.state["table"] = f"state_{cell.name}"
+            return KeeperMap(self.stage.server, f"chute.state_{cell.name}")
+        store = Redis(1 + self.number % 15, cell.state["url"])
+        cell.state["url"] = store.url
+        self.tried(store.lose)  # what an act of long ago left in this database
+        return store
+
+    def tried(self, call):
+        """What the call returns, in the end: the store's server dies, too. Its replica must not take over in between, nor before it has
+        what was done."""
+        last = [None]
+
+        def again():
+            try:
+                return [call()]
+            except (OSError, AssertionError, ServerError) as e:
+                last[0] = e
+                return None
+
+        with self.pair.lock if self.pair else contextlib.nullcontext():
+            value = wait_until(again, LIMIT, lambda: f"{last[0]}", every=0.5)[0]
+            if self.pair:
+                self.pair.level()
+        return value
+
+    def put_back(self, state):
+        cell = self.cell("put_back", state)
+        member, store = cell.members[0], self.store_of(cell)
+        self.produce(cell, 300)
+        member.start()
+        self.wait_for(cell, cell.produced())
+        self.leave(member)
+        old = self.tried(store.copy)
+        self.produce(cell, 300, first=300)
+        before = cell.produced()
+        member.start()
+        self.wait_for(cell, before)
+        self.leave(member)  # only then it is sure that the group knows of the newer state
+        kept = self.dice.random() < 0.5
+        new = self.tried(store.copy)
+        self.tried(lambda: store.put_back(old))
+        self.produce(cell, 300, first=600)
+        member.start()
+        said = self.stopped(member, "it went back in time")
+        member.kill()
+        if (now := self.found(cell)) != before:
+            raise AssertionError(f"{cell.name}: its state was put back, and {now} rows are where {before} were")
+        if kept:
+            self.tried(lambda: store.put_back(new))
+            self.stage.count("rollbacks: stopped by name, went on once the newer state was back")
+        else:
+            self.obey(said, "--to-table")
+            self.stage.count("rollbacks: stopped by name, went on behind what the table holds")
+        member.start()
+        self.wait_for(cell, cell.produced())
+        self.leave(member)
+        self.exact(cell)
+        self.tried(store.lose)
+        cell.drop()
+
+    def obey(self, reason, option):
+        """Runs the command that a stop names, until it could do its work."""
+        command = next(c for c in re.findall(r"`(chute state [^`]+)`", reason) if option in c)
+        last = [""]
+
+        def done():
+            ran = subprocess.run([CHUTE, *shlex.split(command)[1:]], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT)
+            last[0] = ran.stdout + ran.stderr
+            return ran.returncode == 0
+
+        wait_until(done, LIMIT, lambda: f"{command}: {last[0]}", every=1)

@@ -105,8 +105,22 @@ class ServerTrouble(Trouble):
                 self.stage.services("clickhouse", "resume", "clickhouse")
 
 
+class Server:
+    """The server of a state store: a part of dev/services, in the folder of that name."""
+
+    def __init__(self, folder, part):
+        self.folder, self.part = folder, part
+
+    def strike(self, trouble):
+        what = trouble.dice.choice(("kill", "pause"))
+        trouble.stage.services(self.folder, what, self.part)
+        trouble.stage.count(f"{self.part} " + ("killed with -9" if what == "kill" else "stopped for seconds (SIGSTOP)"))
+        trouble.rest(0.2, 3)
+        trouble.stage.services(self.folder, "start" if what == "kill" else "resume", self.part)
+
+
 class StoreTrouble(Trouble):
-    """The server of a state store: (folder, part) of dev/services."""
+    """The servers of state stores are away for a moment."""
 
     def __init__(self, stage, name, over, servers):
         super().__init__(stage, name, over)
@@ -114,12 +128,21 @@ class StoreTrouble(Trouble):
 
     def always(self):
         while not self.rest(*self.moments()):
-            folder, part = self.dice.choice(self.servers)
-            what = self.dice.choice(("kill", "pause"))
-            self.stage.services(folder, what, part)
-            self.stage.count(f"{part} " + ("killed with -9" if what == "kill" else "stopped for seconds (SIGSTOP)"))
-            self.rest(0.2, 3)
-            self.stage.services(folder, "start" if what == "kill" else "resume", part)
+            self.dice.choice(self.servers).strike(self)
+
+
+class Failover(Trouble):
+    """Redis's replica takes over."""
+
+    every = (15, 40)
+
+    def __init__(self, stage, name, over, pair):
+        super().__init__(stage, name, over)
+        self.pair = pair
+
+    def always(self):
+        while not self.rest(*self.moments()):
+            self.pair.fail_over(self)
 
 
 class DiskTrouble(Trouble):

@@ -8,7 +8,8 @@ import time
 import harness
 from acts import Act
 from cells import POINTS, Cell, Life
-from faults import BrokerTrouble, DiskTrouble, Guest, ServerTrouble, StoreTrouble, break_replies
+from faults import BrokerTrouble, DiskTrouble, Failover, Guest, Server, ServerTrouble, StoreTrouble, break_replies
+from redis_pair import RedisPair
 from stage import LeaderWatch, SmallDisk, Stage
 
 FAULTS = {
@@ -20,6 +21,8 @@ FAULTS = {
     "clickhouse": "ClickHouse killed and stopped",
     "brokers": "brokers killed, stopped and restarted; leaders and coordinators move",
     "stores": "Redis and ZooKeeper killed and stopped, where they keep the state",
+    "failover": "Redis's replica takes over, because the master was killed or told to change places",
+    "rollback": "a state store put back to what it was, while records were delivered since",
     "disk": "the disk of the file store is full",
     "retention": "records deleted before they were delivered",
     "recreate": "topics made anew",
@@ -38,7 +41,9 @@ SIGNS = {
     "replies": (LOST,),
     "clickhouse": ("ClickHouse killed", "ClickHouse stopped"),
     "brokers": ("brokers ",),
-    "stores": ("redis ", "zookeeper "),
+    "stores": ("redis killed", "redis stopped", "zookeeper "),
+    "failover": ("redis failed over",),
+    "rollback": ("rollbacks",),
     "disk": ("disks full",),
     "retention": ("retention overtook",),
     "recreate": ("topics made anew",),
@@ -70,18 +75,22 @@ class Run:
         self.totals = {"produced": 0, "rows": 0, "dead_letters": 0, "doubled": 0, "missing": 0, "different": 0, "foreign": 0}
         self.rounds, self.cells, self.at_least = 0, [], at_least
         self.made, self.judged = 0, 0  # cells
+        self.store_servers, self.pair = [], None
 
     # -- the parts -----------------------------------------------------------------------------------------------------
 
     def open(self):
         s = self.stage
         s.start_parts({state["store"] for state in self.states})
-        for state in self.states:
-            if state["store"] == "redis":
-                state.setdefault("url", s.redis)
         # The servers that state lies in, beside Kafka and ClickHouse.
-        self.store_servers = [where for store, where in (("redis", ("redis", "redis")), ("keeper_map", ("clickhouse", "zookeeper")))
-                              if any(state["store"] == store for state in self.states)]
+        if any(state["store"] == "keeper_map" for state in self.states):
+            self.store_servers.append(Server("clickhouse", "zookeeper"))
+        ours = [state for state in self.states if state["store"] == "redis" and "url" not in state]
+        if ours:
+            self.pair = RedisPair(s)
+            self.store_servers.append(self.pair)
+        for state in ours:
+            state.update(self.pair.state)
         s.say(f"three brokers at {s.kafka}, ClickHouse at {s.server.url}")
         self.proxy = harness.Proxy(s, s.server.url)
         if "disk" in self.faults:
@@ -89,7 +98,7 @@ class Run:
         self.watch = LeaderWatch(s, lambda: [c.topic for c in self.cells], lambda: [c.group for c in self.cells])
         self.watch.start()
         self.over = threading.Event()  # of the whole run
-        self.acts = Act(s, self.states, self.faults, s.server.url, self.over)
+        self.acts = Act(s, self.states, self.faults, s.server.url, self.over, self.pair)
         self.acts.start()
 
     def say_if_no_disk(self):
@@ -155,6 +164,8 @@ class Run:
             threads.append(ServerTrouble(s, f"clickhouse-{self.rounds}", over))
         if "stores" in self.faults and self.store_servers:
             threads.append(StoreTrouble(s, f"stores-{self.rounds}", over, self.store_servers))
+        if "failover" in self.faults and self.pair:
+            threads.append(Failover(s, f"failover-{self.rounds}", over, self.pair))
         if "replies" in self.faults:
             break_replies(self.proxy)
         for t in threads:
@@ -245,8 +256,10 @@ class Run:
             s.trouble(f"{self.made - self.judged} of {self.made} pipelines were not compared")
         if self.totals["produced"] == 0 and not s.troubles:
             s.trouble(f"nothing was produced in {self.seconds:.0f} s: there was no time for a round; give it MINUTES=1 or more")
-        chosen = [f for f in self.faults if f != "stores" or self.store_servers]
-        chosen = [f for f in chosen if f != "disk" or any(state["store"] == "file" for state in self.states)]
+        stores = {state["store"] for state in self.states}
+        without = {"stores": not self.store_servers, "failover": not self.pair, "disk": "file" not in stores,
+                   "rollback": not stores - {"kafka"}}  # what cannot strike with these stores
+        chosen = [f for f in self.faults if not without.get(f)]
         missed = not_struck(chosen, self.struck)
         for name in missed:
             text = f"NOT STRUCK: {name} ({FAULTS[name]})"

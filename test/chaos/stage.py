@@ -82,16 +82,12 @@ class Stage:
     # -- the real parts ------------------------------------------------------------------------------------------------
 
     def start_parts(self, stores=(), brokers=3):
-        """Kafka, ClickHouse and Redis in folders of their own: while one of them comes back, another can be killed."""
+        """Kafka and ClickHouse in folders of their own: while one of them comes back, another can be killed."""
         # What is to end a part is noted before it starts: a start that fails may leave something, too.
         self.addCleanup(self.services, "kafka", "stop")
         self.services("kafka", "start", "--brokers", brokers, "--free-ports", "kafka")
         self.addCleanup(self.services, "clickhouse", "stop")
         self.start_clickhouse("--free-ports", *(["zookeeper"] if "keeper_map" in stores else []), "clickhouse")
-        if "redis" in stores:
-            self.addCleanup(self.services, "redis", "stop", "redis")
-            self.services("redis", "start", "--free-ports", "redis")
-            self.redis = self.address("redis", "CHUTE_REDIS")
         self.kafka = self.address("kafka", "CHUTE_KAFKA")
         self.server = harness.ClickHouse(self.address("clickhouse", "CHUTE_CLICKHOUSE"))
         self.brokers = list(range(1, brokers + 1))
