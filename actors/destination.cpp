@@ -435,11 +435,12 @@ result<std::shared_ptr<destination>> open_here(worker_tools& tools, const contex
   d->table = table_for(d->table, topic); // whose name may hold dots
   std::tie(d->dead_letter_database, d->dead_letter_table) = split_name(p.dead_letter_table, p.database);
   auto& s = tools.http();
+  const auto asked = mono_now();
   auto facts = ch::read_facts(s, limit);
   if (!facts.ok()) return facts.failure();
   d->facts = *facts;
   d->known = d->facts;
-  context->clock->set(d->facts.clock.now_ms, mono_now());
+  context->clock->set(d->facts.clock.now_ms, asked, mono_now());
   for (const auto& pin : ch::pinned_settings())
     if (pin.need == ch::pinned_setting::necessity::essential && !d->facts.knows(pin.name) && d->exact()) {
       fatal = true;
@@ -851,7 +852,9 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
     }
     runs = std::move(r.why);
   }
+  const auto asked = mono_now();
   auto clock = ch::read_clock(tools.http(), d.question_ms());
+  const auto answered = mono_now();
   if (!clock.ok()) {
     tools.next_url();
     out.why = clock.failure().text();
@@ -862,7 +865,7 @@ table_answer destination::ask(worker_tools& tools, const fx_ask& fx, bool& token
     out.why = same.failure().text();
     return out;
   }
-  d.context->clock->set(clock->now_ms, mono_now());
+  d.context->clock->set(clock->now_ms, asked, answered);
   if (!fx.ranges.empty() && d.standing_is_old())
     if (auto now = read_standing(d, tools, identity); !now.ok()) {
       tools.next_url();

@@ -32,9 +32,10 @@ namespace chute {
 
 // The time of an event on three clocks, in ms.
 struct instant {
-  mono_ms mono = 0;   // counts suspended time, never jumps
-  wall_ms wall = 0;   // the host's
-  wall_ms server = 0; // ClickHouse's, carried on by `mono`
+  mono_ms mono = 0;               // counts suspended time, never jumps
+  wall_ms wall = 0;               // the host's
+  wall_ms server = 0;             // ClickHouse's, carried on by `mono`; at the earliest
+  std::int64_t server_unsure = 0; // ms that it may be later: as long as it took to answer
 };
 
 class random_source {
@@ -377,7 +378,7 @@ private:
     mono_ms rest_until = 0, confirm_until = 0, count_until = 0, quiet_since = 0, asked_at = 0;
     mono_ms sent_mono = 0;                                      // the last attempt
     wall_ms first_attempt = 0, attempt_before = 0, sent_at = 0; // server's time, of attempts that left
-    wall_ms last_attempt = 0;                                   // server's time
+    wall_ms last_attempt = 0;                                   // server's time, at the latest
     mono_ms looked_at = 0;                                      // when the table was last asked before a repetition
     // What a restart may have cost the deduplication log is the trace of attempts before it.
     wall_ms tried_since() const { return loaded || first_attempt == 0 ? p.since : first_attempt; }
@@ -530,6 +531,11 @@ private:
   std::uint64_t expected() const; // records of the plan that must be found somewhere
   void rest(instant now, step then);
   void doubt(instant now, const std::string& why);
+  // ClickHouse's time. An attempt that is taken for older than it is would be taken to have ended with a server that
+  // was restarted before it.
+  static wall_ms at_the_latest(instant now) {
+    return now.server + (mutant(bug::late_clock_believed) ? 0 : now.server_unsure);
+  }
   void wait_quiet(instant now);
   void send_alone(instant now);
   void quiet_answered(instant now, const table_answer& answer, bool token_running);

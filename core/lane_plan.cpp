@@ -226,7 +226,8 @@ void lane::send(instant now) {
   w.cleared_at = INT64_MIN / 2;
   w.insert_ticket = new_ticket();
   w.attempt_before = w.last_attempt;
-  w.last_attempt = w.sent_at = now.server;
+  w.sent_at = now.server;
+  w.last_attempt = at_the_latest(now);
   w.sent_mono = now.mono;
   ++counters_.inserts;
   took(w.tries > 0 || w.loaded ? lane_edge::sent_again : lane_edge::sent);
@@ -287,7 +288,7 @@ void lane::inserted(instant now, ticket_t ticket, const insert_answer& a) {
   answer_came();
   if (a.server_started_ms) set_server_started(a.server_started_ms);
   if (a.what != insert_answer::verdict::acknowledged) w.alone = false;
-  if (!a.never_sent) w.last_attempt = now.server;
+  if (!a.never_sent) w.last_attempt = at_the_latest(now);
   else w.last_attempt = w.attempt_before;
   if (!a.never_sent && w.first_attempt == 0) w.first_attempt = w.sent_at;
   auto& h = w.history();

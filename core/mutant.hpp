@@ -65,6 +65,7 @@
   /* doubt, asking, fill */ \
   bug(wait_skipped, sim, "a plan is made anew only when no attempt can still be running") \
   bug(silence_counts, unit, "the wait counts only while the server answers") \
+  bug(late_clock_believed, unit, "a restart ends only attempts that are older, however late the server told its time") \
   bug(running_query_ignored, sim, "the wait is not over while a query with the token runs") \
   bug(old_state_asked, sim, "the final question is put to a server that has all that was written")                          \
   bug(no_answer_is_none, sim, "no answer is not the answer that nothing is there") \

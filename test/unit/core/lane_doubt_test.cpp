@@ -304,6 +304,26 @@ TEST_CASE("attempts of this process that were all answered need no wait") {
   CHECK(h.saved().open->kind == plan_kind::batch);
 }
 
+TEST_CASE("an attempt may be as much younger as the server took to tell its time") {
+  harness h;
+  h.first_start();
+  h.planned(10);
+  h.acknowledge();
+  h.planned(10, 10);
+  h.rejected();
+  h.accept();
+  wall_ms after = 0; // the attempt as it is known, the server started
+  SUBCASE("it may have been sent after the server was started") { after = 1'500; }
+  SUBCASE("it was sent before") { after = 2'500; }
+  h.now.server_unsure = 2'000;
+  h.unanswered();
+  h.now.server_unsure = 0; // answered quickly since
+  h.machine->set_server_started(h.now.server + after);
+  h.pass(1'000);
+  h.tell({{}, rows_found(10)});
+  CHECK(h.has<fx_save>() == (after > 2'000)); // planned anew, or waited for
+}
+
 TEST_CASE("the start of one server says nothing of an attempt on another") {
   harness h;
   h.config.trust.plain_merge_tree = false; // replicas: several servers of one table
