@@ -1,5 +1,6 @@
 """A Redis and a replica of it, which change places: of their own accord, or because the master was killed."""
 
+import re
 import threading
 
 import harness
@@ -43,12 +44,18 @@ class RedisPair:
         return replica
 
     def in_step(self, replica):
-        """Only then may it take over: one that has not caught up yet lacks what counted before it came."""
-        wait_until(lambda: self.info(replica.port).get("master_link_status") == "up", self.LIMIT, "the replica is in step")
+        """Only then may it take over: one that has not caught up yet lacks what counted before it came. The master notices it a little
+        later than the replica, and refuses to change places until then."""
+        def both():
+            of = [line for name, line in self.info(self.port).items() if re.fullmatch(r"slave\d+", name)]
+            there = any(f"port={replica.port}," in line and "state=online" in line for line in of)
+            return there and self.info(replica.port).get("master_link_status") == "up"
+
+        wait_until(both, self.LIMIT, "the replica is in step")
 
     def level(self):
         """Until the replica has what the master has now."""
-        now = int(self.info(self.master.port)["master_repl_offset"])
+        now = int(wait_until(lambda: self.info(self.master.port).get("master_repl_offset"), self.LIMIT, "the master answers"))
         wait_until(lambda: int(self.info(self.replica.port).get("slave_repl_offset", -1)) >= now, self.LIMIT, "the replica has it, too")
 
     def ask(self, process, *words):

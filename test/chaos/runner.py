@@ -6,7 +6,7 @@ import threading
 import time
 
 import harness
-from acts import Act
+from acts import Act, can_be_put_back
 from cells import POINTS, Cell, Life
 from faults import BrokerTrouble, DiskTrouble, Failover, Guest, Server, ServerTrouble, StoreTrouble, break_replies
 from redis_pair import RedisPair
@@ -256,9 +256,9 @@ class Run:
             s.trouble(f"{self.made - self.judged} of {self.made} pipelines were not compared")
         if self.totals["produced"] == 0 and not s.troubles:
             s.trouble(f"nothing was produced in {self.seconds:.0f} s: there was no time for a round; give it MINUTES=1 or more")
-        stores = {state["store"] for state in self.states}
-        without = {"stores": not self.store_servers, "failover": not self.pair, "disk": "file" not in stores,
-                   "rollback": not stores - {"kafka"}}  # what cannot strike with these stores
+        without = {"stores": not self.store_servers, "failover": not self.pair,
+                   "disk": not any(state["store"] == "file" for state in self.states),
+                   "rollback": not any(can_be_put_back(state, self.pair) for state in self.states)}  # cannot strike with these stores
         chosen = [f for f in self.faults if not without.get(f)]
         missed = not_struck(chosen, self.struck)
         for name in missed:
