@@ -48,7 +48,12 @@ class Act(Trouble):
         first, at = self.dice.randrange(len(self.acts)), self.dice.randrange(len(self.states))
         states = self.states[at:] + self.states[:at]
         turns = [(self.acts[(first + i + more) % len(self.acts)], state) for more in range(len(self.acts)) for i, state in enumerate(states)]
-        return [(act, state) for act, state in turns if act != self.put_back or can_be_put_back(state, self.pair)]
+        turns = [(act, state) for act, state in turns if act != self.put_back or can_be_put_back(state, self.pair)]
+        for n, act in enumerate(self.acts):  # each among the first ones, also where the store that it came to is left out
+            at = next((i for i, turn in enumerate(turns) if turn[0] == act), 0)
+            if at >= len(self.acts):
+                turns.insert(n, turns.pop(at))
+        return turns
 
     def cell(self, what, state, **pipeline):
         self.number += 1

@@ -66,7 +66,7 @@ def states_of(stores):
 
 class Run:
     """`at_least`: pairs of a class of faults, or of how a count's name begins, and a number. A round goes on until so many struck, up to
-    four times as long: a part that is long in coming back leaves time for little else."""
+    six times as long: a part that is long in coming back leaves time for little else."""
 
     def __init__(self, folder, *, seed, seconds, stores, faults, processes, rate=120, at_least=()):
         self.stage = Stage(folder, seed)
@@ -171,7 +171,7 @@ class Run:
         for t in threads:
             t.start()
         end = time.monotonic() + seconds
-        last = end + 3 * seconds
+        last = end + 5 * seconds
         while (time.monotonic() < end or (time.monotonic() < last and not self.enough())) and not s.troubles:  # what failed is looked at as it is
             time.sleep(0.5)
         over.set()
