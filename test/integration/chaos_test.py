@@ -1,5 +1,6 @@
 """A short chaos run (dev/chaos): engines killed at named points and at random, zombies, lost replies, brokers and ClickHouse killed, a full
-disk, Redis's replica taking over, topics made anew, records deleted before they were delivered, state put back to what it was. Then topic and table are compared per offset."""
+disk, Redis's replica taking over, topics made anew, records deleted before they were delivered, state put back to what it was. Then topic
+and table are compared per offset."""
 
 import os
 import pathlib
